@@ -1,0 +1,1 @@
+"""Words that every protocol uses: bounded readers, ids, sequence arithmetic, state machines. Pure."""

@@ -1,0 +1,1 @@
+"""Configuration files: text in, checked records out. Pure."""

@@ -1,0 +1,1 @@
+"""The AMP control channel: commands, server, clients, events."""

@@ -1,0 +1,1 @@
+"""The commands of each daemon, declared once as plain data: the contract between processes."""

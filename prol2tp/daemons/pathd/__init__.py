@@ -1,0 +1,1 @@
+"""prol2tp-pathd: the process that owns the data path."""

@@ -1,0 +1,1 @@
+"""proacd: the access concentrator daemon. Its wiring comes with PPPoE."""

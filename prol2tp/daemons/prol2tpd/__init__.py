@@ -1,0 +1,1 @@
+"""prol2tpd: the L2TP control plane daemon."""

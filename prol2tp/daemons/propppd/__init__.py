@@ -1,0 +1,1 @@
+"""propppd: the PPP daemon, one process for all links."""

@@ -1,0 +1,1 @@
+"""prol2tp-scriptd: runs event scripts. Its wiring comes with the events."""

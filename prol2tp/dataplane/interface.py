@@ -1,0 +1,209 @@
+"""The data path as the daemons see it: ports, tunnels, interfaces, and nothing of how the packets move.
+
+A **port** is one PPP or Ethernet channel, whatever carries it (L2TP session, PPPoE session, tty, kernel channel).
+Terminating it on an interface, joining it to another port and raw frame input and output are things done to a port.
+Every operation returns a Deferred unless it says *at once*. Operations fail with `DataPathError`; nothing of a
+failed operation stays. Delete operations never block the caller.
+
+Implementations: `memory.MemoryDataPlane` (tests), `userspace.UserspaceDataPlane` (lives in prol2tp-pathd),
+`client.PathClient` (in the daemons: speaks records to prol2tp-pathd). All are held to `tests/contract`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zope.interface import Attribute, Interface
+
+Address = tuple[str, int]
+
+
+class DataPathError(Exception):
+    """An operation was refused. `code` is one of the names below; the text says what and why."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+NOT_FOUND = "not-found"
+IN_USE = "in-use"
+UNSUPPORTED = "unsupported"
+SYSTEM = "system"  # the operating system refused; the text has its reason
+GONE = "gone"  # the data path process went away
+INVALID = "invalid"
+
+
+@dataclass(slots=True)
+class Listener:
+    """A local L2TP address that this data path receives on. `control` is a descriptor of the daemon's own (close
+    it with the listener): SOCK_DGRAM where the kernel splits control from data (a reuseport group with a classic BPF
+    selector on the T bit), else a SOCK_SEQPACKET relay (`relay` is True; framing in `net/udp.py`)."""
+
+    id: int
+    address: Address
+    """As bound: port 0 is replaced by the real one."""
+    control: int
+    relay: bool = False
+
+
+@dataclass(slots=True)
+class TunnelSpec:
+    """An L2TP tunnel whose control connection is far enough to carry data."""
+
+    listener: int
+    local: Address
+    """The address that the peer sends to (a concrete address even if the listener is a wildcard)."""
+    peer: Address
+    tunnel_id: int
+    peer_tunnel_id: int
+    version: int = 2
+    ifindex: int = 0
+    udp_checksum: bool = True
+    tos: int = 0
+    """DS field of outer packets; -1: copied from the inner packet."""
+    pmtu_discovery: bool = False
+    """Outer DF bit."""
+
+
+@dataclass(slots=True)
+class SessionSpec:
+    """A call in a tunnel. Data messages are sent with the L bit clear and the O bit clear, always understood with."""
+
+    tunnel: int
+    """Handle from `tunnel_add`."""
+    session_id: int
+    peer_session_id: int
+    pseudowire: str = "ppp"
+    send_sequence: bool = False
+    receive_sequence: bool = False
+    """Drop late or doubled packets that carry Ns."""
+    reorder_timeout: float = 0.0
+    lns: bool = False
+    """As LNS we never follow the peer in turning sequencing on or off; as LAC we do (RFC 2661 section 5.4)."""
+
+
+@dataclass(slots=True)
+class NetifSpec:
+    """An interface for a port's IP packets."""
+
+    name: str = "ppp%d"
+    """A name, or a pattern with one %d. For mode 'shared' the name of the shared interface, made at first use and
+    removed with its last port."""
+    mode: str = "own"
+    """'own': one TUN for this port; 'shared': one TUN for many, inner destination chooses the port by `prefixes`."""
+    mtu: int = 1500
+    """Largest packet towards the peer."""
+    mru: int = 1500
+    protocols: tuple[str, ...] = ()
+    """'ip', 'ipv6': what may pass now (the kernel's NPMODE)."""
+    prefixes: tuple[str, ...] = ()
+    """Addresses and networks behind the port, as text with a length: look-up key in shared mode, source check."""
+    source_check: bool = True
+    """Drop packets from the peer whose source is outside `prefixes` (IPv6 link-local is always allowed)."""
+    mss_clamp: bool = True
+    """Lower the MSS option of TCP SYNs, both directions, to what `mtu` carries."""
+    clear_df: bool = False
+    """IPv4: ignore the inner DF bit, so that large packets are fragmented instead of refused."""
+    multicast: bool = True
+
+
+@dataclass(slots=True)
+class Netif:
+    """An attached interface."""
+
+    name: str
+    ifindex: int
+
+
+COUNTERS = (
+    "tx_packets", "tx_octets", "tx_errors",
+    "rx_packets", "rx_octets", "rx_errors",
+    "rx_out_of_sequence", "rx_discards",
+)
+"""Order of a port's counters. rx is from the L2TP peer to us, octets are PPP frames without L2TP header. After these
+comes `last_activity`: seconds since the last network-layer packet in either direction, -1 if there was none."""
+
+
+class IPathEvents(Interface):
+    """What a data path tells its owner. All calls come on the reactor thread."""
+
+    def frames_lost(port: int, count: int) -> None:
+        """Frames for a port's receiver were dropped because nobody took them in time."""
+
+    def peer_moved(tunnel: int, peer: Address) -> None:
+        """Valid data came from another address or port than the peer's (NAT)."""
+
+    def netif_gone(port: int, name: str) -> None:
+        """Somebody else removed an interface of ours."""
+
+    def overload(dropped: int) -> None:
+        """Packets were dropped because the path could not keep up; at most once a second."""
+
+    def path_lost(reason: str) -> None:
+        """The data path process went away; all ports and tunnels of it are gone."""
+
+
+class IDataPlane(Interface):
+    """A data path. See the module docstring."""
+
+    name = Attribute("'memory', 'user', ... as `data_path` in the configuration and `show system` say")
+
+    def start(events: IPathEvents):
+        """-> Deferred(None). Must come first."""
+
+    def stop(keep: bool = False):
+        """-> Deferred(None). Removes all that this owner made; with `keep` forwarding goes on without the owner."""
+
+    def listen(address: Address):
+        """-> Deferred(Listener). Port 0: an ephemeral port."""
+
+    def unlisten(listener: int):
+        """-> Deferred(None). Tunnels on it must be gone."""
+
+    def tunnel_add(spec: TunnelSpec):
+        """-> Deferred(int), the tunnel's handle."""
+
+    def tunnel_modify(tunnel: int, peer: Address):
+        """-> Deferred(None)."""
+
+    def tunnel_delete(tunnel: int):
+        """-> Deferred(None). Its ports go with it."""
+
+    def session_add(spec: SessionSpec):
+        """-> Deferred(int), the port. Port ids are never reused within a data path's life (32 bits)."""
+
+    def port_modify(port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
+                    pcomp: bool | None = None, accomp: bool | None = None):
+        """-> Deferred(None). pcomp/accomp: data packets towards the peer may compress protocol/address fields."""
+
+    def port_delete(port: int):
+        """-> Deferred(tuple), the final counters (`COUNTERS` + last_activity). The interface goes with it. The
+        counters of a deleted port stay readable by other owners for a while (`counters`)."""
+
+    def port_receiver(port: int, callback) -> None:
+        """*At once.* `callback(frame: bytes)` gets every PPP frame that is not an IP packet of an attached interface:
+        LCP, authentication, NCPs, and IP before the interface is there. A few early frames wait until then. None ends it."""
+
+    def port_send(port: int, frame: bytes) -> None:
+        """*At once.* Send a whole PPP frame (with FF 03 or compressed, as given). Silently dropped if the port is gone."""
+
+    def netif_attach(port: int, spec: NetifSpec):
+        """-> Deferred(Netif)."""
+
+    def netif_modify(port: int, protocols: tuple[str, ...] | None = None, prefixes: tuple[str, ...] | None = None,
+                     mtu: int | None = None):
+        """-> Deferred(None)."""
+
+    def netif_detach(port: int):
+        """-> Deferred(None). The port itself stays."""
+
+    def switch_add(port: int, other: int):
+        """-> Deferred(None). All frames of one go out of the other, unread."""
+
+    def switch_delete(port: int):
+        """-> Deferred(None)."""
+
+    def counters(ports: list[int] | None = None):
+        """-> Deferred(dict[int, tuple]): `COUNTERS` + last_activity of each port, in one exchange. None: all."""

@@ -1,0 +1,161 @@
+"""What the L2TP core asks of its shell, in the order in which to carry it out.
+
+Requests are imperative (`Transmit`), facts are noun and state (`SessionUp`). An address is a tuple
+`(text, port)`, the text as `inet_ntop` writes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Address = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Transmit:
+    """Send one control datagram from `local` (the address that the peer talks to) to `peer`."""
+
+    data: bytes
+    peer: Address
+    local: Address
+    ifindex: int = 0
+
+
+@dataclass(slots=True)
+class AskTunnelAdmission:
+    """An SCCRQ came. Answer `endpoint.tunnel_admitted(tunnel_id, settings, now)` or `tunnel_refused(...)`."""
+
+    tunnel_id: int
+    peer: Address
+    local: Address
+    message: Any
+    """The decoded SCCRQ: `message.host_name` and so on."""
+
+
+@dataclass(slots=True)
+class AskSessionAdmission:
+    """An ICRQ or OCRQ came. Answer `endpoint.session_admitted(tunnel_id, session_id, settings, now)`
+    or `session_refused(...)`."""
+
+    tunnel_id: int
+    session_id: int
+    message: Any
+
+
+@dataclass(slots=True)
+class OpenDataPath:
+    """Make the data path of a call: both session ids are known. Answer `data_path_opened(tunnel_id, session_id, now)`
+    or `data_path_failed(...)`. Asked once per call, before the call is up, so that no early data message is lost."""
+
+    tunnel_id: int
+    session_id: int
+    peer_tunnel_id: int
+    peer_session_id: int
+    send_sequence: bool
+    receive_sequence: bool
+    """Whether the peer will put Ns into its data messages (we drop what is late)."""
+    lns: bool
+    """True where we are the LNS of this call: the LNS decides about sequencing (section 5.4)."""
+
+
+@dataclass(slots=True)
+class ModifyDataPath:
+    """Sequencing of an open data path became known or changed (ICCN/OCCN)."""
+
+    tunnel_id: int
+    session_id: int
+    send_sequence: bool
+    receive_sequence: bool
+
+
+@dataclass(slots=True)
+class CloseDataPath:
+    """Undo `OpenDataPath`."""
+
+    tunnel_id: int
+    session_id: int
+
+
+@dataclass(slots=True)
+class TunnelCreated:
+    tunnel_id: int
+
+
+@dataclass(slots=True)
+class TunnelUp:
+    tunnel_id: int
+
+
+@dataclass(slots=True)
+class TunnelDown:
+    """The tunnel left ESTABLISHED or gave up before. `by_peer`: who ended it. Result, error: section 4.4.2."""
+
+    tunnel_id: int
+    result: int
+    error: int
+    message: str
+    by_peer: bool
+
+
+@dataclass(slots=True)
+class TunnelDeleted:
+    """The id is free again; the shell forgets the tunnel. Comes once, last, for every `TunnelCreated`."""
+
+    tunnel_id: int
+
+
+@dataclass(slots=True)
+class SessionCreated:
+    tunnel_id: int
+    session_id: int
+
+
+@dataclass(slots=True)
+class SessionUp:
+    tunnel_id: int
+    session_id: int
+
+
+@dataclass(slots=True)
+class SessionDown:
+    """The call ended or never came up. Result and error code: section 4.4.2 (CDN)."""
+
+    tunnel_id: int
+    session_id: int
+    result: int
+    error: int
+    message: str
+    by_peer: bool
+
+
+@dataclass(slots=True)
+class SessionDeleted:
+    tunnel_id: int
+    session_id: int
+
+
+@dataclass(slots=True)
+class LinkInfoChanged:
+    """SLI (section 6.14): the LNS tells the LAC the ACCM of the call."""
+
+    tunnel_id: int
+    session_id: int
+    send_accm: int
+    receive_accm: int
+
+
+@dataclass(slots=True)
+class WANErrors:
+    """WEN (section 6.13): error counters that the LAC reports."""
+
+    tunnel_id: int
+    session_id: int
+    counters: Any
+
+
+Output = (
+    Transmit | AskTunnelAdmission | AskSessionAdmission | OpenDataPath | ModifyDataPath | CloseDataPath
+    | TunnelCreated | TunnelUp | TunnelDown | TunnelDeleted
+    | SessionCreated | SessionUp | SessionDown | SessionDeleted | LinkInfoChanged | WANErrors
+)

@@ -1,0 +1,93 @@
+"""What a tunnel and a call are told about themselves: plain records, filled by the daemon from its configuration.
+
+Times are seconds, rates bits per second. The records hold no behaviour, so that they can be written and read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class TunnelSettings:
+    """One control connection (RFC 2661 section 4.4.3 for the AVPs that these values become)."""
+
+    host_name: str
+    """Host Name AVP."""
+    vendor_name: str = ""
+    """Vendor Name AVP; left out when empty."""
+    secret: bytes = b""
+    """Shared secret for the tunnel challenge and for AVP hiding; empty: none."""
+    challenge: bool = False
+    """Send a Challenge and demand the right answer (section 5.1.1). A challenge of the peer is always answered
+    when there is a secret."""
+    hide_avps: bool = False
+    """Hide the AVPs that may be hidden (section 4.3); never in SCCRQ."""
+    use_tiebreaker: bool = True
+    """Send a Tie Breaker AVP in SCCRQ (section 5.8 / 4.4.3)."""
+    framing_caps: int = 3
+    """Framing Capabilities: 1 synchronous, 2 asynchronous."""
+    bearer_caps: int = 3
+    """Bearer Capabilities: 1 digital, 2 analog; 0 leaves the AVP out."""
+    firmware_revision: int = 0
+    """Firmware Revision AVP; 0 leaves it out."""
+    hello_timeout: float = 60.0
+    """Silence after which HELLO is sent; 0: never."""
+    retry_timeout: float = 1.0
+    """First retransmission; doubles."""
+    retry_cap: float = 8.0
+    """Longest time between retransmissions (section 5.8: not under 8)."""
+    max_retries: int = 5
+    """Retransmissions of one message before the tunnel is given up."""
+    rx_window_size: int = 10
+    """Receive Window Size AVP that we send, 1..32768."""
+    tx_window_size: int = 10
+    """Upper bound on our own send window, whatever the peer offers."""
+    establish_timeout: float = 120.0
+    """Time from creation to ESTABLISHED."""
+    idle_timeout: float = 0.0
+    """Time without a session after which the tunnel is closed; 0: never."""
+    max_sessions: int = 0
+    """Most calls in this tunnel; 0: no limit but the id space."""
+    profile_name: str = ""
+    """Shown in status; means nothing to the protocol."""
+    name: str = ""
+    """Administrative name; empty for a tunnel that the network created."""
+
+
+@dataclass(slots=True)
+class SessionSettings:
+    """One call. `outgoing_call` False: ICRQ from LAC to LNS; True: OCRQ from LNS to LAC."""
+
+    outgoing_call: bool = False
+    establish_timeout: float = 120.0
+    sequencing_required: bool = False
+    """Sequencing Required AVP (section 4.4.6)."""
+    send_sequence: bool = False
+    """Put Ns into our data messages even if the peer did not require it."""
+    framing_type: int = 1
+    """1 synchronous, 2 asynchronous."""
+    bearer_type: int = 1
+    """1 digital, 2 analog; 0 leaves the AVP out where it is optional."""
+    minimum_bps: int = 0
+    maximum_bps: int = 1_000_000_000
+    tx_connect_speed: int = 1_000_000_000
+    rx_connect_speed: int = 0
+    """0 leaves the Rx Connect Speed AVP out (it equals Tx)."""
+    calling_number: str = ""
+    called_number: str = ""
+    sub_address: str = ""
+    private_group_id: bytes = b""
+    physical_channel_id: int | None = None
+    # proxy LCP and authentication (section 4.4.5), as a LAC hands them over in ICCN
+    initial_received_lcp_confreq: bytes = b""
+    last_sent_lcp_confreq: bytes = b""
+    last_received_lcp_confreq: bytes = b""
+    proxy_authen_type: int | None = None
+    proxy_authen_name: bytes = b""
+    proxy_authen_challenge: bytes = b""
+    proxy_authen_id: int | None = None
+    proxy_authen_response: bytes = b""
+    profile_name: str = ""
+    pseudowire_profile_name: str = ""
+    name: str = ""

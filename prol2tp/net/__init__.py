@@ -1,0 +1,1 @@
+"""Twisted shells: bytes in from sockets, outputs of the cores carried out."""

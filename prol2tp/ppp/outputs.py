@@ -1,0 +1,72 @@
+"""What a PPP link asks of its shell, in the order in which to carry it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class SendFrame:
+    """One PPP frame without HDLC flags, FCS or escapes: address and control field unless compressed, protocol,
+    information."""
+
+    frame: bytes
+
+
+@dataclass(slots=True)
+class AskAuthentication:
+    """The peer has proved or claimed who it is. Answer `link.authenticated(grant, now)` or
+    `link.refused(message, now)`. While it is open no network protocol starts; repeated requests are not asked twice."""
+
+    method: str
+    """'pap' or 'chap'; later 'mschapv2', 'eap'."""
+    user: bytes
+    identifier: int
+    password: bytes = b""
+    """PAP only."""
+    challenge: bytes = b""
+    response: bytes = b""
+    renewal: bool = False
+    """True for a re-challenge of a link that is already up: the grant is not applied again."""
+
+
+@dataclass(slots=True)
+class LinkOpened:
+    """LCP is up: options of both directions are settled (link.mtu, link.peer_mru, ...)."""
+
+
+@dataclass(slots=True)
+class LinkAuthenticated:
+    """Authentication of both directions is done or was not asked for; network protocols start after this."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class NetworkUp:
+    """A network protocol is open: configure the interface. For 'ip': addresses as text, dns/nbns learnt from the
+    peer. For 'ipv6': link-local addresses as text."""
+
+    protocol: str
+    """'ip' or 'ipv6'."""
+    local: str
+    peer: str
+    dns: tuple[str, ...] = ()
+    nbns: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class NetworkDown:
+    protocol: str
+
+
+@dataclass(slots=True)
+class LinkDown:
+    """The link is finished for good; nothing follows. `cause` is a word of `link.CAUSES`, `message` for people."""
+
+    cause: str
+    message: str
+    by_peer: bool
+
+
+Output = SendFrame | AskAuthentication | LinkOpened | LinkAuthenticated | NetworkUp | NetworkDown | LinkDown

@@ -1,0 +1,102 @@
+"""What a PPP link is told about itself: a plain record, filled by propppd from profile, user and create options.
+
+Names and defaults follow pppd's where it has the option. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class LinkSettings:
+    # who proves itself to whom
+    auth_methods: tuple[str, ...] = ("chap", "pap")
+    """Methods that we may demand of the peer, best first, out of `PEER_METHODS` in link.py."""
+    auth: bool = False
+    """Demand that the peer authenticates itself; without success no network protocol comes up."""
+    allow_methods: tuple[str, ...] = ("chap", "pap")
+    """Methods by which we let ourselves be asked."""
+    user: str = ""
+    """Our name towards the peer."""
+    password: str = ""
+    """Our secret towards the peer."""
+    name: str = ""
+    """Our own name in a CHAP challenge (authenticator)."""
+    # LCP (RFC 1661)
+    mru: int = 1500
+    """What we ask for; option left out when 1500."""
+    mtu: int = 1500
+    """Largest we would send, whatever the peer's MRU."""
+    asyncmap: int | None = None
+    """ACCM to ask for; None: option left out (synchronous link, as L2TP is)."""
+    magic: bool = True
+    pcomp: bool = True
+    accomp: bool = True
+    passive: bool = False
+    """Stay in Stopped after the first give-up and wait for the peer."""
+    silent: bool = False
+    """Do not send Configure-Request until the peer has."""
+    restart_interval: float = 3.0
+    max_configure: int = 10
+    max_terminate: int = 2
+    max_failure: int = 5
+    lcp_echo_interval: float = 0.0
+    lcp_echo_failures: int = 0
+    lcp_echo_adaptive: bool = False
+    """Send Echo-Request only when nothing was received since the last."""
+    # authentication exchanges
+    pap_restart: float = 3.0
+    pap_max_requests: int = 10
+    pap_timeout: float = 30.0
+    """As authenticator: time to wait for the peer's request; 0: for ever."""
+    chap_restart: float = 3.0
+    chap_max_challenges: int = 10
+    chap_interval: float = 0.0
+    """Re-challenge; 0: never."""
+    # network protocols
+    ip: bool = True
+    ipv6: bool = True
+    local_ip: str = ""
+    """Our IPv4 address; empty: take what the peer gives."""
+    peer_ip: str = ""
+    """The peer's address when no authentication answer gives one; empty: what it asks for is accepted unless auth."""
+    accept_local: bool = False
+    """Take the peer's Nak although local_ip is set."""
+    accept_remote: bool = False
+    """Take the peer's own idea although peer_ip is set."""
+    dns: tuple[str, ...] = ()
+    """Given to the peer on request (RFC 1877), two at most."""
+    nbns: tuple[str, ...] = ()
+    usepeerdns: bool = False
+    """Ask the peer for DNS and NBNS addresses."""
+    local_interface_id: int = 0
+    """IPv6CP 64-bit identifier; 0: random."""
+    peer_interface_id: int = 0
+    # limits
+    idle_timeout: float = 0.0
+    session_timeout: float = 0.0
+    auth_deadline: float = 60.0
+    """From LCP up to authenticated, both directions; then the link is terminated."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Values of later parts (CCP, RADIUS); the core does not read it."""
+
+
+@dataclass(slots=True)
+class Grant:
+    """What an authentication answer gives a link; None leaves the setting of the link as it is."""
+
+    user: str = ""
+    """The name under which the user is known from now on (a server may rewrite it)."""
+    local_ip: str | None = None
+    peer_ip: str | None = None
+    dns: tuple[str, ...] | None = None
+    nbns: tuple[str, ...] | None = None
+    peer_interface_id: int | None = None
+    idle_timeout: float | None = None
+    session_timeout: float | None = None
+    mtu: int | None = None
+    message: str = ""
+    """Text for the peer in the Ack or Success."""
+    routes: tuple[str, ...] = ()
+    """Prefixes behind the peer, for the shell."""
