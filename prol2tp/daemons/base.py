@@ -1,0 +1,164 @@
+"""Habits that the daemons share: options, logging, signals, clock, run directory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.python import usage
+
+from prol2tp import __version__
+from prol2tp.daemons.logs import Level, Log, Output, writable
+
+RUN_DIR = "/run/prol2tp"
+STATE_DIR = "/var/lib/prol2tp"
+COPYRIGHT = "(c) Copyright 2026 the prol2tp authors"
+
+FALLBACKS = {"PROL2TP_RUN_DIR": ("run-dir", RUN_DIR), "PROL2TP_STATE_DIR": ("state-dir", STATE_DIR)}
+
+
+def default_run_dir() -> str:
+    """The run directory without an option: PROL2TP_RUN_DIR, else /run/prol2tp."""
+    return os.environ.get("PROL2TP_RUN_DIR") or RUN_DIR
+
+
+class DaemonOptions(usage.Options):
+    """Options of a daemon under twistd; the console scripts map theirs on these. Subclasses set `daemon` and
+    `default_config`, and `check(self)`, which reads the configuration and raises `usage.UsageError`."""
+
+    daemon = ""
+    default_config = ""
+
+    optParameters = [
+        ["config-file", "c", None, "Configuration file."],
+        ["log-file", "o", None, "Log to this file instead of syslog (or the terminal in the foreground)."],
+        ["run-dir", None, None, "Directory of sockets and pid files [default: $PROL2TP_RUN_DIR or /run/prol2tp]."],
+        ["state-dir", None, None, "Directory of what must survive a reboot "
+                                  "[default: $PROL2TP_STATE_DIR or /var/lib/prol2tp]."],
+    ]
+    optFlags = [
+        ["dry-run", "n", "Read the configuration, report errors, do nothing else."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["debug"] = 0
+        self.output: Output | None = None
+
+    def opt_debug(self) -> None:
+        """Raise verbosity: once for info, twice for debug."""
+        self["debug"] += 1
+
+    opt_d = opt_debug
+
+    def opt_l(self, path: str) -> None:
+        """The same as -o."""
+        self["log-file"] = path
+
+    def opt_version(self) -> None:
+        """Print version and copyright."""
+        print(f"{self.daemon} V{__version__}\n  {COPYRIGHT}")
+        sys.exit(0)
+
+    opt_v = opt_version
+
+    def getSynopsis(self) -> str:
+        return f"Usage: {self.daemon} [options]"
+
+    def postOptions(self) -> None:
+        self["config-file"] = self["config-file"] or self.default_config
+        self["run-dir"] = self["run-dir"] or default_run_dir()
+        self["state-dir"] = self["state-dir"] or os.environ.get("PROL2TP_STATE_DIR") or STATE_DIR
+        self.check()
+        if self["dry-run"]:
+            print(f"{self['config-file']}: no errors found")
+            sys.exit(0)
+        path = self["log-file"]
+        if path and (reason := writable(path)):
+            raise usage.UsageError(f"cannot write log file {path}: {reason}")
+        parent = getattr(self, "parent", None)
+        if parent is not None:
+            self.output = Output(self.daemon, path, to_terminal=bool(parent.get("nodaemon")))
+            parent["logger"] = lambda: self.output
+
+    def check(self) -> None:
+        """Read the configuration. Raises `usage.UsageError` with text for people."""
+
+    def level(self, configured: str) -> Level:
+        """The log level: the configuration's, raised by -d."""
+        return Level(min(Level.DEBUG, max(Level.named(configured), Level.NOTICE) + self["debug"])) \
+            if self["debug"] else Level.named(configured)
+
+
+def read_config(path: str, load: Callable[[str, str], Any]) -> Any:
+    """`load(text, path)`; an unreadable file is a `usage.UsageError`, what `load` raises is the caller's."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except OSError as error:
+        raise usage.UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
+    return load(text, path)
+
+
+def make_directory(path: str, what: str) -> None:
+    """Make a run or state directory, mode 0750. Raises `usage.UsageError`."""
+    try:
+        os.makedirs(path, mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise usage.UsageError(f"cannot make {what} {path}: {os.strerror(error.errno or 0)}") from None
+
+
+def use_monotonic_clock(reactor: Any) -> None:
+    """A step of the system's clock must not fire or freeze the protocol timers."""
+    reactor.seconds = time.monotonic
+
+
+def set_process_title(name: str) -> None:
+    """The process name that `ps` and the service supervisor show (15 octets)."""
+    try:
+        ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
+    except (OSError, AttributeError):
+        pass
+
+
+class DaemonService(MultiService):
+    """Top service of a daemon: signals and the process title. `reload` is called on SIGHUP."""
+
+    def __init__(self, options: DaemonOptions, log: Log, reactor: Any) -> None:
+        super().__init__()
+        self.options = options
+        self.log = log
+        self.reactor = reactor
+        self.exit_status = 0
+        use_monotonic_clock(reactor)
+
+    def startService(self) -> None:
+        set_process_title(self.options.daemon)
+        signal.signal(signal.SIGHUP, self._on_signal)
+        signal.signal(signal.SIGUSR1, self._on_signal)
+        super().startService()
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self.reactor.callFromThread(self.hangup if number == signal.SIGHUP else self.reopen_log)
+
+    def hangup(self) -> None:
+        """SIGHUP: re-read the configuration; what is wrong is logged and the old one stays."""
+
+    def reopen_log(self) -> None:
+        """SIGUSR1: reopen the log file after a rotation."""
+        if self.options.output is not None:
+            self.options.output.reopen()
+
+    def fail(self, text: str) -> None:
+        """Give up: one line, and the process ends with status 1."""
+        self.log.critical("{text}", text=text)
+        self.exit_status = 1
+        # twistd has no way to set the status of a clean stop
+        self.reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        self.reactor.stop()

@@ -1,0 +1,7 @@
+"""The daemons as twistd plugins; nothing of a daemon is imported until it is chosen."""
+
+from twisted.application.service import ServiceMaker
+
+prol2tp = ServiceMaker("prol2tpd", "prol2tp.daemons.prol2tpd.service", "L2TP control plane daemon.", "prol2tp")
+proppp = ServiceMaker("propppd", "prol2tp.daemons.propppd.service", "PPP daemon for all links.", "proppp")
+path = ServiceMaker("prol2tp-pathd", "prol2tp.daemons.pathd.service", "Owner of the data path.", "prol2tp-path")
