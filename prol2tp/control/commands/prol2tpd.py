@@ -1,0 +1,181 @@
+"""The commands of prol2tpd, its records and its events."""
+
+from __future__ import annotations
+
+from prol2tp.control.command import Argument, Command, Field, Record, listing, table
+from prol2tp.control.commands.shared import EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+
+SOCKET = "prol2tpd.sock"
+"""Name of the UNIX socket in the run directory."""
+
+TUNNEL_ID = Argument("tunnel_id", "integer", True, "the tunnel, by our id")
+TUNNEL_NAME = Argument("tunnel_name", "text", True, "the tunnel, by its administrative name")
+SESSION_ID = Argument("session_id", "integer", True, "the session, by our id")
+SESSION_NAME = Argument("session_name", "text", True, "the session, by its administrative name")
+TUNNEL = (TUNNEL_ID, TUNNEL_NAME)
+"""Exactly one of the two is given; `Invalid` otherwise, `NotFound` when there is none."""
+SESSION = (*TUNNEL, SESSION_ID, SESSION_NAME)
+PARAMETERS = Argument(
+    "parameters", "json", False,
+    "object: names and values as in prol2tpd.conf, values as text; several values of one parameter separated by blanks",
+)
+
+SYSTEM_RECORD = Record(
+    "system",
+    (
+        Field("version", "text", "of the daemon"),
+        Field("copyright", "text", "line of the banner"),
+        Field("listen", "words", "local addresses as `ADDRESS:PORT` or `[ADDRESS]:PORT`"),
+        Field("hostname", "text", "Host Name AVP"),
+        Field("router_id", "integer?", "L2TPv3 router id"),
+        Field("log_level", "text", "of the daemon, lower case"),
+        Field("tunnels", "integer", "number of tunnels, whatever their state"),
+        Field("sessions", "integer", "number of sessions, whatever their state"),
+        Field("data_path", "text", "name of the data path in use: `user`, `memory`, ...; empty: none"),
+        Field("started_at", "number", "start of the daemon, seconds since 1970"),
+        Field("config_file", "text", ""),
+        Field("counters", "json", "object of integers: the endpoint's counters by name"),
+    ),
+    "The daemon as a whole (`show system`).",
+)
+TUNNEL_ROW = Record(
+    "tunnel-row",
+    (
+        Field("tunnel_id", "integer", "our id"),
+        Field("name", "text", "administrative name; empty: none"),
+        Field("origin", "text", "`net`: by a request of the peer, `config`: by the configuration file,"
+                                " `local`: by a command"),
+        Field("state", "text", "state of the control connection, RFC 2661 section 7.2 in ProL2TP's words"
+                               " (`ESTABLISHED` is up)"),
+        Field("state_seconds", "number", "seconds since the state changed"),
+        Field("peer", "address", "address and port of the peer"),
+        Field("sessions", "integer", "number of sessions"),
+    ),
+    "A line of `show tunnels`.",
+)
+TUNNEL_RECORD = Record(
+    "tunnel",
+    (
+        Field("tunnel_id", "integer", "our id"),
+        Field("name", "text", "administrative name; empty: none"),
+        Field("origin", "text", "as in `tunnel-row`"),
+        Field("state", "text", "as in `tunnel-row`"),
+        Field("state_seconds", "number", "seconds since the state changed"),
+        Field("peer", "address", "address and port of the peer"),
+        Field("sessions", "integer", "number of sessions"),
+        Field("local", "address", "our address and port"),
+        Field("created_at", "number", "seconds since 1970"),
+        Field("mode", "text", "`LNS` or `LAC`: our side"),
+        Field("version", "integer", "L2TP version, 2 or 3"),
+        Field("encapsulation", "text", "`udp` or `ip`"),
+        Field("log_level", "text", "in force for this tunnel"),
+        Field("ns", "integer", "transport: next Ns to send"),
+        Field("nr", "integer", "transport: next Ns expected"),
+        Field("cwnd", "integer", "transport: congestion window, messages"),
+        Field("ssthresh", "integer", "transport: slow start threshold, messages"),
+        Field("tx_window", "integer", "transport: send window, messages"),
+        Field("profile", "text", "tunnel profile; empty: none"),
+        Field("peer_tunnel_id", "integer", "0: not known yet"),
+        Field("peer_host_name", "text", ""),
+        Field("peer_vendor_name", "text", ""),
+    ),
+    "One tunnel (`show tunnel`).",
+)
+SESSION_ROW = Record(
+    "session-row",
+    (
+        Field("tunnel_id", "integer", "our tunnel id"),
+        Field("session_id", "integer", "our session id"),
+        Field("tunnel_name", "text", "empty: none"),
+        Field("name", "text", "empty: none"),
+        Field("type", "text", "pseudowire type: `ppp`, `eth`, `vlan`"),
+        Field("origin", "text", "`net`, `config` or `local`, as for a tunnel"),
+        Field("state", "text", "state of the call in ProL2TP's words (`ESTABLISHED` is up)"),
+        Field("state_seconds", "number", "seconds since the state changed"),
+        Field("identifier", "text", "PPP: user name, once known; Ethernet: Remote End ID; else empty"),
+        Field("interface", "text", "network interface, once known; else empty"),
+    ),
+    "A line of `show sessions`.",
+)
+COUNTERS_RECORD = Record(
+    "counters",
+    tuple(
+        Field(name, "integer", help)
+        for name, help in (
+            ("tx_packets", "to the L2TP peer"), ("tx_octets", "PPP frames without L2TP header"), ("tx_errors", ""),
+            ("rx_packets", "from the L2TP peer"), ("rx_octets", ""), ("rx_errors", ""),
+            ("rx_out_of_sequence", "came late or twice"), ("rx_discards", "of these, dropped"),
+        )
+    ),
+    "Data path counters of a session.",
+)
+SESSION_RECORD = Record(
+    "session",
+    (
+        *SESSION_ROW.fields,
+        Field("created_at", "number", "seconds since 1970"),
+        Field("mode", "text", "`LNS` or `LAC`: our side of this call"),
+        Field("call", "text", "`incoming` or `outgoing`, as RFC 2661 has it"),
+        Field("log_level", "text", "in force for this session"),
+        Field("peer_tunnel_id", "integer", ""),
+        Field("peer_session_id", "integer", "0: not known yet"),
+        Field("profile", "text", "session profile; empty: none"),
+        Field("pseudowire_profile", "text", "empty: none"),
+        Field("ppp_profile", "text", "empty: none"),
+        Field("user", "text", "PPP user name, once known"),
+        Field("calling_number", "text", ""),
+        Field("called_number", "text", ""),
+        Field("send_sequence", "boolean", "our data messages carry Ns"),
+        Field("receive_sequence", "boolean", "the peer's data messages carry Ns"),
+        Field("stats", "counters?", "null unless asked for, and when the data path is not open"),
+    ),
+    "One session (`show session`).",
+)
+RECORDS = {
+    record.name: record
+    for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD, EVENT)
+}
+
+SHOW_SYSTEM = Command("ShowSystem", (), (Argument("system", "json", False, "`system` record"),),
+                      "What the daemon is and does.")
+LIST_TUNNELS = listing("ListTunnels", "tunnel-row", "All tunnels, in no promised order.")
+SHOW_TUNNEL = Command("ShowTunnel", TUNNEL, (Argument("tunnel", "json", False, "`tunnel` record"),), "One tunnel.")
+LIST_SESSIONS = listing("ListSessions", "session-row", "All sessions, or those of one tunnel.", *TUNNEL)
+SHOW_SESSION = Command(
+    "ShowSession", (*SESSION, Argument("stats", "boolean", True, "fill in the counters")),
+    (Argument("session", "json", False, "`session` record"),), "One session.",
+)
+CREATE_TUNNEL = Command(
+    "CreateTunnel", (PARAMETERS,),
+    (Argument("tunnel_id", "integer", False, ""), Argument("name", "text", False, "")),
+    "Make a tunnel as a `tunnel` block of the configuration would, with at least `name` and `peer`. Answered when the"
+    " tunnel exists; it is up later.",
+)
+DESTROY_TUNNEL = Command("DestroyTunnel", TUNNEL, (),
+                         "StopCCN, and for a tunnel of the configuration no new try until the next reload.")
+CREATE_SESSION = Command(
+    "CreateSession", (*TUNNEL, PARAMETERS),
+    (Argument("tunnel_id", "integer", False, ""), Argument("session_id", "integer", False, ""),
+     Argument("name", "text", False, "")),
+    "Make a session in a tunnel as a `session` block of the configuration would.",
+)
+DESTROY_SESSION = Command("DestroySession", SESSION, (), "CDN, and no new try until the next reload.")
+SET_LOG_LEVEL = Command(
+    "SetLogLevel",
+    (Argument("scope", "text", False, "`system`, `tunnel` or `session`"),
+     Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"), *SESSION),
+    (), "Change the log level of the daemon, of one tunnel or of one session until the next start or reload.",
+)
+
+COMMANDS = table((
+    SHOW_SYSTEM, LIST_TUNNELS, SHOW_TUNNEL, LIST_SESSIONS, SHOW_SESSION,
+    CREATE_TUNNEL, DESTROY_TUNNEL, CREATE_SESSION, DESTROY_SESSION, SET_LOG_LEVEL,
+    RELOAD, SUBSCRIBE, UNSUBSCRIBE,
+))
+"""What the daemon answers."""
+CALLBACKS = table((NOTIFY,))
+"""What the daemon calls on those connected to it."""
+EVENTS = (
+    "tunnel-created", "tunnel-up", "tunnel-down", "tunnel-deleted",
+    "session-created", "session-up", "session-down", "session-deleted",
+)

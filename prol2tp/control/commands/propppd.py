@@ -1,0 +1,266 @@
+"""The commands of propppd, its records and its events."""
+
+from __future__ import annotations
+
+from prol2tp.control.command import Argument, Command, Field, Record, listing, table
+from prol2tp.control.commands.prol2tpd import COUNTERS_RECORD
+from prol2tp.control.commands.shared import EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+
+SOCKET = "propppd.sock"
+"""Name of the UNIX socket in the run directory."""
+
+NAME = Argument("name", "text", False, "the link, by its name: `session-N`")
+
+
+def _counts(name: str, fields: tuple[tuple[str, str], ...], help: str) -> Record:
+    return Record(name, tuple(Field(field, "integer", text) for field, text in fields), help)
+
+
+PPP_COUNTS = _counts("ppp-counts", (
+    ("instances", "links that exist"),
+    ("create_requests", ""), ("create_failures", ""), ("destroy_requests", ""), ("destroy_failures", ""),
+), "Links and requests.")
+RADIUS_COUNTS = _counts("radius-counts", (
+    ("access_requests", "Access-Requests sent, without retransmissions"), ("access_accepts", ""),
+    ("access_rejects", ""), ("access_challenges", ""),
+    ("accounting_starts", ""), ("accounting_stops", ""), ("accounting_updates", ""), ("accounting_responses", ""),
+    ("disconnect_requests", ""), ("disconnect_responses", ""), ("retransmits", ""), ("timeouts", ""),
+    ("auth_in_progress", ""), ("accounting_in_progress", ""),
+), "RADIUS client; all 0 where it is not configured.")
+EVENT_COUNTS = _counts("event-counts", (("created", ""), ("destroyed", ""), ("up", ""), ("down", "")),
+                       "Links created and destroyed, networks up and down.")
+CONFIG_COUNTS = _counts("config-counts", (("updates", "files taken over, the first one counted"), ("failures", "")),
+                        "Configuration files read.")
+STATUS_RECORD = Record(
+    "status",
+    (
+        Field("version", "text", "of the daemon"),
+        Field("support", "text", "where help is found"),
+        Field("license", "text", ""),
+        Field("ppp", "ppp-counts"),
+        Field("radius", "radius-counts"),
+        Field("events", "event-counts"),
+        Field("config", "config-counts"),
+        Field("log_level", "text", "of the daemon, lower case"),
+        Field("started_at", "number", "start of the daemon, seconds since 1970"),
+        Field("config_file", "text", ""),
+    ),
+    "The daemon as a whole (`propppctl status`).",
+)
+LINK_ROW = Record(
+    "link-row",
+    (
+        Field("name", "text", "`session-N`"),
+        Field("interface", "text", "network interface; empty: none yet"),
+        Field("duration", "number", "seconds since the network came up; 0: it is not up"),
+        Field("up", "boolean", "at least one network protocol is up"),
+        Field("state", "text", "phase, as in `link`"),
+        Field("user", "text", "authenticated user, or else our own name towards the peer; empty: neither"),
+        Field("id", "text", "what carries it; L2TP: `TUNNEL/SESSION`, our ids"),
+    ),
+    "A line of `propppctl list`.",
+)
+AUTOMATON = (
+    Field("want", "words", "options that we ask for"),
+    Field("got", "words", "options that the peer granted us"),
+    Field("allow", "words", "options that the peer may ask for"),
+    Field("his", "words", "options that we granted the peer"),
+    Field("state", "text", "RFC 1661 section 4.2 in capitals: INITIAL STARTING CLOSED STOPPED CLOSING STOPPING"
+                           " REQSENT ACKRCVD ACKSENT OPENED"),
+    Field("timeout", "number", "restart timer, seconds"),
+    Field("max_configure", "integer", "Max-Configure"),
+    Field("max_terminate", "integer", "Max-Terminate"),
+    Field("retransmits", "integer", "restart counter: requests left"),
+    Field("naks", "integer", "Configure-Naks sent in this negotiation"),
+    Field("naks_since_ack", "integer", "of these, since the last Configure-Ack"),
+)
+LCP_RECORD = Record(
+    "lcp",
+    (
+        Field("echo_interval", "number", "seconds; 0: none sent"),
+        Field("echo_failures", "integer", "echoes without answer that end the link; 0: any number"),
+        Field("next_echo", "number", "seconds to the next Echo-Request; 0: none planned"),
+        *AUTOMATON,
+    ),
+    "LCP. Option words: pap chap eap asyncmap magic mru pcomp accomp.",
+)
+CCP_RECORD = Record("ccp", AUTOMATON, "CCP. Option words: bsd deflate predictor1.")
+IPCP_RECORD = Record(
+    "ipcp",
+    (*AUTOMATON, Field("local", "text", "our IPv4 address; empty: none"), Field("peer", "text", "the peer's")),
+    "IPCP. Option words: negaddr reqaddr proxyarp.",
+)
+IPV6CP_RECORD = Record(
+    "ipv6cp",
+    (*AUTOMATON, Field("local", "text", "our link-local address; empty: none"), Field("peer", "text", "the peer's")),
+    "IPv6CP. Option words: ifaceid.",
+)
+PAP_RECORD = Record(
+    "pap",
+    (
+        Field("timeout", "number", "as authenticator: seconds to wait for a request"),
+        Field("restart", "number", "seconds between our requests"),
+        Field("our_state", "text", "as authenticatee: INITIAL CLOSED PENDING AUTHREQ OPEN BADAUTH"),
+        Field("peer_state", "text", "as authenticator: INITIAL CLOSED PENDING LISTEN OPEN BADAUTH"),
+    ),
+    "PAP, both roles.",
+)
+CHAP_RECORD = Record(
+    "chap",
+    (
+        Field("timeout", "number", "seconds between Challenges"),
+        Field("rechallenge", "number", "seconds between re-challenges; 0: none"),
+        Field("local_state", "words", "as authenticator: lowerup started timeout done failed"),
+        Field("transmits", "integer", "Challenges sent in the current exchange"),
+        Field("peer_state", "words", "as authenticatee: the same words"),
+    ),
+    "CHAP, both roles.",
+)
+EAP_SIDE = Record(
+    "eap-side",
+    (Field("state", "text", "`Closed`, ..."), Field("requests", "integer"), Field("responses", "integer"),
+     Field("timeout", "number", "seconds"), Field("max_requests", "integer")),
+    "One role of EAP.",
+)
+EAP_RECORD = Record("eap", (Field("local", "eap-side"), Field("peer", "eap-side")), "EAP, both roles.")
+RADIUS_RECORD = Record(
+    "radius", (Field("status", "text", "`AUTH_CHAP_ACK`, ..."), Field("accounting_updates", "integer", "sent")),
+    "RADIUS for one link.",
+)
+AUTH_RECORD = Record(
+    "auth",
+    (
+        Field("remote_name", "text", "authenticated name of the peer"),
+        Field("config_local", "words", "methods that the configuration lets us demand of the peer"),
+        Field("config_peer", "words", "methods by which the configuration lets the peer ask us"),
+        Field("done_local", "words", "methods carried out on the peer, we being the authenticator"),
+        Field("done_peer", "words", "methods carried out on us, the peer being the authenticator"),
+    ),
+    "Authentication of both directions.",
+)
+L2TP_RECORD = Record(
+    "pppol2tp",
+    (
+        Field("version", "integer", "L2TP version"), Field("lns", "boolean", "we are the LNS of the call"),
+        Field("tunnel_id", "integer"), Field("session_id", "integer"),
+        Field("peer_tunnel_id", "integer"), Field("peer_session_id", "integer"),
+    ),
+    "The L2TP session that carries the link.",
+)
+LINK_RECORD = Record(
+    "link",
+    (
+        Field("name", "text", "`session-N`"),
+        Field("interface", "text", "empty: none yet"),
+        Field("created_at", "number", "seconds since 1970"),
+        Field("type", "text", "`pppol2tp`, `pppoe` or `tty`"),
+        Field("profile", "text", "profile of propppd.conf"),
+        Field("user", "text", "as in `link-row`"),
+        Field("up", "boolean", "at least one network protocol is up"),
+        Field("debug", "integer", "syslog level: 7 debug, 6 info, 5 notice, 4 warning, 3 error, 2 critical"),
+        Field("connect_delay", "integer", "milliseconds that we wait for the peer before we start"),
+        Field("state", "text", "phase: DEAD ESTABLISH AUTHENTICATE NETWORK RUNNING TERMINATE"),
+        Field("connect_seconds", "number", "seconds since the network came up"),
+        Field("mtu", "integer", "largest packet that we send"),
+        Field("peer_mru", "integer", "the peer's MRU"),
+        Field("run_count", "integer", "times that the link was started"),
+        Field("lcp", "lcp"),
+        Field("ccp", "ccp?", "null: not part of this link"),
+        Field("ipcp", "ipcp?", "null: IPv4 is turned off"),
+        Field("ipv6cp", "ipv6cp?", "null: IPv6 is turned off"),
+        Field("pap", "pap"),
+        Field("chap", "chap"),
+        Field("eap", "eap?", "null: not part of this link"),
+        Field("radius", "radius?", "null: no RADIUS"),
+        Field("auth", "auth"),
+        Field("pppol2tp", "pppol2tp?", "null: something else carries the link"),
+    ),
+    "One link (`propppctl show`).",
+)
+ATTACH_ROW = Record(
+    "attach-row",
+    (
+        Field("id", "text", "`TUNNEL/SESSION`, our ids; unique while it lives"),
+        Field("port", "integer", "port of the data path"),
+        Field("tunnel_id", "integer"), Field("session_id", "integer"),
+        Field("peer_tunnel_id", "integer"), Field("peer_session_id", "integer"),
+        Field("lns", "boolean", "we are the LNS of the call"),
+        Field("version", "integer", "L2TP version"),
+        Field("ppp_profile", "text", "profile of propppd.conf"),
+        Field("user_name", "text", "our name towards the peer; empty: the profile's"),
+        Field("user_password", "text", "our secret towards the peer; never logged"),
+        Field("interface_name", "text", "wish; empty: the profile's"),
+        Field("peer_address", "text", "of the L2TP peer"), Field("local_address", "text", "of ours"),
+        Field("calling_number", "text"), Field("called_number", "text"),
+        Field("tunnel_name", "text"), Field("session_name", "text"),
+        Field("mtu", "integer", "largest PPP payload that the tunnel carries; 0: the profile's"),
+        Field("log_level", "text", "empty: the daemon's"),
+        Field("proxy", "json", "null, or an object of proxy LCP and authentication values (RFC 2661 section 4.4.5), named"
+                               " as in the AVPs, octets as hex"),
+    ),
+    "A session that wants a PPP link.",
+)
+DETACH_ROW = Record(
+    "detach-row",
+    (
+        Field("id", "text", "as attached"),
+        Field("cause", "text", "word of RFC 2866 section 5.10: `User Request`, `Lost Carrier`, ..."),
+        Field("message", "text", "for people"),
+        Field("counters", "counters?", "final counters, if known"),
+    ),
+    "A session whose L2TP call is gone.",
+)
+CHANGED_ROW = Record(
+    "changed-row",
+    (
+        Field("id", "text", "as attached"),
+        Field("state", "text", "`up`: a network protocol came up; `closed`: the link is finished"),
+        Field("user", "text", "authenticated user; empty: none"),
+        Field("interface", "text", "empty: none"),
+        Field("cause", "text", "closed: why, as in `detach-row`"),
+        Field("message", "text", "for people"),
+    ),
+    "What became of an attached session.",
+)
+RECORDS = {
+    record.name: record
+    for record in (
+        STATUS_RECORD, PPP_COUNTS, RADIUS_COUNTS, EVENT_COUNTS, CONFIG_COUNTS, LINK_ROW, LINK_RECORD, LCP_RECORD,
+        CCP_RECORD, IPCP_RECORD, IPV6CP_RECORD, PAP_RECORD, CHAP_RECORD, EAP_RECORD, EAP_SIDE, RADIUS_RECORD,
+        AUTH_RECORD, L2TP_RECORD, ATTACH_ROW, DETACH_ROW, CHANGED_ROW, COUNTERS_RECORD, EVENT,
+    )
+}
+
+STATUS = Command("Status", (), (Argument("status", "json", False, "`status` record"),), "What the daemon is and does.")
+LIST = listing("List", "link-row", "All links, or those that are up or down.",
+               Argument("filter", "text", True, "`up` or `down`; left out: all"))
+SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
+CREATE = Command(
+    "Create", (Argument("words", "json", False, "list of text: options in pppd's words, values as words of their own"),),
+    (Argument("name", "text", False, "of the new link"),), "Make a link.",
+)
+DESTROY = Command("Destroy", (NAME,), (), "LCP Terminate-Request, then the link is removed.")
+SET_LOG_LEVEL = Command(
+    "SetLogLevel",
+    (Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"),
+     Argument("name", "text", True, "of one link; left out: the daemon")),
+    (), "Change the log level until the next start or reload.",
+)
+ATTACH_SESSIONS = Command(
+    "AttachSessions", (Argument("sessions", "json", False, "list of `attach-row` records"),),
+    (Argument("results", "json", False, "list, one entry a row: null, or the text of the refusal"),),
+    "Start a PPP link on each of these sessions. An id with the port that it has already is kept as it is.",
+)
+DETACH_SESSIONS = Command("DetachSessions", (Argument("sessions", "json", False, "list of `detach-row` records"),), (),
+                          "The L2TP sessions are gone; ids that are not known are passed over.")
+SESSIONS_CHANGED = Command("SessionsChanged",
+                           (Argument("sessions", "json", False, "list of `changed-row` records"),), (),
+                           "Called by propppd on the connection that attached the sessions.")
+
+COMMANDS = table((
+    STATUS, LIST, SHOW, CREATE, DESTROY, SET_LOG_LEVEL, RELOAD, SUBSCRIBE, UNSUBSCRIBE, ATTACH_SESSIONS, DETACH_SESSIONS,
+))
+"""What the daemon answers."""
+CALLBACKS = table((SESSIONS_CHANGED, NOTIFY))
+"""What the daemon calls on those connected to it."""
+EVENTS = ("link-created", "link-up", "link-down", "link-destroyed")
