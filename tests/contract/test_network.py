@@ -1,0 +1,203 @@
+"""What `INetwork` promises, held by the one in memory and by the kernel's (in a namespace of its own)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import subprocess
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from zope.interface.verify import verifyObject
+
+from prol2tp.dataplane.network import INetwork, LinuxNetwork, MemoryNetwork
+from prol2tp.net.netlink import NetlinkError, NetlinkSocket
+
+ONE, TWO = "ppp-test0", "ppp-test1"
+
+
+class Memory:
+    """`MemoryNetwork`, with a look at what it holds."""
+
+    def __init__(self) -> None:
+        self.network = MemoryNetwork({11, 12})
+        self.network.networks = {"192.0.2.0/24": 12}
+        self.index = {ONE: 11, TWO: 12}
+
+    def addresses(self, name):
+        return {text for index, text in self.network.addresses if index == self.index[name]}
+
+    def routes(self):
+        return {(prefix, {v: k for k, v in self.index.items()}[index], metric)
+                for (prefix, _, metric), (index, _) in self.network.routes.items()}
+
+    def mtu(self, name):
+        return self.network.links[self.index[name]]["mtu"]
+
+    def proxies(self):
+        return {address for address, _ in self.network.proxies}
+
+    def close(self):
+        pass
+
+
+class Kernel:
+    """A namespace with two TUN interfaces."""
+
+    def __init__(self) -> None:
+        self.namespace = f"p2t{os.getpid()}-net"
+        subprocess.run(["ip", "netns", "add", self.namespace], check=True)
+        for name in (ONE, TWO):
+            self.ip("tuntap", "add", name, "mode", "tun")
+        self.ip("addr", "add", "192.0.2.1/24", "dev", TWO)
+        self.ip("link", "set", TWO, "up")
+        self.index = {name: self.show("link", "show", name)[0]["ifindex"] for name in (ONE, TWO)}
+        self.network = LinuxNetwork(reactor, self.open)
+
+    def open(self, reactor):
+        with inside(self.namespace):
+            return NetlinkSocket(reactor)
+
+    def ip(self, *words):
+        subprocess.run(["ip", "-n", self.namespace, *words], check=True)
+
+    def show(self, *words):
+        out = subprocess.run(["ip", "-n", self.namespace, "-j", *words], check=True, capture_output=True).stdout
+        return json.loads(out or "[]")
+
+    def addresses(self, name):
+        found = set()
+        for entry in self.show("addr", "show", name)[0]["addr_info"]:
+            if "local" in entry:
+                length = 32 if entry["family"] == "inet" else 128
+                other = entry.get("address")
+                found.add(f"{entry['local']}/{length} {other}/{entry['prefixlen']}" if other
+                          else f"{entry['local']}/{entry['prefixlen']}")
+        return found
+
+    def routes(self):
+        found = set()
+        for entry in self.show("route", "show", "proto", "static"):
+            prefix = "0.0.0.0/0" if entry["dst"] == "default" else entry["dst"]
+            found.add((prefix, entry["dev"], entry.get("metric", 0)))
+        return found
+
+    def mtu(self, name):
+        return self.show("link", "show", name)[0]["mtu"]
+
+    def proxies(self):
+        return {entry["dst"] for entry in self.show("neigh", "show", "proxy")}
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.namespace], check=True)
+
+
+@contextlib.contextmanager
+def inside(namespace):
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as before, open(f"/run/netns/{namespace}") as there:
+        assert libc.setns(there.fileno(), 0x40000000) == 0
+        try:
+            yield
+        finally:
+            assert libc.setns(before.fileno(), 0x40000000) == 0
+
+
+@pytest.fixture(params=[Memory, pytest.param(Kernel, marks=pytest.mark.root)])
+def host(request):
+    made = request.param()
+    verifyObject(INetwork, made.network)
+    made.network.start()
+    yield made
+    made.network.stop()
+    made.close()
+
+
+def refused_with(number):
+    return pytest.raises(NetlinkError, check=lambda error: error.errno == number)
+
+
+@pytest_twisted.inlineCallbacks
+def test_an_interface_gets_mtu_addresses_and_nothing_of_the_kernels_own(host):
+    ppp = host.index[ONE]
+    yield host.network.link_set(ppp, link_local=False)
+    yield host.network.link_set(ppp, mtu=1400, up=True)
+    yield host.network.address_add(ppp, "10.5.1.1", "10.5.1.100")
+    yield host.network.address_add(ppp, "fe80::1", "fe80::2")
+    assert host.mtu(ONE) == 1400
+    assert host.addresses(ONE) == {"10.5.1.1/32 10.5.1.100/32", "fe80::1/128 fe80::2/128"}
+    yield host.network.address_delete(ppp, "10.5.1.1", "10.5.1.100")
+    assert host.addresses(ONE) == {"fe80::1/128 fe80::2/128"}
+
+
+@pytest_twisted.inlineCallbacks
+def test_requests_of_one_turn_are_carried_out_in_order(host):
+    ppp = host.index[ONE]
+    waiting = [host.network.link_set(ppp, up=True), host.network.address_add(ppp, "10.5.1.1", "10.5.1.100"),
+               *(host.network.route_add(f"10.7.{n}.0/24", ppp) for n in range(200)),
+               host.network.route_delete("10.7.0.0/24", ppp)]
+    for one in waiting:
+        yield one
+    assert host.routes() == {(f"10.7.{n}.0/24", ONE, 0) for n in range(1, 200)}
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_is_there_already_and_what_is_not_are_errors_of_their_own(host):
+    ppp = host.index[ONE]
+    yield host.network.link_set(ppp, up=True)
+    yield host.network.address_add(ppp, "10.5.1.1", "10.5.1.100")
+    with refused_with(errno.EEXIST):
+        yield host.network.address_add(ppp, "10.5.1.1", "10.5.1.100")
+    with refused_with(errno.EADDRNOTAVAIL):
+        yield host.network.address_delete(ppp, "10.5.1.9", "10.5.1.100")
+    with refused_with(errno.ESRCH):
+        yield host.network.route_delete("10.8.0.0/24", ppp)
+    with refused_with(errno.ENODEV):
+        yield host.network.address_add(4000, "10.5.1.1", "10.5.1.100")
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_replaced_default_route_comes_back(host):
+    one, two = host.index[ONE], host.index[TWO]
+    yield host.network.link_set(one, up=True)
+    yield host.network.default_route_add(two, via="192.0.2.254")
+    with refused_with(errno.EEXIST):
+        yield host.network.default_route_add(one)
+    saved = yield host.network.default_route_add(one, replace=True)
+    assert host.routes() == {("0.0.0.0/0", ONE, 0)}
+    yield host.network.route_delete("0.0.0.0/0", one)
+    yield host.network.default_route_restore(saved)
+    assert host.routes() == {("0.0.0.0/0", TWO, 0)}
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_default_route_that_cannot_be_set_leaves_the_old_one(host):
+    yield host.network.default_route_add(host.index[TWO], via="192.0.2.254")
+    with refused_with(errno.ENODEV):
+        yield host.network.default_route_add(4000, replace=True)
+    assert host.routes() == {("0.0.0.0/0", TWO, 0)}
+
+
+@pytest_twisted.inlineCallbacks
+def test_proxy_arp_is_answered_on_the_interface_of_the_network(host):
+    assert (yield host.network.proxy_arp_add("192.0.2.77")) == host.index[TWO]
+    assert host.proxies() == {"192.0.2.77"}
+    assert (yield host.network.proxy_arp_add("203.0.113.1")) == 0
+    yield host.network.proxy_arp_delete("192.0.2.77", host.index[TWO])
+    assert host.proxies() == set()
+
+
+@pytest_twisted.inlineCallbacks
+def test_after_stop_requests_fail_and_do_not_hang(host):
+    yield host.network.stop()
+    if host.network.name == "linux":
+        with refused_with(errno.ESHUTDOWN):
+            yield host.network.address_add(host.index[ONE], "10.5.1.1", "10.5.1.100")
+    yield host.network.start()
+    yield host.network.link_set(host.index[ONE], mtu=1300)
+    assert host.mtu(ONE) == 1300
