@@ -25,7 +25,8 @@ def challenge_response(identifier: int, secret: bytes, challenge: bytes) -> byte
 
 def response_is_right(identifier: int, secret: bytes, challenge: bytes, response: bytes | None) -> bool:
     """Whether the peer answered our challenge with our secret; None (no answer) never does. Constant time."""
-    return response is not None and compare_digest(challenge_response(identifier, secret, challenge), response)
+    right = challenge_response(identifier, secret, challenge)
+    return response is not None and compare_digest(right, response)
 
 
 def hide(attribute: int, value: bytes, secret: bytes, random_vector: bytes) -> bytes:

@@ -35,9 +35,11 @@ _READ_IETF = {attribute: row for (vendor, attribute), row in _READ.items() if ve
 
 
 class MessageError(WireError):
-    """A control message that cannot be accepted. The owner answers with `result` and `error` of section 4.4.2 and
-    with the text: CDN for the call when `for_call`, StopCCN for the tunnel otherwise (section 4.1). What the message
-    said before it broke is in `message_type`, `assigned_tunnel_id` and `assigned_session_id`, None where unknown.
+    """A control message that cannot be accepted.
+
+    The owner answers with `result` and `error` of section 4.4.2 and the text: CDN for the call when
+    `for_call`, StopCCN for the tunnel otherwise (section 4.1). What the message said before it broke is in
+    `message_type`, `assigned_tunnel_id` and `assigned_session_id`, None where unknown.
     """
 
     result = 2
@@ -67,13 +69,14 @@ class UnknownMandatoryAVP(MessageError):
         self.attribute = attribute
 
 
-def read_avps(body: bytes, position: int, secret: bytes, values: dict[str, Any],
-              ignored: list[str] | None = None) -> None:
+def read_avps(
+    body: bytes, position: int, secret: bytes, values: dict[str, Any], ignored: list[str] | None = None
+) -> None:
     """Read the AVPs of `body[position:]` into `values` by field name; of doubles the first counts.
 
-    What is unrecognized or malformed without the M bit is left out (sections 4.1 and 7), and noted in `ignored`.
-    The first fault with the M bit is raised when all AVPs are read, so that `values` holds what identifies the call;
-    a fault in the lengths ends the reading. Raises `BadAVP` and `UnknownMandatoryAVP`.
+    What is unrecognized or malformed without the M bit is left out (sections 4.1 and 7) and noted in
+    `ignored`. The first fault with the M bit is raised when all AVPs are read, so that `values` holds what
+    identifies the call; a fault in the lengths ends the reading. Raises `BadAVP` and `UnknownMandatoryAVP`.
     """
     fault: MessageError | None = None
     random_vector: bytes | None = None
@@ -132,13 +135,14 @@ def unhidden(attribute: int, value: bytes, secret: bytes, random_vector: bytes |
     return plain[2:2 + length]
 
 
-def write_avp(avp: AVP, value: bytes, mandatory: bool | None = None) -> bytes:
+def write_avp(avp: AVP, value: bytes) -> bytes:
     """One AVP in clear. Raises `ValueError` when the value is too long."""
-    bits = MANDATORY if (avp.mandatory if mandatory is None else mandatory) else 0
-    return _framed(avp, bits, value)
+    return _framed(avp, MANDATORY if avp.mandatory else 0, value)
 
 
-def write_hidden_avp(avp: AVP, value: bytes, secret: bytes, random_vector: bytes, random_bytes: RandomBytes) -> bytes:
+def write_hidden_avp(
+    avp: AVP, value: bytes, secret: bytes, random_vector: bytes, random_bytes: RandomBytes
+) -> bytes:
     """One hidden AVP, padded to whole blocks of 16 octets, so that short values of any length look alike."""
     plain = _U16.pack(len(value)) + value
     padding = min(-len(plain) % _BLOCK, max(0, LONGEST_VALUE - len(plain)))
@@ -153,7 +157,7 @@ def _framed(avp: AVP, bits: int, value: bytes) -> bytes:
 
 
 def writer(avp: AVP) -> Callable[[Any], bytes]:
-    """A function that writes this AVP in clear from its value in a message; the quickest there is for the format."""
+    """A function that writes this AVP in clear from its value in a message, the quickest for its format."""
     assert avp.format is not None
     write = avp.format.write
     bits = MANDATORY if avp.mandatory else 0

@@ -1,7 +1,7 @@
 """The table of AVPs, one line each, in the order of RFC 2661 section 4.4, and the formats of their values.
 
-A value is read from the octets after the AVP's header and written to them. Text is UTF-8 with every other octet kept
-as a surrogate (`surrogateescape`), so that no text of a peer is refused and all of it can be sent on unchanged.
+A value is read from the octets after the AVP's header and written to them. Text is UTF-8 with every other
+octet kept as a surrogate (`surrogateescape`): no text of a peer is refused, and all of it can be sent on.
 """
 
 from __future__ import annotations
@@ -171,7 +171,9 @@ LAST_OCTET = Format(_read_last_octet, lambda value: _U8_PAIR.pack(0, value))
 PRESENCE = Format(_read_nothing, lambda value: b"")
 RESULT = Format(_read_result, _write_result)
 Q931 = Format(_read_q931, _write_q931)
-CALL_ERRORS = Format(lambda value: CallErrors._make(_CALL_ERRORS.unpack(value)), lambda value: _CALL_ERRORS.pack(*value))
+CALL_ERRORS = Format(
+    lambda value: CallErrors._make(_CALL_ERRORS.unpack(value)), lambda value: _CALL_ERRORS.pack(*value)
+)
 ACCMS = Format(lambda value: ACCM._make(_ACCM.unpack(value)), lambda value: _ACCM.pack(*value))
 DISCONNECT = Format(_read_disconnect, _write_disconnect)
 UNREAD = None

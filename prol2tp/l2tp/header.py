@@ -43,7 +43,7 @@ class UnsupportedVersion(WireError):
 
 
 class ControlHeader(NamedTuple):
-    """`length` counts from the first octet of the header; what the datagram holds beyond it is no part of the message."""
+    """`length` counts from the first octet of the header; what a datagram holds beyond it is ignored."""
 
     length: int
     tunnel_id: int
@@ -70,7 +70,7 @@ def is_control(data: bytes) -> bool:
 
 
 def read_control(data: bytes) -> ControlHeader:
-    """The header of a control message. Raises `WireError`; `UnsupportedVersion` for the control message of another one."""
+    """The header of a control message. Raises `WireError`, for another version `UnsupportedVersion`."""
     if len(data) < CONTROL_LENGTH:
         raise WireError(f"{len(data)} octets, no control message")
     bits, length, tunnel_id, session_id, ns, nr = _CONTROL.unpack_from(data)
@@ -135,10 +135,9 @@ def read_data(data: bytes) -> DataHeader:
     numbers = struct.unpack_from(data)
     if length is not None:
         end = numbers[length]
-    if bits & O and start + _PAD.size <= len(data):
-        start += _PAD.size + _PAD.unpack_from(data, start)[0]
-    elif bits & O:
-        start += _PAD.size
+    if bits & O:
+        pad = _PAD.unpack_from(data, start)[0] if start + _PAD.size <= len(data) else 0
+        start += _PAD.size + pad
     if not start <= end <= len(data):
         raise WireError(f"payload from {start} to {end} in a datagram of {len(data)} octets")
     return DataHeader(
@@ -148,8 +147,15 @@ def read_data(data: bytes) -> DataHeader:
     )
 
 
-def write_data(tunnel_id: int, session_id: int, payload_length: int | None = None, ns: int | None = None, nr: int = 0,
-               offset: int | None = None, priority: bool = False) -> bytes:
+def write_data(  # noqa: PLR0917 (the fields of the header, in their order)
+    tunnel_id: int,
+    session_id: int,
+    payload_length: int | None = None,
+    ns: int | None = None,
+    nr: int = 0,
+    offset: int | None = None,
+    priority: bool = False,
+) -> bytes:
     """The header of a data message, to be put before the payload. The ids are the receiver's.
 
     :param payload_length: octets of payload; writes the Length field.

@@ -1,7 +1,7 @@
-"""The control messages of RFC 2661 section 6, one record each, and their bodies on the wire (the AVPs after the header).
+"""The control messages of RFC 2661 section 6, one record each, and their bodies (what follows the header).
 
-The fields are the AVPs of `avptable` in the order of the RFC: those without a default MUST be present, those with a
-default MAY be, None (or False) for absent. Text is `str`, what may be binary is `bytes`.
+The fields are the AVPs of `avptable` in the order of the RFC: those without a default MUST be present, those
+with a default MAY be, None (or False) for absent. Text is `str`, what may be binary is `bytes`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from prol2tp.l2tp.avp import (
 from prol2tp.l2tp.avptable import ACCM, BY_FIELD, CallErrors, DisconnectCause, Q931Cause, ResultCode
 
 __all__ = [
-    "ACCM", "CDN", "HELLO", "ICCN", "ICRP", "ICRQ", "MESSAGES", "OCCN", "OCRP", "OCRQ", "PROTOCOL_VERSION", "SCCCN",
-    "SCCRP", "SCCRQ", "SLI", "WEN", "BadAVP", "CallErrors", "DisconnectCause", "Message", "MessageError", "MissingAVP",
-    "Q931Cause", "ResultCode", "StopCCN", "UnknownMandatoryAVP", "UnknownMessageType", "decode", "encode",
-    "message_name",
+    "ACCM", "CDN", "HELLO", "ICCN", "ICRP", "ICRQ", "MESSAGES", "OCCN", "OCRP", "OCRQ", "PROTOCOL_VERSION",
+    "SCCCN", "SCCRP", "SCCRQ", "SLI", "WEN", "BadAVP", "CallErrors", "DisconnectCause", "Message",
+    "MessageError", "MissingAVP", "Q931Cause", "ResultCode", "StopCCN", "UnknownMandatoryAVP",
+    "UnknownMessageType", "decode", "encode", "message_name", "vendor_name",
 ]
 
 PROTOCOL_VERSION = 0x0100
@@ -39,7 +39,7 @@ PROTOCOL_VERSION = 0x0100
 
 
 class Message:
-    """Base of the records. `number` is the Message Type; `for_call` tells whether the message is about one call."""
+    """Base of the records. `number` is the Message Type; `for_call`: the message is about one call."""
 
     __slots__ = ()
 
@@ -241,15 +241,21 @@ MESSAGES: tuple[type[Message], ...] = (
 )
 
 _OTHER_NAMES = {
-    17: "MSRQ", 18: "MSRP", 19: "MSE", 20: "ACK", 21: "FSQ", 22: "FSR", 23: "MSE", 24: "SRRQ", 25: "SRRP",
-    28: "CSUN", 29: "CSURQ",
+    17: "MDMST", 18: "SRRQ", 19: "SRRP", 20: "ACK", 21: "FSQ", 22: "FSR", 23: "MSRQ", 24: "MSRP", 25: "MSE",
+    26: "MSI", 27: "MSEN", 28: "CSUN", 29: "CSURQ",
 }
+"""Messages of later documents, known by name only."""
 
 
 def message_name(number: int) -> str:
     """`SCCRQ` and so on, `message 99` where no document has a name."""
     layout = _LAYOUTS.get(number)
     return layout.message.__name__ if layout else _OTHER_NAMES.get(number, f"message {number}")
+
+
+def vendor_name(version: str, sysname: str, release: str, machine: str) -> str:
+    """Our Vendor Name, from our version and `uname`: `prol2tp 2.0.0 Linux-6.1.0-18-amd64 (x86_64)`."""
+    return f"prol2tp {version} {sysname}-{release} ({machine})"
 
 
 class MissingAVP(MessageError):
@@ -275,7 +281,9 @@ class UnknownMessageType(MessageError):
 class _Layout:
     """What decoding and encoding need to know of one message, made once from its record."""
 
-    __slots__ = ("message", "names", "required", "assigned", "get", "get_is_plural", "writers", "avps", "message_type")
+    __slots__ = (
+        "message", "names", "required", "assigned", "get", "get_is_plural", "writers", "avps", "message_type",
+    )
 
     def __init__(self, message: type[Message]) -> None:
         members = fields(message)  # type: ignore[arg-type]
@@ -298,8 +306,8 @@ class _Layout:
 
 
 def _assigned_position(message: type[Message], names: tuple[str, ...]) -> int | None:
-    """Where the id stands that the peer assigns by this message, and that may not be 0. In StopCCN and CDN it may:
-    the sender may have none."""
+    """Where the id stands that this message assigns and that may not be 0. In StopCCN and CDN it may be: the
+    sender need not have one."""
     if message in (StopCCN, CDN):
         return None
     for name in ("assigned_tunnel_id", "assigned_session_id"):
@@ -353,7 +361,9 @@ def _read_message_type(body: bytes) -> tuple[int, int]:
     return number, HEADER_LENGTH + 2
 
 
-def encode(message: Message, secret: bytes = b"", random_bytes: RandomBytes | None = None, hide: bool = False) -> bytes:
+def encode(
+    message: Message, secret: bytes = b"", random_bytes: RandomBytes | None = None, hide: bool = False
+) -> bytes:
     """The body of the message.
 
     :param hide: hide the AVPs that may be hidden (section 4.3); needs `secret` and `random_bytes`.
@@ -375,7 +385,9 @@ def encode(message: Message, secret: bytes = b"", random_bytes: RandomBytes | No
     return b"".join(parts)
 
 
-def _encode_hidden(layout: _Layout, values: tuple[Any, ...], secret: bytes, random_bytes: RandomBytes) -> bytes:
+def _encode_hidden(
+    layout: _Layout, values: tuple[Any, ...], secret: bytes, random_bytes: RandomBytes
+) -> bytes:
     random_vector = random_bytes(16)
     parts = [layout.message_type, write_avp(BY_FIELD["random_vector"], random_vector)]
     for value, avp, write in zip(values, layout.avps, layout.writers, strict=True):
