@@ -1,0 +1,90 @@
+"""Addresses and networks as octets: the look-up of shared interfaces, and the source check."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+def parse_prefix(text: str) -> tuple[bytes, int]:
+    """-> network address as octets, length in bits. Raises `ValueError`."""
+    network = ip_network(text, strict=False)
+    return network.network_address.packed, network.prefixlen
+
+
+def contains(address: bytes, network: bytes, bits: int) -> bool:
+    """Whether `address` (4 or 16 octets) is in a network of the same family."""
+    if len(address) != len(network):
+        return False
+    octets, rest = divmod(bits, 8)
+    if address[:octets] != network[:octets]:
+        return False
+    return not rest or (address[octets] ^ network[octets]) >> (8 - rest) == 0
+
+
+def allowed(address: bytes, prefixes: list[tuple[bytes, int]]) -> bool:
+    """Whether an inner source address may come from a port: in its prefixes, or IPv6 link-local."""
+    if len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+        return True
+    return any(contains(address, network, bits) for network, bits in prefixes)
+
+
+class PrefixTable(Generic[Value]):
+    """Longest-prefix look-up: one dict of hosts, then one dict for each prefix length in use, longest first."""
+
+    __slots__ = ("hosts", "_lengths4", "_lengths6")
+
+    def __init__(self) -> None:
+        self.hosts: dict[bytes, Value] = {}
+        """/32 and /128: the hot look-up reads this first."""
+        self._lengths4: dict[int, dict[bytes, Value]] = {}
+        self._lengths6: dict[int, dict[bytes, Value]] = {}
+
+    def add(self, network: bytes, bits: int, value: Value) -> None:
+        """A newer owner of the same prefix takes it over."""
+        if bits == len(network) * 8:
+            self.hosts[network] = value
+            return
+        lengths = self._lengths4 if len(network) == 4 else self._lengths6
+        if bits in lengths:
+            lengths[bits][network] = value
+            return
+        lengths[bits] = {network: value}
+        ordered = sorted(lengths.items(), reverse=True)
+        lengths.clear()
+        lengths.update(ordered)
+
+    def remove(self, network: bytes, bits: int, value: Value) -> None:
+        """Nothing happens if another owner has it by now."""
+        if bits == len(network) * 8:
+            if self.hosts.get(network) is value:
+                del self.hosts[network]
+            return
+        lengths = self._lengths4 if len(network) == 4 else self._lengths6
+        table = lengths.get(bits)
+        if table is None or table.get(network) is not value:
+            return
+        del table[network]
+        if not table:
+            del lengths[bits]
+
+    def find(self, address: bytes) -> Value | None:
+        """The value of the longest prefix that holds `address`."""
+        value = self.hosts.get(address)
+        if value is not None:
+            return value
+        size = len(address)
+        lengths = self._lengths4 if size == 4 else self._lengths6
+        for bits, table in lengths.items():
+            octets, rest = divmod(bits, 8)
+            if rest:
+                mask = 0xFF00 >> rest & 0xFF
+                key = address[:octets] + bytes((address[octets] & mask,)) + bytes(size - octets - 1)
+            else:
+                key = address[:octets] + bytes(size - octets)
+            value = table.get(key)
+            if value is not None:
+                return value
+        return None
