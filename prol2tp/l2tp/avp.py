@@ -63,8 +63,8 @@ class UnknownMandatoryAVP(MessageError):
 
     error = 8
 
-    def __init__(self, vendor: int, attribute: int, why: str = "") -> None:
-        super().__init__(f"unrecognized mandatory {avp_name(vendor, attribute)}{why}")
+    def __init__(self, vendor: int, attribute: int) -> None:
+        super().__init__(f"unrecognized mandatory {avp_name(vendor, attribute)}")
         self.vendor = vendor
         self.attribute = attribute
 
@@ -89,35 +89,38 @@ def read_avps(
         position += bits & LENGTH
         if not start <= position <= end:
             raise fault or BadAVP(f"{avp_name(vendor, attribute)} has the length {bits & LENGTH}")
-        value = body[start:position]
         row = _READ_IETF.get(attribute) if vendor == IETF else _READ.get((vendor, attribute))
+        if row is None or bits & RESERVED:
+            if bits & MANDATORY:
+                fault = fault or UnknownMandatoryAVP(vendor, attribute)
+            elif ignored is not None:
+                ignored.append(f"{avp_name(vendor, attribute)}: not recognized")
+            continue
+        name, read = row
+        if name in values and attribute != RANDOM_VECTOR:
+            continue
+        value = body[start:position]
         try:
-            if row is None or bits & RESERVED:
-                raise UnknownMandatoryAVP(vendor, attribute, ", reserved bits set" if bits & RESERVED else "")
-            name, read = row
             if bits & HIDDEN:
                 value = unhidden(attribute, value, secret, random_vector)
-            if name not in values:
-                values[name] = read(value)
-            if attribute == RANDOM_VECTOR and vendor == IETF:
-                random_vector = value
+            values[name] = read(value)
         except (WireError, struct_error) as error:
-            problem = _named(error, vendor, attribute, len(value))
-            if not bits & MANDATORY:
-                if ignored is not None:
-                    ignored.append(str(problem))
-            elif fault is None:
-                fault = problem
+            if bits & MANDATORY:
+                fault = fault or _bad(error, vendor, attribute, len(value))
+            elif ignored is not None:
+                ignored.append(str(_bad(error, vendor, attribute, len(value))))
+            continue
+        if attribute == RANDOM_VECTOR and vendor == IETF:
+            random_vector = value
     if fault is not None:
         raise fault
 
 
-def _named(error: Exception, vendor: int, attribute: int, length: int) -> MessageError:
-    if isinstance(error, UnknownMandatoryAVP):
-        return error
-    if isinstance(error, WireError):
-        return BadAVP(f"{avp_name(vendor, attribute)}: {error}", 3 if isinstance(error, OutOfRange) else 2)
-    return BadAVP(f"{avp_name(vendor, attribute)}: a value of {length} octets")
+def _bad(error: Exception, vendor: int, attribute: int, length: int) -> BadAVP:
+    if isinstance(error, OutOfRange):
+        return BadAVP(f"{avp_name(vendor, attribute)}: {error}", 3)
+    what = str(error) if isinstance(error, WireError) else f"a value of {length} octets"
+    return BadAVP(f"{avp_name(vendor, attribute)}: {what}")
 
 
 def unhidden(attribute: int, value: bytes, secret: bytes, random_vector: bytes | None) -> bytes:

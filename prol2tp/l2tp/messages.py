@@ -6,7 +6,7 @@ with a default MAY be, None (or False) for absent. Text is `str`, what may be bi
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from operator import attrgetter
 from struct import error as struct_error
 from typing import Any, ClassVar
@@ -81,7 +81,7 @@ class SCCRP(Message):
     vendor_name: str | None = None
     receive_window_size: int | None = None
     challenge: bytes | None = None
-    challenge_response: bytes | None = None
+    challenge_response: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class SCCCN(Message):
 
     number: ClassVar[int] = 3
 
-    challenge_response: bytes | None = None
+    challenge_response: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class ICCN(Message):
     proxy_authen_name: bytes | None = None
     proxy_authen_challenge: bytes | None = None
     proxy_authen_id: int | None = None
-    proxy_authen_response: bytes | None = None
+    proxy_authen_response: bytes | None = field(default=None, repr=False)
     private_group_id: bytes | None = None
     rx_connect_speed: int | None = None
     sequencing_required: bool = False
@@ -282,7 +282,8 @@ class _Layout:
     """What decoding and encoding need to know of one message, made once from its record."""
 
     __slots__ = (
-        "message", "names", "required", "assigned", "get", "get_is_plural", "writers", "avps", "message_type",
+        "message", "names", "required", "flags", "assigned", "get", "get_is_plural", "writers", "avps",
+        "message_type",
     )
 
     def __init__(self, message: type[Message]) -> None:
@@ -290,6 +291,7 @@ class _Layout:
         self.message = message
         self.names = tuple(member.name for member in members)
         self.required = sum(member.default is MISSING for member in members)
+        self.flags = tuple(member.name for member in members if member.default is False)
         self.assigned = _assigned_position(message, self.names)
         self.get = attrgetter(*self.names) if members else None
         self.get_is_plural = len(members) > 1
@@ -317,7 +319,6 @@ def _assigned_position(message: type[Message], names: tuple[str, ...]) -> int | 
 
 
 _LAYOUTS = {message.number: _Layout(message) for message in MESSAGES}
-_ABSENT: dict[str, Any] = {"sequencing_required": False}
 
 
 def decode(body: bytes, secret: bytes = b"", ignored: list[str] | None = None) -> Any:
@@ -329,9 +330,11 @@ def decode(body: bytes, secret: bytes = b"", ignored: list[str] | None = None) -
     """
     number, position = _read_message_type(body)
     layout = _LAYOUTS[number]
-    values = _ABSENT.copy()
+    values: dict[str, Any] = {}
     try:
         read_avps(body, position, secret, values, ignored)
+        for name in layout.flags:
+            values.setdefault(name, False)
         arguments = tuple(map(values.get, layout.names))
         if None in arguments[:layout.required]:
             raise MissingAVP(BY_FIELD[layout.names[arguments.index(None)]].name)

@@ -14,8 +14,9 @@ STOPCCN = {
     5: "protocol version of the requester is not supported",
     6: "requester is being shut down",
     7: "finite state machine error",
+    8: "mismatching CCDS value",
 }
-"""With 5 the error code is the highest version that the sender supports."""
+"""With 5 the error code is the highest version that the sender supports; 8 is of RFC 3308."""
 
 CDN = {
     0: "reserved",
@@ -30,7 +31,9 @@ CDN = {
     9: "lack of a dial tone",
     10: "not established within the time allotted by the LAC",
     11: "connected, but no appropriate framing was detected",
+    12: "mismatching SDS value",
 }
+"""12 is of RFC 3308."""
 
 ERROR = {
     0: "no general error",
@@ -42,6 +45,7 @@ ERROR = {
     6: "a generic vendor-specific error occurred in the LAC",
     7: "try another",
     8: "unknown AVP with the M bit set",
+    9: "try another directed",
 }
 
 DISCONNECT_CAUSE = {
