@@ -1,0 +1,52 @@
+"""What every test run shares: which tests this machine can run, and that CI runs all of them.
+
+A test that needs root or a foreign peer is skipped on a machine without, with the reason. Where `CI` is `true`
+a skipped test is a failure: nothing may go unseen there.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.peers import version
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tier too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        chosen = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = chosen
+    for item in items:
+        if item.get_closest_marker("root") and os.geteuid():
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        for marker in item.iter_markers("interop"):
+            for package in marker.args:
+                if not version(package):
+                    item.add_marker(pytest.mark.skip(reason=f"needs the Debian package {package}"))
+
+
+def pytest_report_header() -> str:
+    packages = ("xl2tpd", "l2tpns", "freeradius", "tshark")
+    return "peers: " + ", ".join(f"{package} {version(package) or 'none'}" for package in packages)
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus: int) -> None:  # type: ignore[no-untyped-def]
+    skipped = terminalreporter.stats.get("skipped", [])
+    if IN_CI and skipped:
+        terminalreporter.write_sep("=", f"{len(skipped)} skipped: a failure in CI", red=True)
+        for report in skipped:
+            terminalreporter.write_line(f"SKIPPED {report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
