@@ -1,0 +1,223 @@
+"""The tables of propppd.conf, and the records that they give. `propppd.load` fills them.
+
+Fields of a profile have the names of the PPP core's LinkSettings where they mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from prol2tp.config.parameter import BlockType, row
+from prol2tp.config.template import Template
+from prol2tp.config.tunnels import DAY, LOG_LEVELS
+from prol2tp.config.types import (
+    AddressRange,
+    Boolean,
+    Choice,
+    Hexadecimal,
+    InterfaceId,
+    Ip,
+    IPNetwork,
+    Number,
+    Password,
+    Prefix,
+    Range,
+    Reference,
+    Seconds,
+    Text,
+)
+
+_NOT_YET = "is not available yet"
+AUTH_METHODS = Choice(("chap", "pap"), dict.fromkeys(("mschapv1", "mschapv2", "eap"), _NOT_YET))
+"""Authentication methods; `chap` is CHAP with MD5."""
+
+LOG_CATEGORIES = ("event", "main", "mgmt", "ppp", "radius")
+YEAR = 365 * DAY
+
+
+@dataclass(slots=True)
+class LogCategories:
+    """A level for each category; empty: that of system."""
+
+    event: str = row(Choice(LOG_LEVELS), "", "Links that come and go.")
+    main: str = row(Choice(LOG_LEVELS), "", "Start, stop and configuration.")
+    mgmt: str = row(Choice(LOG_LEVELS), "", "Requests of management and of prol2tpd.")
+    ppp: str = row(Choice(LOG_LEVELS), "", "PPP protocols.")
+    radius: str = row(Choice(LOG_LEVELS), "", "RADIUS.")
+
+
+@dataclass(slots=True)
+class System:
+    """The daemon as a whole."""
+
+    log_level: str = row(Choice(LOG_LEVELS), "notice", "Least important level that is logged.")
+    hostname: str = row(Text(), "", "Our name in CHAP challenges; without it the name of the machine.")
+    max_links: int = row(Number(0, 2**31, "links"), 0, "Most PPP links; 0: no limit.")
+    log_categories: LogCategories = field(default_factory=LogCategories)
+
+
+@dataclass(slots=True)
+class Profile:
+    """What PPP links are told."""
+
+    # authentication
+    auth: bool = row(Boolean(), False, "Demand that the peer authenticates itself.")
+    auth_methods: tuple[str, ...] = row(
+        AUTH_METHODS,
+        ("chap", "pap"),
+        "Methods that may be demanded of the peer, best first.",
+        many=True,
+        most=8,
+    )
+    allow_methods: tuple[str, ...] = row(
+        AUTH_METHODS,
+        ("chap", "pap"),
+        "Methods by which we authenticate ourselves when the peer demands it.",
+        many=True,
+        most=8,
+    )
+    user: str = row(Text(), "", "Our name towards the peer; a session of prol2tpd brings its own.")
+    password: str = row(Password(), "", "Our password towards the peer.")
+    name: str = row(Text(), "", "Our name in CHAP challenges; without it hostname of system.")
+    auth_deadline: float = row(Seconds(0, 3600), 60.0, "Time from LCP up to authenticated; 0: no limit.")
+    pap_restart: float = row(Seconds(0.1, 60), 3.0, "Time to the next PAP request.")
+    pap_max_requests: int = row(Number(1, 255, "requests"), 10, "PAP requests before we give up.")
+    pap_timeout: float = row(Seconds(0, 3600), 30.0, "Time to wait for the peer's PAP request; 0: for ever.")
+    chap_restart: float = row(Seconds(0.1, 60), 3.0, "Time to the next CHAP challenge when none is answered.")
+    chap_max_challenges: int = row(Number(1, 255, "challenges"), 10, "CHAP challenges before we give up.")
+    chap_interval: float = row(Seconds(0, DAY), 0.0, "Time between challenges while the link is up; 0: none.")
+    # LCP
+    mru: int = row(Number(128, 16384, "octets"), 1500, "Maximum-Receive-Unit that we ask for.")
+    mtu: int = row(
+        Number(128, 16384, "octets"), 1500, "Largest packet that is sent, whatever the peer's MRU."
+    )
+    asyncmap: int | None = row(
+        Hexadecimal(), None, "Async-Control-Character-Map that we ask for; without it none."
+    )
+    magic: bool = row(Boolean(), True, "Ask for a Magic-Number, which finds loops.")
+    pcomp: bool = row(Boolean(), True, "Ask for Protocol-Field-Compression.")
+    accomp: bool = row(Boolean(), True, "Ask for Address-and-Control-Field-Compression.")
+    passive: bool = row(Boolean(), False, "Wait for the peer when it did not answer our requests.")
+    silent: bool = row(Boolean(), False, "Send no Configure-Request before the peer did.")
+    restart_interval: float = row(Seconds(0.1, 60), 3.0, "Restart timer of LCP and the network protocols.")
+    max_configure: int = row(Number(1, 255, "requests"), 10, "Configure-Requests before we give up.")
+    max_terminate: int = row(Number(1, 255, "requests"), 2, "Terminate-Requests before we give up.")
+    max_failure: int = row(Number(1, 255, "naks"), 5, "Configure-Naks before options are rejected.")
+    lcp_echo_interval: float = row(Seconds(0, 3600), 0.0, "Time between Echo-Requests; 0: none.")
+    lcp_echo_failures: int = row(
+        Number(0, 255, "requests"), 0, "Unanswered Echo-Requests after which the link is ended; 0: never."
+    )
+    lcp_echo_adaptive: bool = row(Boolean(), False, "Send Echo-Requests only when nothing was received.")
+    # network protocols
+    ip: bool = row(Boolean(), True, "Run IPCP.")
+    ipv6: bool = row(Boolean(), True, "Run IPv6CP.")
+    local_ip: str = row(Ip(4), "", "Our IPv4 address; without it what the peer gives.")
+    peer_ip: str = row(Ip(4), "", "The peer's IPv4 address when neither user nor pool gives one.")
+    ip_pool: tuple[str, ...] = row(
+        Reference("ip_pool"),
+        (),
+        "Pools from which peers get addresses; the next when one is used up.",
+        many=True,
+        most=64,
+    )
+    accept_local: bool = row(Boolean(), False, "Take our address from the peer although local_ip is given.")
+    accept_remote: bool = row(
+        Boolean(), False, "Take the peer's own idea of its address although we have one for it."
+    )
+    dns: tuple[str, ...] = row(Ip(4), (), "DNS servers that the peer is told.", many=True, most=2)
+    nbns: tuple[str, ...] = row(Ip(4), (), "NetBIOS name servers that the peer is told.", many=True, most=2)
+    usepeerdns: bool = row(Boolean(), False, "Ask the peer for DNS servers.")
+    local_interface_id: int = row(InterfaceId(), 0, "Our IPv6 interface identifier; without it random.")
+    peer_interface_id: int = row(
+        InterfaceId(), 0, "The peer's IPv6 interface identifier; without it its own or random."
+    )
+    default_route: bool = row(Boolean(), False, "Add a default route through the link.")
+    proxy_arp: bool = row(Boolean(), False, "Answer ARP for the peer's address on the local network.")
+    table: int = row(Number(0, 2**32 - 1, "number"), 0, "Routing table for routes of the link; 0: main.")
+    # interface
+    interface: str = row(
+        Choice(("own", "shared")), "own", "An interface for each session, or one that sessions share."
+    )
+    interface_name: str = row(
+        Template(), "", 'Name or template of the interface; without it "ppp%d", or "pppshared" when shared.'
+    )
+    mss_clamp: bool = row(Boolean(), True, "Lower the MSS of TCP connections to what the link carries.")
+    clear_df: bool = row(Boolean(), False, "Ignore the DF bit of packets to the peer that are too large.")
+    source_check: bool = row(
+        Boolean(), True, "Drop packets of the peer with a source address that is not its own."
+    )
+    # limits
+    idle_timeout: float = row(
+        Seconds(0, YEAR), 0.0, "Time without traffic after which the link is ended; 0: never."
+    )
+    session_timeout: float = row(Seconds(0, YEAR), 0.0, "Time after which the link is ended; 0: never.")
+    max_sessions: int = row(Number(0, 2**31, "links"), 0, "Most links with this profile; 0: no limit.")
+    one_session_per_user: bool = row(Boolean(), False, "Refuse a user who is online already.")
+    profile_name: str = ""
+
+
+@dataclass(slots=True)
+class IpPool:
+    """Addresses for peers."""
+
+    range: tuple[Range, ...] = row(AddressRange(), (), "Addresses from first to last.", many=True)
+    prefix: tuple[IPNetwork, ...] = row(
+        Prefix(4), (), "All addresses of a network but its first and last.", many=True
+    )
+    name: str = ""
+    ranges: tuple[Range, ...] = field(default=(), compare=False)
+    """What there is to give: sorted, disjoint, without the local addresses of profiles."""
+
+    @property
+    def size(self) -> int:
+        return sum(int(one.last) - int(one.first) + 1 for one in self.ranges)
+
+
+@dataclass(slots=True)
+class User:
+    """A local user. None: the profile's value."""
+
+    password: str = row(Password(), "", "Password.", required=True)
+    ip: str | None = row(Ip(4), None, "Fixed IPv4 address.")
+    dns: tuple[str, ...] | None = row(Ip(4), None, "DNS servers that the user is told.", many=True, most=2)
+    nbns: tuple[str, ...] | None = row(
+        Ip(4), None, "NetBIOS name servers that the user is told.", many=True, most=2
+    )
+    interface_id: int | None = row(InterfaceId(), None, "IPv6 interface identifier.")
+    routes: tuple[IPNetwork, ...] = row(Prefix(), (), "Networks behind the user.", many=True, most=64)
+    idle_timeout: float | None = row(
+        Seconds(0, YEAR), None, "Time without traffic after which the link is ended; 0: never."
+    )
+    session_timeout: float | None = row(
+        Seconds(0, YEAR), None, "Time after which the link is ended; 0: never."
+    )
+    mtu: int | None = row(Number(128, 16384, "octets"), None, "Largest packet that is sent.")
+    name: str = ""
+
+
+@dataclass(slots=True)
+class PropppdConfig:
+    """A whole file. Maps are by name, in the order of the file. The profile `default` is always there."""
+
+    system: System
+    profiles: dict[str, Profile]
+    pools: dict[str, IpPool]
+    users: dict[str, User] = field(repr=False)
+
+    def blocks(self) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+        """For `diff`."""
+        yield "system", (), self.system
+        for kind, records in (("ip_pool", self.pools), ("profile", self.profiles), ("user", self.users)):
+            for name, record in records.items():  # type: ignore[attr-defined]
+                yield kind, (name,), record
+
+
+CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by category.", named=False)
+SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False, blocks=(CATEGORIES,))
+PROFILE = BlockType("profile", Profile, "What PPP links are told.")
+IP_POOL = BlockType("ip_pool", IpPool, "Addresses for peers.")
+USER = BlockType("user", User, "A local user.")
+RADIUS = BlockType("radius", None, "RADIUS servers.", named=False, refused=_NOT_YET)
+FILE = BlockType("", None, "propppd.conf", named=False, blocks=(SYSTEM, PROFILE, IP_POOL, USER, RADIUS))

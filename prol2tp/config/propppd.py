@@ -1,0 +1,203 @@
+"""propppd.conf: from text to effective records.
+
+What a profile does not give comes from the profile named `default`, then from the table. `link_settings`
+fills the PPP core's LinkSettings, `user_grant` its Grant: the keys are the field names there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from prol2tp.config.links import (
+    FILE,
+    LOG_CATEGORIES,
+    PROFILE,
+    IpPool,
+    LogCategories,
+    Profile,
+    PropppdConfig,
+    System,
+    User,
+)
+from prol2tp.config.parameter import Given, check_references, read_file
+from prol2tp.config.problems import ConfigError, Problems, shown
+from prol2tp.config.template import has_placeholder
+from prol2tp.config.types import Range
+
+__all__ = [
+    "FILE",
+    "ConfigError",
+    "IpPool",
+    "LogCategories",
+    "Profile",
+    "PropppdConfig",
+    "System",
+    "User",
+    "link_settings",
+    "load",
+    "user_grant",
+]
+
+DEFAULT = "default"
+_OF_THE_SHELL = (
+    "ip_pool",
+    "default_route",
+    "proxy_arp",
+    "table",
+    "interface",
+    "interface_name",
+    "mss_clamp",
+    "clear_df",
+    "source_check",
+    "max_sessions",
+    "one_session_per_user",
+)
+"""Parameters of a profile that the PPP core does not see."""
+
+_FOR_THE_CORE = tuple(name for name in PROFILE.parameters if name not in _OF_THE_SHELL)
+
+
+def load(text: str, filename: str) -> PropppdConfig:
+    """Read a whole file. Raises `ConfigError` with all that is wrong with it."""
+    problems = Problems(text, filename)
+    file = read_file(text, problems, FILE)
+    check_references(file, file.blocks, problems)
+    system = _system(file)
+    profiles = _profiles(file, system, problems)
+    pools = _pools(file, profiles, problems)
+    problems.refuse()
+    users = {name: User(name=name, **one.values) for name, one in file.blocks["user"].items()}
+    return PropppdConfig(system, profiles, pools, users)
+
+
+def _system(file: Given) -> System:
+    given = file.blocks["system"].get("")
+    if given is None:
+        return System(log_categories=_categories("notice", {}))
+    level = given.values.get("log_level", "notice")
+    return System(log_categories=_categories(level, given.one("log_categories")), **given.values)
+
+
+def _categories(level: str, given: Mapping[str, str]) -> LogCategories:
+    return LogCategories(**{**dict.fromkeys(LOG_CATEGORIES, level), **given})
+
+
+def _profiles(file: Given, system: System, problems: Problems) -> dict[str, Profile]:
+    given = file.blocks["profile"]
+    inherited = given[DEFAULT].values if DEFAULT in given else {}
+    profiles: dict[str, Profile] = {}
+    for name, values in {DEFAULT: inherited, **{name: one.values for name, one in given.items()}}.items():
+        profile = profiles[name] = Profile(profile_name=name, **{**inherited, **values})
+        profile.name = profile.name or system.hostname
+        if not profile.interface_name:
+            profile.interface_name = "ppp%d" if profile.interface == "own" else "pppshared"
+        if name in given:
+            _check_profile(given[name], profile, problems)
+    return profiles
+
+
+def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
+    if profile.interface == "shared" and has_placeholder(profile.interface_name):
+        given.wrong(
+            problems,
+            "interface_name",
+            "a shared interface has one name for all sessions",
+            "take the % out of interface_name",
+        )
+    for parameter in ("auth_methods", "allow_methods"):
+        methods = getattr(profile, parameter)
+        if len(set(methods)) < len(methods):
+            given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")
+    if profile.ip_pool and profile.ip and not profile.local_ip and profile.profile_name != DEFAULT:
+        given.wrong(
+            problems,
+            "ip_pool",
+            "peers get addresses from ip_pool, but we have none ourselves",
+            "add: local_ip ipv4",
+        )
+
+
+def _pools(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> dict[str, IpPool]:
+    ours = sorted({int(IPv4Address(profile.local_ip)) for profile in profiles.values() if profile.local_ip})
+    pools: dict[str, IpPool] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, given in file.blocks["ip_pool"].items():
+        pool = pools[name] = IpPool(name=name, **given.values)
+        if not given.values and not given.block.statements:
+            given.wrong(
+                problems,
+                "range",
+                f"{given.block.title()} is empty",
+                "add: range first-last, or prefix network",
+            )
+        own = [(int(one.first), int(one.last)) for one in pool.range]
+        own += [_hosts(network) for network in pool.prefix if isinstance(network, IPv4Network)]
+        spans += [(first, last, name) for first, last in own]
+        pool.ranges = tuple(
+            Range(IPv4Address(first), IPv4Address(last)) for first, last in _without(sorted(own), ours)
+        )
+    _refuse_overlaps(spans, file.blocks["ip_pool"], problems)
+    return pools
+
+
+def _hosts(network: IPv4Network) -> tuple[int, int]:
+    """First and last address that a host may have (RFC 3021: both of a /31)."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    return (first, last) if network.prefixlen >= 31 else (first + 1, last - 1)
+
+
+def _without(spans: Iterable[tuple[int, int]], taken: list[int]) -> list[tuple[int, int]]:
+    """The spans without the taken numbers; both sorted."""
+    left: list[tuple[int, int]] = []
+    for first, last in spans:
+        for number in taken:
+            if first <= number <= last:
+                if first < number:
+                    left.append((first, number - 1))
+                first = number + 1
+        if first <= last:
+            left.append((first, last))
+    return left
+
+
+def _refuse_overlaps(
+    spans: list[tuple[int, int, str]], pools: Mapping[str, Given], problems: Problems
+) -> None:
+    """An address in two places would be given to two peers."""
+    spans.sort()
+    end, owner = -1, ""
+    for first, last, name in spans:
+        if first <= end:
+            given = pools[name]
+            parameter = "range" if "range" in given.values else "prefix"
+            where = "twice in it" if owner == name else f'in ip_pool "{shown(owner)}" too'
+            given.wrong(
+                problems,
+                parameter,
+                f"{IPv4Address(first)} of {given.block.title()} is {where}",
+                "an address is in one pool only",
+            )
+        if last > end:
+            end, owner = last, name
+
+
+def link_settings(profile: Profile) -> dict[str, Any]:
+    """Keyword arguments of the PPP core's LinkSettings."""
+    return {name: getattr(profile, name) for name in _FOR_THE_CORE}
+
+
+def user_grant(user: User) -> dict[str, Any]:
+    """Keyword arguments of the PPP core's Grant, for a user who has authenticated himself."""
+    return {
+        "user": user.name,
+        "peer_ip": user.ip,
+        "dns": user.dns,
+        "nbns": user.nbns,
+        "peer_interface_id": user.interface_id,
+        "idle_timeout": user.idle_timeout,
+        "session_timeout": user.session_timeout,
+        "mtu": user.mtu,
+        "routes": tuple(str(network) for network in user.routes),
+    }

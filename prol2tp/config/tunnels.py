@@ -1,0 +1,314 @@
+"""The tables of prol2tpd.conf, and the records that they give. `prol2tpd.load` fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from prol2tp.config.matching import ProfileIndex
+from prol2tp.config.parameter import BlockType, row
+from prol2tp.config.template import Template
+from prol2tp.config.types import (
+    Address,
+    Boolean,
+    Choice,
+    DsField,
+    Endpoint,
+    Flags,
+    IPNetwork,
+    Number,
+    Octets,
+    Password,
+    Peers,
+    Rate,
+    Reference,
+    Seconds,
+    Speed,
+    SpeedOf,
+    Text,
+)
+
+LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
+"""Most important first."""
+
+L2TP_PORT = 1701
+DAY = 86400.0
+_LATER = {"l2tpv3": "comes with L2TPv3, which is not there yet"}
+
+
+@dataclass(slots=True)
+class System:
+    """The daemon as a whole."""
+
+    hostname: str = row(Text(), "", "Host Name AVP; without it the name of the machine.")
+    vendor_name: str = row(Text(), "", "Vendor Name AVP; without it program, version and kernel.")
+    listen: tuple[Address, ...] = row(
+        Endpoint(L2TP_PORT, names=False),
+        (Address("0.0.0.0", L2TP_PORT), Address("::", L2TP_PORT)),
+        "Local addresses and UDP ports on which requests are received.",
+        many=True,
+        most=64,
+    )
+    router_id: int = row(Number(0, 2**32 - 1), 0, "Router ID; 0: made from an address of the machine.")
+    log_level: str = row(Choice(LOG_LEVELS), "notice", "Least important level that is logged.")
+    max_tunnels: int = row(Number(0, 65535, "tunnels"), 0, "Most tunnels; 0: no limit but the identifiers.")
+    max_sessions: int = row(Number(0, 2**31, "sessions"), 0, "Most sessions in all tunnels; 0: no limit.")
+    max_pending_tunnels: int = row(
+        Number(1, 65535, "tunnels"), 1000, "Most tunnels that peers have asked for and that are not up yet."
+    )
+    drain_tunnels: bool = row(
+        Boolean(), False, "Accept no new tunnels and sessions; those that are up live on."
+    )
+    tunnel_establish_timeout: float = row(Seconds(1, DAY), 120.0, "Time for a tunnel to come up.")
+    session_establish_timeout: float = row(Seconds(1, DAY), 120.0, "Time for a session to come up.")
+    tunnel_persist_pend_timeout: float = row(
+        Seconds(1, DAY), 60.0, "Longest wait between tries to bring a persistent tunnel up."
+    )
+    session_persist_pend_timeout: float = row(
+        Seconds(1, DAY), 60.0, "Longest wait between tries to bring a persistent session up."
+    )
+    deny_local_tunnel_creates: bool = row(Boolean(), False, "Start no tunnels: be a server only.")
+    deny_remote_tunnel_creates: bool = row(Boolean(), False, "Accept no tunnels: be a client only.")
+    data_path: str = row(Choice(("auto", "kernel", "user")), "auto", "Which data path carries the sessions.")
+    propppd_grace_timeout: float = row(
+        Seconds(0, 3600), 30.0, "Time for which sessions are held while propppd is away."
+    )
+
+
+@dataclass(slots=True)
+class TunnelParameters:
+    """What a tunnel and a tunnel profile have in common."""
+
+    local: Address | None = row(
+        Endpoint(0, names=False), None, "Local address, and port, from which tunnels are started."
+    )
+    version: str = row(
+        Choice(("l2tpv2", "auto"), _LATER),
+        "l2tpv2",
+        "Protocol version; auto: the newest that both ends have.",
+    )
+    encap: str = row(Choice(("udp",), {"ip": _LATER["l2tpv3"]}), "udp", "Encapsulation.")
+    hostname: str = row(Text(), "", "Host Name AVP; without it that of system.")
+    secret: bytes = row(
+        Octets(255, "text|hex:", secret=True), b"", "Shared secret for authentication and for hiding AVPs."
+    )
+    auth_mode: str = row(
+        Choice(("none", "simple", "challenge")),
+        "",
+        "What the peer has to prove; without it challenge where there is a secret.",
+    )
+    hide_avps: bool = row(Boolean(), False, "Hide the AVPs that may be hidden; needs a secret.")
+    use_tiebreaker: bool = row(Boolean(), True, "Send a Tie Breaker AVP.")
+    framing_caps: int = row(
+        Flags({"sync": 1, "async": 2, "none": 0}), 3, "Framing Capabilities AVP: sync, async or both; none."
+    )
+    bearer_caps: int = row(
+        Flags({"digital": 1, "analog": 2, "none": 0}), 3, "Bearer Capabilities AVP; none leaves it out."
+    )
+    hello_timeout: float = row(Seconds(0, DAY), 60.0, "Silence after which HELLO is sent; 0: never.")
+    retry_timeout: float = row(Seconds(0.1, 60), 1.0, "Time to the first retransmission; it doubles.")
+    retry_cap: float = row(Seconds(1, 60), 8.0, "Longest time between retransmissions.")
+    max_retries: int = row(Number(1, 100, "retries"), 5, "Retransmissions before the tunnel is given up.")
+    rx_window_size: int = row(Number(1, 32768, "messages"), 10, "Receive Window Size AVP.")
+    tx_window_size: int = row(
+        Number(1, 32768, "messages"), 10, "Most unacknowledged messages, whatever the peer offers."
+    )
+    establish_timeout: float = row(
+        Seconds(1, DAY), 0.0, "Time to come up; without it tunnel_establish_timeout of system."
+    )
+    idle_timeout: float = row(
+        Seconds(0, 365 * DAY), 0.0, "Time without a session after which the tunnel is closed; 0: never."
+    )
+    max_sessions: int = row(Number(0, 65535, "sessions"), 0, "Most sessions in the tunnel; 0: no limit.")
+    mtu: int = row(Number(68, 65535, "octets"), 1460, "MTU of the sessions in the tunnel.")
+    udp_checksums: bool = row(Boolean(), True, "Send UDP checksums in data messages.")
+    tos: int = row(
+        DsField(), 0, "DS field of the packets that carry data messages; copy: that of the packet inside."
+    )
+    pmtu_discovery: bool = row(Boolean(), False, "Set the DF bit in the packets that carry data messages.")
+    reply_port: str = row(
+        Choice(("same", "ephemeral")),
+        "same",
+        "Port from which requests are answered: that on which they came, or one of the tunnel's own.",
+    )
+    persist: bool = row(Boolean(), True, "Start the tunnel again when it ends.")
+    session_profile: str = row(
+        Reference("session profile"), "default", "Session profile for sessions in the tunnel."
+    )
+    log_level: str = row(
+        Choice(LOG_LEVELS), "", "Log level of the tunnel and its sessions; without it that of system."
+    )
+    drain: bool = row(Boolean(), False, "Accept no new tunnels by this profile, or sessions in this tunnel.")
+
+
+@dataclass(slots=True)
+class PseudowireParameters:
+    """What a pseudowire profile, a session profile and a session have in common."""
+
+    pseudowire_type: str = row(
+        Choice(("ppp",), {"eth": _LATER["l2tpv3"], "vlan": _LATER["l2tpv3"]}),
+        "ppp",
+        "What the session carries.",
+    )
+    ppp_profile: str = row(
+        Text(255, "name"), "", "Profile in propppd.conf; without it the session is not attached to PPP."
+    )
+    mtu: int = row(Number(68, 65535, "octets"), 0, "MTU of the session; without it that of the tunnel.")
+    interface_name: str = row(
+        Template(), "", "Name or template of the session's interface; without it that of the PPP profile."
+    )
+
+
+@dataclass(slots=True)
+class SessionParameters(PseudowireParameters):
+    """What a session profile and a session have in common."""
+
+    pseudowire_profile: str = row(
+        Reference("pseudowire profile"), "default", "Pseudowire profile from which unset values come."
+    )
+    user_name: str = row(Text(), "", "Our user name towards the peer's PPP.")
+    user_password: str = row(Password(), "", "Our password towards the peer's PPP.")
+    call: str = row(
+        Choice(("incoming", "outgoing")), "incoming", "Call that is placed: ICRQ as LAC, or OCRQ as LNS."
+    )
+    sequencing_required: bool = row(Boolean(), False, "Send the Sequencing Required AVP.")
+    use_sequence_numbers: bool = row(
+        Boolean(), False, "Number our data messages although the peer does not ask."
+    )
+    reorder_timeout: float = row(
+        Seconds(0, 10), 0.0, "Time for which early data messages wait for a missing one; 0: none waits."
+    )
+    framing_type: int = row(Choice({"sync": 1, "async": 2}), 1, "Framing Type AVP.")
+    bearer_type: int = row(
+        Choice({"digital": 1, "analog": 2, "none": 0}),
+        1,
+        "Bearer Type AVP; none leaves it out where it may be.",
+    )
+    minimum_bps: int = row(Rate(), 0, "Minimum BPS AVP of an outgoing call, bits per second.")
+    maximum_bps: int = row(Rate(), 1_000_000_000, "Maximum BPS AVP of an outgoing call, bits per second.")
+    connect_speed: Speed = row(
+        SpeedOf(), Speed(1_000_000_000, 0), "Tx and Rx Connect Speed AVPs, bits per second."
+    )
+    calling_number: str = row(Text(64), "", "Calling Number AVP.")
+    called_number: str = row(Text(64), "", "Called Number AVP.")
+    sub_address: str = row(Text(64), "", "Sub-Address AVP.")
+    priv_group_id: bytes = row(Octets(255), b"", "Private Group ID AVP.")
+    persist: bool = row(Boolean(), True, "Start the session again when it ends.")
+    establish_timeout: float = row(
+        Seconds(1, DAY), 0.0, "Time to come up; without it session_establish_timeout of system."
+    )
+    log_level: str = row(Choice(LOG_LEVELS), "", "Log level of the session; without it that of the tunnel.")
+
+
+@dataclass(slots=True)
+class PseudowireProfile(PseudowireParameters):
+    name: str = ""
+
+
+@dataclass(slots=True)
+class SessionProfile(SessionParameters):
+    """Values for sessions. As `TunnelProfile.session` and `Tunnel.session`: those of calls that the peer
+    places."""
+
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Session(SessionParameters):
+    """A session that this end starts."""
+
+    session_profile: str = row(
+        Reference("session profile"),
+        "",
+        "Session profile from which unset values come; without it that of the tunnel.",
+    )
+    name: str = ""
+
+
+@dataclass(slots=True)
+class TunnelProfile(TunnelParameters):
+    """How requests of certain peers are served. `session`: effective values for their sessions."""
+
+    peer: tuple[IPNetwork, ...] = row(
+        Peers(),
+        (),
+        "Addresses of peers to which the profile applies: addresses, prefixes, or any.",
+        many=True,
+        inherited=False,
+    )
+    peer_hostname: tuple[str, ...] = row(
+        Text(), (), "Host names that peers may give in SCCRQ; exact.", many=True, inherited=False
+    )
+    name: str = ""
+    session: SessionProfile = field(default_factory=SessionProfile, repr=False, compare=False)
+    given: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def matches_requests(self) -> bool:
+        """A profile without criteria only serves to inherit from."""
+        return bool(self.peer or self.peer_hostname)
+
+
+@dataclass(slots=True)
+class Tunnel(TunnelParameters):
+    """A tunnel that this end starts. `session`: effective values for sessions that the peer starts in it."""
+
+    peer: Address = row(
+        Endpoint(L2TP_PORT, names=True),
+        Address("", 0),
+        "Address or name of the peer, and its port.",
+        required=True,
+        inherited=False,
+    )
+    tunnel_profile: str = row(
+        Reference("tunnel profile"), "default", "Tunnel profile from which unset values come."
+    )
+    name: str = ""
+    sessions: dict[str, Session] = field(default_factory=dict, repr=False, compare=False)
+    session: SessionProfile = field(default_factory=SessionProfile, repr=False, compare=False)
+    given: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(slots=True)
+class Prol2tpdConfig:
+    """A whole file. Maps are by name, in the order of the file. The profiles `default` are always there."""
+
+    system: System
+    tunnel_profiles: dict[str, TunnelProfile]
+    session_profiles: dict[str, SessionProfile]
+    pseudowire_profiles: dict[str, PseudowireProfile]
+    tunnels: dict[str, Tunnel]
+    given: dict[str, dict[str, dict[str, Any]]] = field(repr=False, compare=False)
+    """Values as written, by kind and name of profile: what an instance made later inherits."""
+    index: ProfileIndex = field(repr=False, compare=False)
+
+    def blocks(self) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+        """For `diff`."""
+        yield "system", (), self.system
+        for kind, records in (
+            ("pseudowire profile", self.pseudowire_profiles),
+            ("session profile", self.session_profiles),
+            ("tunnel profile", self.tunnel_profiles),
+        ):
+            for name, record in records.items():  # type: ignore[attr-defined]
+                yield kind, (name,), record
+        for name, tunnel in self.tunnels.items():
+            yield "tunnel", (name,), tunnel
+            for inner, session in tunnel.sessions.items():
+                yield "session", (name, inner), session
+
+
+SESSION = BlockType("session", Session, "A session that is started in this tunnel.")
+TUNNEL = BlockType("tunnel", Tunnel, "A tunnel that is started.", blocks=(SESSION,))
+TUNNEL_PROFILE = BlockType("tunnel profile", TunnelProfile, "How requests of certain peers are served.")
+SESSION_PROFILE = BlockType("session profile", SessionProfile, "Values for sessions.")
+PSEUDOWIRE_PROFILE = BlockType("pseudowire profile", PseudowireProfile, "What sessions carry, and to where.")
+SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False)
+FILE = BlockType(
+    "",
+    None,
+    "prol2tpd.conf",
+    named=False,
+    blocks=(SYSTEM, PSEUDOWIRE_PROFILE, SESSION_PROFILE, TUNNEL_PROFILE, TUNNEL),
+)
