@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, TextIO
 
-from twisted.logger import LogLevel, Logger, formatEvent
+from twisted.logger import Logger, LogLevel, formatEvent
 
 
 class Level(IntEnum):

@@ -1,0 +1,153 @@
+"""Who may come in: tunnel profiles, limits, draining; and the settings that a tunnel or call then gets."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+from prol2tp import __version__
+from prol2tp.config.prol2tpd import match_tunnel_profile, session_settings, tunnel_settings
+from prol2tp.daemons.logs import Level
+from prol2tp.l2tp.messages import OCRQ, vendor_name
+from prol2tp.l2tp.outputs import AskSessionAdmission, AskTunnelAdmission
+from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.plane import Plane
+
+NOT_AUTHORIZED = 4
+"""StopCCN: requester is not authorized to establish a control channel."""
+SHUTTING_DOWN = 6
+GENERAL_ERROR = 2
+NO_RESOURCES = 4
+"""General error: insufficient resources now."""
+CDN_LACK_OF_RESOURCES = 4
+"""CDN: temporary lack of appropriate facilities."""
+CDN_ADMINISTRATIVE = 3
+
+
+def default_vendor_name() -> str:
+    """Vendor Name AVP in ProL2TP's form."""
+    system = platform.uname()
+    return vendor_name(__version__, system.system, system.release, system.machine)
+
+
+class Admission:
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._vendor_name = default_vendor_name()
+        self._host_name = platform.node() or "localhost"
+
+    # tunnels
+
+    def tunnel(self, output: AskTunnelAdmission) -> None:
+        """Answer the core about an SCCRQ."""
+        plane = self._plane
+        system = plane.config.system
+        refusal = self._tunnel_limit(system)
+        profile = None
+        if refusal is None:
+            profile = match_tunnel_profile(plane.config, output.peer[0], output.message.host_name or "")
+            if profile is None:
+                refusal = (NOT_AUTHORIZED, 0, "no tunnel profile for this peer")
+            elif profile.drain:
+                refusal = (GENERAL_ERROR, NO_RESOURCES, "no new tunnels")
+        if refusal is not None:
+            self._refuse(output, *refusal)
+            return
+        record = plane.tunnels[output.tunnel_id]
+        record.profile = profile
+        plane.set_level(record, own_level(profile))
+        if profile.reply_port == "ephemeral":
+            plane.path.listen((output.local[0], 0)).addCallbacks(
+                self._reply_port, self._no_reply_port, callbackArgs=(output, profile), errbackArgs=(output,))
+            return
+        plane.driver.call(plane.endpoint.tunnel_admitted, output.tunnel_id, self.tunnel_settings(profile))
+
+    def _tunnel_limit(self, system: Any) -> tuple[int, int, str] | None:
+        plane = self._plane
+        if plane.stopping:
+            return SHUTTING_DOWN, 0, "shutting down"
+        if system.deny_remote_tunnel_creates:
+            return NOT_AUTHORIZED, 0, "this host only opens tunnels itself"
+        if system.drain_tunnels:
+            return GENERAL_ERROR, NO_RESOURCES, "no new tunnels"
+        # the asking tunnel is counted already
+        if system.max_tunnels and len(plane.tunnels) > system.max_tunnels:
+            return GENERAL_ERROR, NO_RESOURCES, "too many tunnels"
+        return None
+
+    def _refuse(self, output: AskTunnelAdmission, result: int, error: int, message: str) -> None:
+        plane = self._plane
+        plane.log.notice("tunnel {tid} refused: peer {peer} host {host}: {why}", tid=output.tunnel_id,
+                         peer=output.peer[0], host=output.message.host_name, why=message)
+        plane.driver.call(plane.endpoint.tunnel_refused, output.tunnel_id, result=result, error=error,
+                          message=message)
+
+    def _reply_port(self, listener: Any, output: AskTunnelAdmission, profile: Any) -> None:
+        plane = self._plane
+        port = plane.add_port(listener)
+        record = plane.tunnels.get(output.tunnel_id)
+        core = plane.endpoint.tunnels.get(output.tunnel_id)
+        if record is None or core is None:
+            plane.unlisten(port)
+            return
+        record.port, record.own_port = port, True
+        core.local = listener.address
+        plane.driver.call(plane.endpoint.tunnel_admitted, output.tunnel_id, self.tunnel_settings(profile))
+
+    def _no_reply_port(self, failure: Failure, output: AskTunnelAdmission) -> None:
+        self._plane.log.error("tunnel {tid}: no port to answer from: {why}", tid=output.tunnel_id,
+                              why=failure.getErrorMessage())
+        self._refuse(output, GENERAL_ERROR, NO_RESOURCES, "no port")
+
+    def tunnel_settings(self, config: Any) -> TunnelSettings:
+        """From a tunnel profile or tunnel of the configuration."""
+        values = tunnel_settings(self._plane.config, config)
+        values["host_name"] = values["host_name"] or self._host_name
+        values["vendor_name"] = values["vendor_name"] or self._vendor_name
+        return TunnelSettings(**values)
+
+    # sessions
+
+    def session(self, output: AskSessionAdmission) -> None:
+        """Answer the core about an ICRQ or OCRQ."""
+        plane = self._plane
+        record = plane.find(output.tunnel_id, output.session_id)
+        if record is None:
+            return
+        system = plane.config.system
+        if plane.stopping:
+            refusal: tuple[int, int, str] | None = (CDN_ADMINISTRATIVE, 0, "shutting down")
+        elif system.max_sessions and plane.session_count > system.max_sessions:
+            refusal = (CDN_LACK_OF_RESOURCES, 0, "too many sessions")
+        else:
+            refusal = None
+        if refusal is not None:
+            plane.log.notice("session {key} refused: {why}", key=record.key, why=refusal[2])
+            plane.driver.call(plane.endpoint.session_refused, output.tunnel_id, output.session_id,
+                              result=refusal[0], error=refusal[1], message=refusal[2])
+            return
+        profile = getattr(record.tunnel.profile, "session", None)
+        record.profile = profile
+        settings = self.session_settings(profile)
+        settings.outgoing_call = isinstance(output.message, OCRQ)
+        plane.driver.call(plane.endpoint.session_admitted, output.tunnel_id, output.session_id, settings)
+
+    def session_settings(self, config: Any) -> SessionSettings:
+        """From a session profile or session of the configuration; None gives the defaults."""
+        if config is None:
+            return SessionSettings(establish_timeout=self._plane.config.system.session_establish_timeout)
+        return SessionSettings(**session_settings(config))
+
+
+def own_level(config: Any, around: Any = None) -> Level | None:
+    """The log level that a block asks for itself; None where it is only inherited from what is `around` it."""
+    given = getattr(config, "given", None)
+    if given is not None:
+        return Level.named(given["log_level"]) if given.get("log_level") else None
+    if around is not None and config.log_level != around.log_level:
+        return Level.named(config.log_level)
+    return None

@@ -1,0 +1,217 @@
+"""PPP sessions handed to propppd and taken back: batches over its control channel, a grace time while it is away.
+
+A session without `ppp_profile` is none of propppd's business. When propppd is not there, sessions wait for it for the
+grace time and are then ended with a reason; when it comes back, all are attached again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from prol2tp.control.paging import batches
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.prol2tpd.records import SessionRecord
+from prol2tp.net.deadlines import LazyTimer
+
+TURN = 600
+"""Rows attached in one turn of the reactor: ten thousand at once, after a reconnect, must not stop everything else."""
+
+
+class Channel(Protocol):
+    """The connection to propppd (control.client)."""
+
+    connected: bool
+
+    def call(self, command: str, **arguments: Any) -> Any: ...
+
+
+class Attachment:
+    """The sessions that propppd has or should have.
+
+    :param row: makes the `attach-row` of a session.
+    :param close_session: `(record, message)`: end the L2TP session, because its PPP is over.
+    :param sessions: all sessions that are up and want PPP, for attaching anew.
+    """
+
+    def __init__(self, clock: IReactorTime, log: Log, grace: float, row: Callable[[SessionRecord], dict[str, Any]],
+                 close_session: Callable[[SessionRecord, str, str], None],
+                 find: Callable[[int, int], SessionRecord | None],
+                 sessions: Callable[[], Iterable[SessionRecord]]) -> None:
+        self.channel: Channel | None = None
+        self.grace = grace
+        self._clock = clock
+        self._log = log
+        self._row = row
+        self._close_session = close_session
+        self._find = find
+        self._sessions = sessions
+        self._to_attach: dict[str, SessionRecord] = {}
+        self._to_detach: list[dict[str, Any]] = []
+        self._flush_call: Any = None
+        self._grace_timer = LazyTimer(clock, self._grace_over)
+        self.pending_since: dict[str, float] = {}
+
+    # what the core's facts mean for PPP
+
+    def session_up(self, record: SessionRecord) -> None:
+        if not ppp_profile(record):
+            return
+        record.attached = True
+        self._to_attach[record.key] = record
+        if self.channel is None or not self.channel.connected:
+            self.pending_since[record.key] = self._clock.seconds()
+            self._grace_timer.want(next(iter(self.pending_since.values())) + self.grace)
+        self._flush_soon()
+
+    def session_down(self, record: SessionRecord, by_peer: bool, message: str) -> None:
+        if not record.attached:
+            return
+        record.attached = False
+        key = record.key
+        self.pending_since.pop(key, None)
+        self._to_attach.pop(key, None)
+        self._to_detach.append({"id": key, "cause": "Lost Carrier" if by_peer else "Admin Reset", "message": message,
+                                "counters": None})
+        self._flush_soon()
+
+    def session_forgotten(self, record: SessionRecord) -> None:
+        """The session's id may come again for another one; a session that was never down is taken back now."""
+        self.session_down(record, False, "")
+
+    # the connection
+
+    def connected(self, channel: Channel) -> None:
+        """propppd is there (again): attach all."""
+        self.channel = channel
+        self._log.notice("connected to propppd")
+        for record in self._sessions():
+            self._to_attach[record.key] = record
+            record.attached = True
+        self.pending_since.clear()
+        self._grace_timer.want(None)
+        self._flush_soon()
+
+    def disconnected(self, channel: Channel | None = None) -> None:
+        """propppd went away: its sessions wait."""
+        self.channel = None
+        self._to_detach.clear()
+        now = self._clock.seconds()
+        for record in self._sessions():
+            if record.attached:
+                self.pending_since[record.key] = now
+        if self.pending_since:
+            self._log.warning("propppd is gone: {count} sessions wait {grace} s for it",
+                              count=len(self.pending_since), grace=self.grace)
+            self._grace_timer.want(now + self.grace)
+
+    def _grace_over(self, now: float) -> None:
+        """Entries are in the order of time; those that have waited long enough end."""
+        for key, since in list(self.pending_since.items()):
+            if since + self.grace > now:
+                self._grace_timer.want(since + self.grace)
+                return
+            del self.pending_since[key]
+            record = self._by_key(key)
+            if record is not None:
+                self._close_session(record, "NAS Error", "propppd is not running")
+
+    def _by_key(self, key: str) -> SessionRecord | None:
+        tunnel, _, session = key.partition("/")
+        try:
+            return self._find(int(tunnel), int(session))
+        except ValueError:
+            return None
+
+    # batches
+
+    def _flush_soon(self) -> None:
+        if self._flush_call is None and self.channel is not None and self.channel.connected:
+            self._flush_call = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_call = None
+        channel = self.channel
+        if channel is None or not channel.connected:
+            return
+        # detach first: an id can be in both lists when it was used again at once
+        detach, self._to_detach = self._to_detach, []
+        for rows in batches(detach):
+            channel.call("DetachSessions", sessions=rows).addErrback(self._call_failed, "DetachSessions")
+        waiting = self._to_attach
+        turn = [waiting.pop(key) for key in list(islice(waiting, TURN))]
+        if waiting:
+            self._flush_soon()
+        for rows in batches(self._row(record) for record in turn):
+            call = channel.call("AttachSessions", sessions=rows)
+            call.addCallbacks(self._attach_answered, self._call_failed,
+                              callbackArgs=([row["id"] for row in rows],), errbackArgs=("AttachSessions",))
+
+    def _attach_answered(self, answer: dict[str, Any], keys: list[str]) -> None:
+        for key, problem in zip(keys, answer.get("results", ()), strict=False):
+            if problem:
+                record = self._by_key(key)
+                if record is not None:
+                    self._log.error("session {key}: propppd refused it: {problem}", key=key, problem=problem)
+                    record.attached = False
+                    self._close_session(record, "NAS Error", str(problem))
+
+    def _call_failed(self, failure: Failure, command: str) -> None:
+        """The connection broke (then `disconnected` comes too), or propppd could not take the batch."""
+        self._log.warning("propppd: {command}: {reason}", command=command, reason=failure.getErrorMessage())
+
+    def sessions_changed(self, sessions: list[dict[str, Any]]) -> dict[str, Any]:
+        """Responder of SessionsChanged: what became of PPP on our sessions."""
+        for row in sessions:
+            record = self._by_key(str(row.get("id", "")))
+            if record is None:
+                continue
+            if row.get("state") == "closed":
+                record.attached = False
+                self._close_session(record, str(row.get("cause") or "User Request"), str(row.get("message") or ""))
+            else:
+                record.user = str(row.get("user") or "")
+                record.interface = str(row.get("interface") or "")
+        return {}
+
+    def flush(self) -> None:
+        """Send what is waiting, now: the daemon is about to leave."""
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+            self._flush()
+
+    def stop(self) -> None:
+        self._grace_timer.stop()
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+            self._flush_call = None
+
+
+def ppp_profile(record: SessionRecord) -> str:
+    """The PPP profile of a session; empty: L2TP only."""
+    return getattr(record.profile, "ppp_profile", "") or ""
+
+
+def attach_row(plane: Any, record: SessionRecord) -> dict[str, Any]:
+    """The `attach-row` of a session that is up."""
+    tunnel = plane.endpoint.tunnels[record.tunnel.tunnel_id]
+    core = tunnel.sessions[record.session_id]
+    profile = record.profile
+    message = core.peer_message
+    return {
+        "id": record.key, "port": record.port,
+        "tunnel_id": tunnel.tunnel_id, "session_id": record.session_id,
+        "peer_tunnel_id": tunnel.peer_tunnel_id, "peer_session_id": core.peer_session_id,
+        "lns": core.lns, "version": 2, "ppp_profile": profile.ppp_profile,
+        "user_name": profile.user_name, "user_password": profile.user_password,
+        "interface_name": str(profile.interface_name or ""),
+        "peer_address": tunnel.peer[0], "local_address": tunnel.local[0],
+        "calling_number": getattr(message, "calling_number", None) or core.settings.calling_number,
+        "called_number": getattr(message, "called_number", None) or core.settings.called_number,
+        "tunnel_name": tunnel.settings.name, "session_name": core.settings.name,
+        "mtu": profile.mtu, "log_level": "", "proxy": None,
+    }

@@ -1,0 +1,168 @@
+"""Opening and closing sessions in the data path as the core asks, and the sockets that tunnels use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
+from prol2tp.dataplane.interface import Address, DataPathError, IDataPlane, SessionSpec, TunnelSpec
+from prol2tp.l2tp.outputs import CloseDataPath, ModifyDataPath, OpenDataPath
+from prol2tp.net.driver import Driver
+from prol2tp.net.udp import ControlPort, is_wildcard
+
+
+class ControlPorts:
+    """The control ports of the daemon, found by the local address of a datagram."""
+
+    def __init__(self) -> None:
+        self._ports: list[ControlPort] = []
+        self._by_local: dict[Address, ControlPort] = {}
+
+    def __iter__(self) -> Any:
+        return iter(self._ports)
+
+    def add(self, port: ControlPort) -> None:
+        self._ports.append(port)
+        self._by_local.clear()
+
+    def remove(self, port: ControlPort) -> None:
+        if port in self._ports:
+            self._ports.remove(port)
+            self._by_local.clear()
+
+    def find(self, local: Address) -> ControlPort | None:
+        """The port that receives what is sent to `local`: the exact address wins over a wildcard."""
+        port = self._by_local.get(local)
+        if port is None:
+            host, number = local
+            six = ":" in host
+            for candidate in self._ports:
+                bound, bound_number = candidate.listener.address
+                if bound_number != number or (":" in bound) != six:
+                    continue
+                if bound == host:
+                    port = candidate
+                    break
+                if is_wildcard(bound):
+                    port = candidate
+            if port is not None:
+                self._by_local[local] = port
+        return port
+
+
+class SessionPaths:
+    """Carries out OpenDataPath, ModifyDataPath and CloseDataPath.
+
+    :param find: (tunnel id, session id) -> SessionRecord or None.
+    """
+
+    def __init__(self, path: IDataPlane, driver: Driver, find: Callable[[int, int], SessionRecord | None],
+                 log: Log) -> None:
+        self._path = path
+        self._driver = driver
+        self._find = find
+        self._log = log
+
+    def open(self, output: OpenDataPath) -> None:
+        record = self._find(output.tunnel_id, output.session_id)
+        if record is None:
+            return
+        tunnel = record.tunnel
+        if tunnel.handle is not None:
+            self._add_session(record, output)
+        elif tunnel.waiting is not None:
+            tunnel.waiting.append((record, output))
+        else:
+            tunnel.waiting = [(record, output)]
+            self._add_tunnel(tunnel, output.peer_tunnel_id)
+
+    def _add_tunnel(self, tunnel: TunnelRecord, peer_tunnel_id: int) -> None:
+        core = self._driver.core.tunnels[tunnel.tunnel_id]  # type: ignore[attr-defined]
+        if tunnel.port is None:
+            self._tunnel_failed(Failure(DataPathError("not-found", "the tunnel's socket is gone")), tunnel)
+            return
+        profile = tunnel.profile
+        spec = TunnelSpec(
+            listener=tunnel.port.listener.id, local=core.local, peer=core.peer, tunnel_id=tunnel.tunnel_id,
+            peer_tunnel_id=peer_tunnel_id, version=2, ifindex=core.ifindex,
+            udp_checksum=getattr(profile, "udp_checksums", True),
+            tos=-1 if getattr(profile, "copy_tos", False) else getattr(profile, "tos", 0),
+            pmtu_discovery=getattr(profile, "pmtu_discovery", False))
+        self._path.tunnel_add(spec).addCallbacks(self._tunnel_added, self._tunnel_failed,
+                                                 callbackArgs=(tunnel,), errbackArgs=(tunnel,))
+
+    def _tunnel_added(self, handle: int, tunnel: TunnelRecord) -> None:
+        waiting, tunnel.waiting = tunnel.waiting or [], None
+        tunnel.handle = handle
+        if self._driver.core.tunnels.get(tunnel.tunnel_id) is None:  # type: ignore[attr-defined]
+            self.forget_tunnel(tunnel)
+            return
+        for record, output in waiting:
+            if not record.gone:
+                self._add_session(record, output)
+
+    def _tunnel_failed(self, failure: Failure, tunnel: TunnelRecord) -> None:
+        waiting, tunnel.waiting = tunnel.waiting or [], None
+        for record, _ in waiting:
+            self._session_failed(failure, record)
+
+    def _add_session(self, record: SessionRecord, output: OpenDataPath) -> None:
+        spec = SessionSpec(
+            tunnel=record.tunnel.handle or 0, session_id=output.session_id, peer_session_id=output.peer_session_id,
+            send_sequence=output.send_sequence, receive_sequence=output.receive_sequence,
+            reorder_timeout=getattr(record.profile, "reorder_timeout", 0.0) or 0.0, lns=output.lns)
+        self._path.session_add(spec).addCallbacks(self._session_added, self._session_failed,
+                                                  callbackArgs=(record,), errbackArgs=(record,))
+
+    def _session_added(self, port: int, record: SessionRecord) -> None:
+        if record.gone:
+            self._delete(port)
+            return
+        record.port = port
+        self._driver.call(self._driver.core.data_path_opened,  # type: ignore[attr-defined]
+                          record.tunnel.tunnel_id, record.session_id)
+
+    def _session_failed(self, failure: Failure, record: SessionRecord) -> None:
+        if record.gone:
+            return
+        reason = failure.value.text if isinstance(failure.value, DataPathError) else repr(failure.value)
+        self._log.error("session {key}: the data path refused it: {reason}", key=record.key, reason=reason)
+        self._driver.call(self._driver.core.data_path_failed,  # type: ignore[attr-defined]
+                          record.tunnel.tunnel_id, record.session_id, message="no data path")
+
+    def modify(self, output: ModifyDataPath) -> None:
+        record = self._find(output.tunnel_id, output.session_id)
+        if record is not None and record.port:
+            self._path.port_modify(record.port, send_sequence=output.send_sequence,
+                                   receive_sequence=output.receive_sequence).addErrback(self._ignored)
+
+    def close(self, output: CloseDataPath) -> None:
+        record = self._find(output.tunnel_id, output.session_id)
+        if record is None:
+            return
+        record.gone = True
+        if record.port:
+            port, record.port = record.port, 0
+            self._delete(port)
+
+    def _delete(self, port: int) -> None:
+        self._path.port_delete(port).addErrback(self._ignored)
+
+    def forget_tunnel(self, tunnel: TunnelRecord) -> Deferred:
+        """Take the tunnel out of the data path; its sessions are gone already."""
+        if tunnel.handle is None:
+            done: Deferred = Deferred()
+            done.callback(None)
+            return done
+        handle, tunnel.handle = tunnel.handle, None
+        return self._path.tunnel_delete(handle).addErrback(self._ignored)
+
+    def _ignored(self, failure: Failure) -> None:
+        """A deletion that fails because the thing is gone already is as good as done."""
+        if not failure.check(DataPathError):
+            self._log.error("data path: {reason}", reason=repr(failure.value))

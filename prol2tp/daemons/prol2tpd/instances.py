@@ -1,0 +1,302 @@
+"""Tunnels and sessions that this daemon opens itself: from the configuration, or by command.
+
+An instance is tried until it is up, for ever if it persists: the waits double from one second to the configured
+longest, with jitter, and the peer's name is resolved anew for every try. A tunnel gets a socket of its own on an
+ephemeral port for each try.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from prol2tp.daemons.prol2tpd.addresses import route_source
+from prol2tp.dataplane.interface import Address, Listener
+from prol2tp.net.deadlines import LazyTimer
+from prol2tp.net.udp import is_wildcard
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.plane import Plane
+
+STEADY = 30.0
+"""Seconds up after which a failure starts with the shortest wait again."""
+
+
+class Backoff:
+    """Waits of 1, 2, 4, ... seconds up to `longest`, each shortened at random by up to a quarter."""
+
+    __slots__ = ("longest", "_step")
+
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
+        self._step = 0
+
+    def next(self) -> float:
+        wait = min(self.longest, 2.0 ** min(self._step, 16))
+        self._step += 1
+        return wait * (0.75 + 0.25 * random.random())
+
+    def reset(self) -> None:
+        self._step = 0
+
+
+def resolve(host: str) -> Deferred:
+    """-> Deferred(text of the first address). A literal is answered at once; names go through the system's resolver,
+    off the reactor thread."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        done: Deferred = Deferred()
+        done.callback(host)
+        return done
+
+    def ask() -> str:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
+
+    return deferToThread(ask)
+
+
+class _Instance:
+    """What tunnels and sessions have in common: a wait, then a try, until told to stop."""
+
+    def __init__(self, plane: Plane, config: Any, longest: float, origin: str) -> None:
+        self.plane = plane
+        self.config = config
+        self.origin = origin
+        """'config' or 'command'."""
+        self.stopped = False
+        self._backoff = Backoff(longest)
+        self._timer = LazyTimer(plane.clock, self._due)
+        self._up_since: float | None = None
+        self._first: list[Deferred] | None = []
+
+    def first_try(self) -> Deferred:
+        """-> Deferred(id) of the first try, or 0 when there is nothing to try yet; fails with `OSError` or
+        `LookupError` when it cannot even be started."""
+        done: Deferred = Deferred()
+        if self._first is None:
+            done.callback(self.identifier or 0)
+        else:
+            self._first.append(done)
+        return done
+
+    @property
+    def identifier(self) -> int | None:
+        """The id of the try under way."""
+        raise NotImplementedError
+
+    def _tried(self, problem: BaseException | None = None) -> None:
+        waiting, self._first = self._first or [], None
+        for done in waiting:
+            if problem is None:
+                done.callback(self.identifier or 0)
+            else:
+                done.errback(problem)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def start(self) -> None:
+        self._timer.want(self.plane.clock.seconds())
+
+    def _due(self, now: float) -> None:
+        if not self.stopped:
+            self.attempt()
+
+    def attempt(self) -> None:
+        raise NotImplementedError
+
+    def came_up(self) -> None:
+        self._up_since = self.plane.clock.seconds()
+
+    def went_down(self) -> None:
+        """Try again, unless once was enough."""
+        now = self.plane.clock.seconds()
+        if self._up_since is not None and now - self._up_since >= STEADY:
+            self._backoff.reset()
+        self._up_since = None
+        if self.stopped or not self.config.persist:
+            self._timer.stop()
+            self.finished()
+            return
+        wait = self._backoff.next()
+        self.plane.log.notice("{what}: next try in {wait:.1f} s", what=self.describe(), wait=wait)
+        self._timer.want(now + wait)
+
+    def finished(self) -> None:
+        """No further try."""
+
+    def describe(self) -> str:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._timer.stop()
+        self._tried()
+
+
+class ClientTunnel(_Instance):
+    """One `tunnel` block, with its sessions."""
+
+    def __init__(self, plane: Plane, config: Any, origin: str = "config") -> None:
+        super().__init__(plane, config, plane.config.system.tunnel_persist_pend_timeout, origin)
+        self.tunnel_id: int | None = None
+        self.sessions: dict[str, ClientSession] = {}
+        for session in config.sessions.values():
+            self.sessions[session.name] = ClientSession(plane, self, session, origin)
+        self.last_error = ""
+        self._trying: Deferred | None = None
+
+    @property
+    def identifier(self) -> int | None:
+        return self.tunnel_id
+
+    def describe(self) -> str:
+        return f"tunnel {self.name}"
+
+    def attempt(self) -> None:
+        host, port = self.config.peer.host, self.config.peer.port
+        peer: list[Address] = []
+
+        def resolved(address: str) -> Deferred:
+            peer.append((address, port))
+            wanted = self.config.local
+            host = wanted[0] if wanted else ""
+            if not host or is_wildcard(host):
+                host = route_source(peer[0])
+            return self.plane.path.listen((host, wanted[1] if wanted else 0))
+
+        self._trying = resolve(host).addCallback(resolved)
+        self._trying.addCallbacks(lambda listener: self._listening(listener, peer[0]), self._failed)
+        self._trying.addErrback(self._failed)
+
+    def _listening(self, listener: Listener, peer: Address) -> None:
+        self._trying = None
+        if self.stopped:
+            self.plane.unlisten(self.plane.add_port(listener))
+            return
+        try:
+            self.tunnel_id = self.plane.open_tunnel(self, listener, peer)
+        except (ValueError, LookupError) as error:
+            self.plane.unlisten(self.plane.add_port(listener))
+            raise error
+        self._tried()
+
+    def _failed(self, failure: Failure) -> None:
+        self._trying = None
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        self.last_error = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        host = self.config.peer.host
+        self.plane.log.error("tunnel {name}: cannot try {host}: {reason}", name=self.name, host=host,
+                             reason=self.last_error)
+        self._tried(error)
+        self.went_down()
+
+    def up(self) -> None:
+        """The tunnel is established: open its sessions."""
+        self.came_up()
+        for session in self.sessions.values():
+            session.start()
+
+    def closed(self) -> None:
+        """The tunnel's id is gone."""
+        self.tunnel_id = None
+        for session in self.sessions.values():
+            session.tunnel_gone()
+        self.went_down()
+
+    def finished(self) -> None:
+        self.plane.instance_finished(self)
+
+    def add_session(self, config: Any, origin: str) -> ClientSession:
+        session = ClientSession(self.plane, self, config, origin)
+        self.sessions[config.name] = session
+        if self.tunnel_id is not None and self._up_since is not None:
+            session.start()
+        else:
+            session.not_yet()
+        return session
+
+    def stop(self) -> None:
+        super().stop()
+        for session in self.sessions.values():
+            session.stop()
+        if self._trying is not None:
+            self._trying.cancel()
+
+    def close(self, message: str) -> None:
+        """Stop for good, and end the tunnel if there is one."""
+        self.stop()
+        if self.tunnel_id is not None:
+            self.plane.close_tunnel(self.tunnel_id, message=message)
+        else:
+            self.finished()
+
+
+class ClientSession(_Instance):
+    """One `session` block of a tunnel."""
+
+    def __init__(self, plane: Plane, tunnel: ClientTunnel, config: Any, origin: str) -> None:
+        super().__init__(plane, config, plane.config.system.session_persist_pend_timeout, origin)
+        self.tunnel = tunnel
+        self.session_id: int | None = None
+
+    @property
+    def identifier(self) -> int | None:
+        return self.session_id
+
+    def describe(self) -> str:
+        return f"session {self.name} of tunnel {self.tunnel.name}"
+
+    def start(self) -> None:
+        if not self.stopped and self.session_id is None:
+            super().start()
+
+    def attempt(self) -> None:
+        if self.tunnel.tunnel_id is None or self.session_id is not None:
+            self._tried()
+            return
+        try:
+            self.session_id = self.plane.open_session(self)
+        except (ValueError, LookupError) as error:
+            self.plane.log.error("{what}: {reason}", what=self.describe(), reason=str(error))
+            self._tried(error)
+            self.went_down()
+            return
+        self._tried()
+
+    def not_yet(self) -> None:
+        """The tunnel is not up: the first try comes with it."""
+        self._tried()
+
+    def closed(self) -> None:
+        """The session's id is gone; the tunnel may still be there."""
+        self.session_id = None
+        if self.tunnel.tunnel_id is not None:
+            self.went_down()
+
+    def tunnel_gone(self) -> None:
+        self.session_id = None
+        self._up_since = None
+        self._timer.stop()
+
+    def finished(self) -> None:
+        if self.stopped:
+            self.tunnel.sessions.pop(self.name, None)
+
+    def close(self, message: str) -> None:
+        self.stop()
+        if self.session_id is not None and self.tunnel.tunnel_id is not None:
+            self.plane.close_session(self.tunnel.tunnel_id, self.session_id, message=message)
+        else:
+            self.finished()

@@ -1,0 +1,421 @@
+"""The control plane of prol2tpd: one L2TP endpoint, and what carries its outputs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from prol2tp.control.paging import Roll
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.prol2tpd.addresses import router_id, text
+from prol2tp.daemons.prol2tpd.admission import Admission, own_level
+from prol2tp.daemons.prol2tpd.attach import ppp_profile
+from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
+from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
+from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
+from prol2tp.dataplane.interface import Address, IDataPlane, Listener
+from prol2tp.l2tp import outputs
+from prol2tp.l2tp.endpoint import Endpoint
+from prol2tp.l2tp.results import result_text
+from prol2tp.net.deadlines import LazyTimer
+from prol2tp.net.driver import Driver
+from prol2tp.net.udp import ControlPort
+
+ADMINISTRATIVE = frozenset({"Admin Reset", "Admin Reboot", "NAS Request"})
+"""Causes (RFC 2866 section 5.10) that are CDN result 3: for administrative reasons."""
+FAULTS = frozenset({"NAS Error", "Port Error", "Service Unavailable"})
+"""Causes that are CDN result 2 with error 6: a generic vendor-specific error. All others are result 1: loss of
+carrier."""
+TRACE_LEVEL = {"message": Level.INFO, "fsm": Level.DEBUG, "avp": Level.DEBUG, "transport": Level.DEBUG}
+
+
+class Plane:
+    """Wires the endpoint to sockets, data path, propppd and configuration.
+
+    :param ppp: the attachment to propppd: `session_up(record)`, `session_down(record, cause, message)`,
+        `session_forgotten(record)`.
+    """
+
+    def __init__(self, config: Any, path: IDataPlane, ppp: Any, clock: IReactorTime, log: Log,
+                 random_bytes: Callable[[int], bytes], reactor: Any = None) -> None:
+        self.config = config
+        self.path = path
+        self.ppp = ppp
+        self.clock = clock
+        self.log = log
+        self.reactor = reactor if reactor is not None else clock
+        self.tunnels: dict[int, TunnelRecord] = {}
+        self.tunnel_roll = Roll()
+        self.session_roll = Roll()
+        self.instances: dict[str, ClientTunnel] = {}
+        self.ports = ControlPorts()
+        self.server_ports: list[ControlPort] = []
+        self.stopping = False
+        self.events: Any = None
+        """`control.events.Events` once the control channel is there."""
+        self._emptied: list[Deferred] = []
+        self._instance_of: ClientTunnel | None = None
+        self._session_instance: ClientSession | None = None
+        self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
+        self.driver = Driver(self.endpoint, {
+            outputs.Transmit: self._transmit,
+            outputs.AskTunnelAdmission: self._ask_tunnel,
+            outputs.AskSessionAdmission: self._ask_session,
+            outputs.OpenDataPath: lambda output: self.paths.open(output),
+            outputs.ModifyDataPath: lambda output: self.paths.modify(output),
+            outputs.CloseDataPath: lambda output: self.paths.close(output),
+            outputs.TunnelCreated: self._tunnel_created,
+            outputs.TunnelUp: self._tunnel_up,
+            outputs.TunnelDown: self._tunnel_down,
+            outputs.TunnelDeleted: self._tunnel_deleted,
+            outputs.SessionCreated: self._session_created,
+            outputs.SessionUp: self._session_up,
+            outputs.SessionDown: self._session_down,
+            outputs.SessionDeleted: self._session_deleted,
+            outputs.LinkInfoChanged: self._link_info,
+            outputs.WANErrors: self._wan_errors,
+        }, clock)
+        self.paths = SessionPaths(path, self.driver, self.find, log)
+        self.admission = Admission(self)
+        self._verbose = 0
+        self.retrace()
+
+    @property
+    def session_count(self) -> int:
+        return len(self.session_roll)
+
+    # records
+
+    def find(self, tunnel_id: int, session_id: int) -> SessionRecord | None:
+        tunnel = self.tunnels.get(tunnel_id)
+        return None if tunnel is None else tunnel.sessions.get(session_id)
+
+    # sockets
+
+    def add_port(self, listener: Listener) -> ControlPort:
+        port = ControlPort(self.reactor, listener, self._received, self.driver.reschedule)
+        self.ports.add(port)
+        return port
+
+    def listen(self, address: Address) -> Deferred:
+        """-> Deferred(ControlPort)"""
+        return self.path.listen(address).addCallback(self.add_port)
+
+    def serve(self, address: Address) -> Deferred:
+        """Receive requests on this address. -> Deferred(ControlPort)"""
+
+        def serving(port: ControlPort) -> ControlPort:
+            self.server_ports.append(port)
+            self.log.notice("lsnr: listening on IPv{version} UDP socket {host}/{number}",
+                            version=6 if ":" in port.listener.address[0] else 4, host=port.listener.address[0],
+                            number=port.listener.address[1])
+            return port
+
+        return self.listen(address).addCallback(serving)
+
+    def router_id(self) -> int:
+        """As configured, or derived from an address of the host."""
+        return self.config.system.router_id or router_id([port.listener.address for port in self.server_ports])
+
+    def unlisten(self, port: ControlPort) -> None:
+        self.ports.remove(port)
+        port.close()
+        self.path.unlisten(port.listener.id).addErrback(lambda failure: None)
+
+    def _received(self, data: bytes, peer: Address, local: Address, ifindex: int) -> None:
+        self.endpoint.receive(data, peer, local, ifindex, self.driver.now())
+        self.driver.drain()
+
+    def _transmit(self, output: outputs.Transmit) -> None:
+        port = self.ports.find(output.local)
+        if port is not None:
+            port.send(output.data, output.peer, output.local, output.ifindex)
+
+    # admission
+
+    def _ask_tunnel(self, output: outputs.AskTunnelAdmission) -> None:
+        self.admission.tunnel(output)
+
+    def _ask_session(self, output: outputs.AskSessionAdmission) -> None:
+        self.admission.session(output)
+
+    # commands
+
+    def open_tunnel(self, instance: ClientTunnel, listener: Listener, peer: Address) -> int:
+        """Start the control connection of an instance from its own socket."""
+        port = self.add_port(listener)
+        settings = self.admission.tunnel_settings(instance.config)
+        self._instance_of = instance
+        try:
+            return self.driver.call(self._open_tunnel, settings, peer, port)
+        finally:
+            self._instance_of = None
+
+    def _open_tunnel(self, settings: Any, peer: Address, port: ControlPort, now: float) -> int:
+        tunnel_id = self.endpoint.open_tunnel(settings, peer, port.listener.address, now)
+        record = self._record(tunnel_id)
+        instance = self._instance_of
+        assert instance is not None
+        record.port, record.own_port = port, True
+        record.instance, record.profile = instance, instance.config
+        self.set_level(record, own_level(instance.config))
+        instance.tunnel_id = tunnel_id
+        return tunnel_id
+
+    def open_session(self, instance: ClientSession) -> int:
+        tunnel_id = instance.tunnel.tunnel_id
+        assert tunnel_id is not None
+        settings = self.admission.session_settings(instance.config)
+        return self.driver.call(self._open_session, tunnel_id, settings, instance)
+
+    def _open_session(self, tunnel_id: int, settings: Any, instance: ClientSession, now: float) -> int:
+        session_id = self.endpoint.open_session(tunnel_id, settings, now)
+        record = self._session_record(tunnel_id, session_id)
+        record.instance, record.profile = instance, instance.config
+        self.set_level(record, own_level(instance.config, instance.tunnel.config))
+        instance.session_id = session_id
+        return session_id
+
+    def close_tunnel(self, tunnel_id: int, result: int = 6, error: int = 0, message: str = "") -> None:
+        self.driver.call(self.endpoint.close_tunnel, tunnel_id, result=result, error=error, message=message)
+
+    def close_session(self, tunnel_id: int, session_id: int, result: int = 3, error: int = 0,
+                      message: str = "") -> None:
+        self.driver.call(self.endpoint.close_session, tunnel_id, session_id, result=result, error=error,
+                         message=message)
+
+    def start_instance(self, config: Any, origin: str = "config") -> ClientTunnel:
+        instance = ClientTunnel(self, config, origin)
+        self.instances[config.name] = instance
+        instance.start()
+        return instance
+
+    def instance_finished(self, instance: ClientTunnel) -> None:
+        if self.instances.get(instance.name) is instance:
+            del self.instances[instance.name]
+
+    def stop(self, patience: float) -> Deferred:
+        """End all tunnels with StopCCN; -> Deferred(None) when all are acknowledged, or after `patience` seconds."""
+        self.stopping = True
+        for instance in list(self.instances.values()):
+            instance.stop()
+        for tunnel_id in list(self.tunnels):
+            if tunnel_id in self.endpoint.tunnels:
+                self.close_tunnel(tunnel_id, result=6, message="shutting down")
+        if not self._unacknowledged():
+            return succeed(None)
+        done: Deferred = Deferred()
+        self._emptied.append(done)
+        timer = LazyTimer(self.clock, lambda now: self._empty(force=True))
+        timer.want(self.clock.seconds() + patience)
+        return done.addCallback(lambda result: timer.stop())
+
+    def _unacknowledged(self) -> bool:
+        return any(not tunnel.channel.idle for tunnel in self.endpoint.tunnels.values())
+
+    def _empty(self, force: bool = False) -> None:
+        if self._emptied and (force or not self._unacknowledged()):
+            waiting, self._emptied = self._emptied, []
+            for done in waiting:
+                done.callback(None)
+
+    def ppp_closed(self, record: SessionRecord, cause: str, message: str) -> None:
+        """PPP on a session is over: CDN with the reason."""
+        result = 3 if cause in ADMINISTRATIVE else 2 if cause in FAULTS else 1
+        self.close_session(record.tunnel.tunnel_id, record.session_id, result=result,
+                           error=6 if result == 2 else 0, message=message or cause)
+
+    def ppp_sessions(self) -> Iterator[SessionRecord]:
+        """All sessions that are up and want PPP."""
+        for tunnel in self.endpoint.tunnels.values():
+            record = self.tunnels[tunnel.tunnel_id]
+            for session in tunnel.sessions.values():
+                if session.state.name == "ESTABLISHED":
+                    one = record.sessions[session.session_id]
+                    if ppp_profile(one):
+                        yield one
+
+    # events for subscribers; nothing is gathered while nobody listens
+
+    def _tunnel_event(self, event: str, record: TunnelRecord, **more: Any) -> None:
+        if self.events:
+            core = self.endpoint.tunnels.get(record.tunnel_id)
+            settings = core.settings if core is not None else None
+            self.events.publish(
+                event, tunnel_id=record.tunnel_id, peer_tunnel_id=core.peer_tunnel_id if core is not None else 0,
+                name=settings.name if settings is not None else "",
+                profile=settings.profile_name if settings is not None else "", **more)
+
+    def _session_event(self, event: str, record: SessionRecord, **more: Any) -> None:
+        if self.events:
+            tunnel = self.endpoint.tunnels.get(record.tunnel.tunnel_id)
+            core = tunnel.sessions.get(record.session_id) if tunnel is not None else None
+            settings = core.settings if core is not None else None
+            self.events.publish(
+                event, tunnel_id=record.tunnel.tunnel_id, session_id=record.session_id,
+                peer_tunnel_id=tunnel.peer_tunnel_id if tunnel is not None else 0,
+                peer_session_id=core.peer_session_id if core is not None else 0,
+                tunnel_name=tunnel.settings.name if tunnel is not None and tunnel.settings is not None else "",
+                name=settings.name if settings is not None else "",
+                profile=settings.profile_name if settings is not None else "",
+                pseudowire_profile=settings.pseudowire_profile_name if settings is not None else "", **more)
+
+    # facts about tunnels
+
+    def _record(self, tunnel_id: int) -> TunnelRecord:
+        record = self.tunnels.get(tunnel_id)
+        if record is None:
+            core = self.endpoint.tunnels[tunnel_id]
+            record = self.tunnels[tunnel_id] = TunnelRecord(tunnel_id, self.ports.find(core.local))
+            self.tunnel_roll.add(record)
+        return record
+
+    def _tunnel_created(self, output: outputs.TunnelCreated) -> None:
+        if output.tunnel_id in self.endpoint.tunnels:
+            record = self._record(output.tunnel_id)
+            self.log.emit(Level.NOTICE, "tunnel {tid} created: {origin}, peer {peer}", own=record.log_level,
+                          tid=output.tunnel_id, origin=record.instance.name if record.instance else "net",
+                          peer=text(self.endpoint.tunnels[output.tunnel_id].peer))
+            self._tunnel_event("tunnel-created", record)
+
+    def _tunnel_up(self, output: outputs.TunnelUp) -> None:
+        record = self.tunnels[output.tunnel_id]
+        core = self.endpoint.tunnels[output.tunnel_id]
+        self.log.emit(Level.NOTICE, "tunnel {tid} up: peer {peer} id {ptid} host {host}", own=record.log_level,
+                      tid=output.tunnel_id, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
+        self._tunnel_event("tunnel-up", record)
+        if record.instance is not None:
+            record.instance.up()
+
+    def _tunnel_down(self, output: outputs.TunnelDown) -> None:
+        record = self.tunnels.get(output.tunnel_id)
+        if record is None:
+            return
+        self.log.emit(Level.NOTICE, "tunnel {tid} down: {who}: {why}", own=record.log_level, tid=output.tunnel_id,
+                      who="by peer" if output.by_peer else "by us",
+                      why=result_text("StopCCN", output.result, output.error, output.message))
+        self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
+                           by_peer=output.by_peer)
+        if record.instance is not None:
+            record.instance.last_error = result_text("StopCCN", output.result, output.error, output.message)
+            # the closed tunnel lingers to answer retransmissions; the next try need not wait for that
+            instance, record.instance = record.instance, None
+            instance.closed()
+        if self._emptied:
+            self.reactor.callLater(0, self._empty)
+
+    def _tunnel_deleted(self, output: outputs.TunnelDeleted) -> None:
+        record = self.tunnels.pop(output.tunnel_id, None)
+        if record is None:
+            return
+        self.log.emit(Level.INFO, "tunnel {tid} deleted", own=record.log_level, tid=output.tunnel_id)
+        self._tunnel_event("tunnel-deleted", record)
+        self.tunnel_roll.discard(record)
+        gone = self.paths.forget_tunnel(record)
+        if record.own_port and record.port is not None:
+            gone.addCallback(lambda result, port=record.port: self.unlisten(port))
+        if record.log_level is not None:
+            self.set_level(record, None)
+        if self._emptied:
+            self.reactor.callLater(0, self._empty)
+
+    # facts about sessions
+
+    def _session_record(self, tunnel_id: int, session_id: int) -> SessionRecord:
+        tunnel = self._record(tunnel_id)
+        record = tunnel.sessions.get(session_id)
+        if record is None:
+            record = tunnel.sessions[session_id] = SessionRecord(tunnel, session_id)
+            tunnel.session_roll.add(record)
+            self.session_roll.add(record)
+        return record
+
+    def _session_created(self, output: outputs.SessionCreated) -> None:
+        record = self._session_record(output.tunnel_id, output.session_id)
+        if self.log.enabled(Level.NOTICE, self._level(record)):
+            self.log.emit(Level.NOTICE, "session {key} created", own=self._level(record), key=record.key)
+        self._session_event("session-created", record)
+
+    def _session_up(self, output: outputs.SessionUp) -> None:
+        record = self.find(output.tunnel_id, output.session_id)
+        if record is None:
+            return
+        if self.log.enabled(Level.INFO, self._level(record)):
+            self.log.emit(Level.INFO, "session {key} up", own=self._level(record), key=record.key)
+        self._session_event("session-up", record)
+        if record.instance is not None:
+            record.instance.came_up()
+        self.ppp.session_up(record)
+
+    def _session_down(self, output: outputs.SessionDown) -> None:
+        record = self.find(output.tunnel_id, output.session_id)
+        if record is None:
+            return
+        why = result_text("CDN", output.result, output.error, output.message)
+        if self.log.enabled(Level.NOTICE, self._level(record)):
+            self.log.emit(Level.NOTICE, "session {key} down: {who}: {why}", own=self._level(record), key=record.key,
+                          who="by peer" if output.by_peer else "by us", why=why)
+        self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
+                            by_peer=output.by_peer)
+        self.ppp.session_down(record, output.by_peer, why)
+
+    def _session_deleted(self, output: outputs.SessionDeleted) -> None:
+        tunnel = self.tunnels.get(output.tunnel_id)
+        record = tunnel.sessions.pop(output.session_id, None) if tunnel is not None else None
+        if tunnel is None or record is None:
+            return
+        self._session_event("session-deleted", record)
+        tunnel.session_roll.discard(record)
+        self.session_roll.discard(record)
+        if record.log_level is not None:
+            self.set_level(record, None)
+        self.ppp.session_forgotten(record)
+        if record.instance is not None:
+            instance, record.instance = record.instance, None
+            instance.closed()
+
+    def _link_info(self, output: outputs.LinkInfoChanged) -> None:
+        self.log.debug("session {tid}/{sid}: SLI send ACCM {send:08x} receive ACCM {receive:08x}",
+                       tid=output.tunnel_id, sid=output.session_id, send=output.send_accm, receive=output.receive_accm)
+
+    def _wan_errors(self, output: outputs.WANErrors) -> None:
+        self.log.info("session {tid}/{sid}: WEN {counters}", tid=output.tunnel_id, sid=output.session_id,
+                      counters=str(output.counters))
+
+    # log levels
+
+    def _level(self, record: SessionRecord) -> Level | None:
+        return record.tunnel.log_level if record.log_level is None else record.log_level
+
+    def retrace(self) -> None:
+        """Ask the core for its trace only while somebody wants to read it."""
+        wanted = self.log.level >= Level.INFO or self._verbose
+        self.endpoint.trace = self._trace if wanted else None
+
+    def set_level(self, record: TunnelRecord | SessionRecord, level: Level | None) -> None:
+        """Give a tunnel or session a log level of its own; None: none."""
+        self._verbose += (level is not None and level >= Level.INFO) - (
+            record.log_level is not None and record.log_level >= Level.INFO)
+        record.log_level = level
+        self.retrace()
+
+    def _trace(self, kind: str, tunnel_id: int, session_id: int, line: str) -> None:
+        own: Level | None = None
+        tunnel = self.tunnels.get(tunnel_id)
+        if tunnel is not None:
+            own = tunnel.log_level
+            session = tunnel.sessions.get(session_id)
+            if session is not None and session.log_level is not None:
+                own = session.log_level
+        level = TRACE_LEVEL.get(kind, Level.DEBUG)
+        if self.log.enabled(level, own):
+            self.log.emit(level, "{line}", own=own, line=line)
+
+    def close(self) -> None:
+        """Close every socket; the data path is stopped by its owner."""
+        self.driver.stop()
+        for port in list(self.ports):
+            port.close()

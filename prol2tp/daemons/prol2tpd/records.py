@@ -1,0 +1,60 @@
+"""What the daemon knows of a tunnel and a session beyond the protocol core: data path, log level, PPP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prol2tp.control.paging import Roll
+from prol2tp.daemons.logs import Level
+from prol2tp.net.udp import ControlPort
+
+
+class TunnelRecord:
+    """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
+
+    __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "profile", "instance", "sessions",
+                 "session_roll")
+
+    def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
+        self.tunnel_id = tunnel_id
+        self.log_level: Level | None = None
+        """None: the system's."""
+        self.port = port
+        """Where its datagrams leave."""
+        self.own_port = False
+        """The port is this tunnel's alone and goes with it."""
+        self.handle: int | None = None
+        """Of the data path, once a session needed it."""
+        self.waiting: list[Any] | None = None
+        """Sessions to open when the handle comes; None: not asked yet."""
+        self.profile: Any = None
+        self.instance: Any = None
+        self.sessions: dict[int, SessionRecord] = {}
+        self.session_roll = Roll()
+
+
+class SessionRecord:
+    """One per session of the core, from SessionCreated to SessionDeleted."""
+
+    __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
+                 "interface")
+
+    def __init__(self, tunnel: TunnelRecord, session_id: int) -> None:
+        self.tunnel = tunnel
+        self.session_id = session_id
+        self.log_level: Level | None = None
+        self.profile: Any = None
+        self.instance: Any = None
+        self.port = 0
+        """Data path port; 0: none yet."""
+        self.gone = False
+        """The core closed it while the data path was still opening it."""
+        self.attached = False
+        """propppd was told, or is to be told, of it."""
+        self.user = ""
+        self.interface = ""
+
+    @property
+    def key(self) -> str:
+        """Its name between the daemons: TUNNEL/SESSION."""
+        return f"{self.tunnel.tunnel_id}/{self.session_id}"

@@ -1,0 +1,129 @@
+"""A new configuration taken over as a difference: what did not change is not touched.
+
+Profiles and limits apply to tunnels and sessions that come after. An instance whose effective values changed is closed
+and opened anew, unless only values changed that can be changed in place (log level, persistence).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, diff
+from prol2tp.daemons.logs import Level
+from prol2tp.daemons.prol2tpd.addresses import text
+from prol2tp.daemons.prol2tpd.admission import own_level
+from prol2tp.daemons.prol2tpd.instances import ClientTunnel
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.plane import Plane
+
+IN_PLACE = frozenset({"log_level", "persist", "drain", "idle_timeout", "max_sessions", "tunnel_profile",
+                      "session_profile", "pseudowire_profile"})
+"""Parameters of an instance that do not end it. The names of profiles count by the values that they give."""
+
+
+def apply(plane: Plane, new: Any, debug: int = 0) -> str:
+    """Take `new` over. -> one line: what changed."""
+    changes = diff(plane.config, new)
+    plane.config = new
+    done: list[str] = []
+    for change in changes:
+        _APPLY.get(change.kind, _nothing)(plane, change)
+        done.append(describe(change))
+    return "; ".join(done) if done else "nothing changed"
+
+
+def describe(change: Change) -> str:
+    what = " ".join([change.kind, *(f'"{name}"' for name in change.name)])
+    return f"{what} {change.action}" + (f" ({', '.join(change.parameters)})" if change.parameters else "")
+
+
+def _nothing(plane: Plane, change: Change) -> None:
+    """Profiles are read when a request comes."""
+
+
+def _system(plane: Plane, change: Change) -> None:
+    system = plane.config.system
+    if "log_level" in change.parameters:
+        plane.log.level = Level.named(system.log_level)
+        plane.retrace()
+    if "listen" in change.parameters:
+        _listen(plane, [(one.host, one.port) for one in system.listen])
+    if "propppd_grace_timeout" in change.parameters:
+        plane.ppp.grace = system.propppd_grace_timeout
+    plane.endpoint.max_pending = system.max_pending_tunnels
+    if "data_path" in change.parameters:
+        plane.log.warning("data_path: takes effect at the next start")
+
+
+def _listen(plane: Plane, wanted: list[tuple[str, int]]) -> None:
+    """Open new listening addresses; close those that are gone, unless tunnels still use them."""
+    for port in list(plane.server_ports):
+        if port.listener.address not in wanted:
+            plane.server_ports.remove(port)
+            users = sum(1 for record in plane.tunnels.values() if record.port is port)
+            if users:
+                plane.log.warning("{address} stays open for {count} tunnels until the next start",
+                                  address=text(port.listener.address), count=users)
+            else:
+                plane.unlisten(port)
+    have = {port.listener.address for port in plane.server_ports}
+    for address in wanted:
+        if address not in have:
+            plane.serve(address).addErrback(_listen_failed, plane, address)
+
+
+def _listen_failed(failure: Failure, plane: Plane, address: tuple[str, int]) -> None:
+    plane.log.error("cannot listen on {address}: {why}", address=text(address), why=failure.getErrorMessage())
+
+
+def _tunnel(plane: Plane, change: Change) -> None:
+    name = change.name[0]
+    old = plane.instances.get(name)
+    config = plane.config.tunnels.get(name)
+    if change.action == REMOVED:
+        if old is not None and old.origin == "config":
+            old.close("removed from the configuration")
+        return
+    if plane.config.system.deny_local_tunnel_creates:
+        return
+    if change.action == CHANGED and old is not None and IN_PLACE.issuperset(change.parameters):
+        _in_place(plane, old, config)
+        return
+    if old is not None:
+        old.close("its configuration changed")
+    plane.start_instance(config)
+
+
+def _in_place(plane: Plane, instance: ClientTunnel, config: Any) -> None:
+    instance.config = config
+    record = plane.tunnels.get(instance.tunnel_id or 0)
+    if record is not None:
+        record.profile = config
+        plane.set_level(record, own_level(config))
+        settings = plane.endpoint.tunnels[record.tunnel_id].settings
+        settings.idle_timeout, settings.max_sessions = config.idle_timeout, config.max_sessions
+
+
+def _session(plane: Plane, change: Change) -> None:
+    tunnel_name, name = change.name
+    tunnel = plane.instances.get(tunnel_name)
+    if tunnel is None or tunnel.stopped:
+        return
+    config = plane.config.tunnels[tunnel_name].sessions.get(name) if tunnel_name in plane.config.tunnels else None
+    session = tunnel.sessions.get(name)
+    if session is not None and config is not None and session.config is config:
+        return  # the whole tunnel has just been started with it
+    if change.action == CHANGED and session is not None and IN_PLACE.issuperset(change.parameters):
+        session.config = config
+        return
+    if session is not None:
+        session.close("removed from the configuration" if config is None else "its configuration changed")
+        tunnel.sessions.pop(name, None)
+    if config is not None and change.action in (ADDED, CHANGED):
+        tunnel.add_session(config, "config")
+
+
+_APPLY = {"system": _system, "tunnel": _tunnel, "session": _session}

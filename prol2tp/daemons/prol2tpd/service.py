@@ -1,0 +1,205 @@
+"""prol2tpd as a twistd plugin: options, start, stop, reload."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.python import usage
+
+from prol2tp import __version__
+from prol2tp.config.prol2tpd import ConfigError, load
+from prol2tp.control.client import ControlClient
+from prol2tp.control.command import Refused
+from prol2tp.control.commands import propppd as propppd_commands
+from prol2tp.control.commands.prol2tpd import CALLBACKS, COMMANDS, EVENTS, SOCKET
+from prol2tp.control.events import Events
+from prol2tp.control.server import ControlServer
+from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, make_directory, read_config
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.prol2tpd import reload
+from prol2tp.daemons.prol2tpd.addresses import text
+from prol2tp.daemons.prol2tpd.attach import Attachment, attach_row
+from prol2tp.daemons.prol2tpd.commands import Commands
+from prol2tp.daemons.prol2tpd.plane import Plane
+from prol2tp.daemons.prol2tpd.status import Status
+from prol2tp.dataplane.client import PathClient
+
+STOP_PATIENCE = 3.0
+"""Seconds that SIGTERM waits for the peers to acknowledge StopCCN."""
+
+
+class Options(DaemonOptions):
+    """Options of prol2tpd."""
+
+    daemon = "prol2tpd"
+    default_config = "/etc/prol2tp/prol2tpd.conf"
+
+    def check(self) -> None:
+        self.config = load_config(self["config-file"])
+
+
+def load_config(path: str) -> Any:
+    """Raises `usage.UsageError` with all that is wrong with the file."""
+    try:
+        config = read_config(path, load)
+    except ConfigError as error:
+        raise usage.UsageError(str(error)) from None
+    if config.system.data_path == "kernel":
+        raise usage.UsageError(f"{path}: data_path kernel is not available yet, use auto or user")
+    return config
+
+
+def makeService(options: Options) -> Prol2tpdService:
+    from twisted.internet import reactor
+
+    make_directory(options["run-dir"], "run directory")
+    log = Log("prol2tpd", options.level(options.config.system.log_level))
+    return Prol2tpdService(options, log, reactor)
+
+
+class Prol2tpdService(DaemonService):
+    """Starts in this order: data path, listeners, control channel, propppd, own tunnels; stops the other way round."""
+
+    def __init__(self, options: Options, log: Log, reactor: Any) -> None:
+        super().__init__(options, log, reactor)
+        self.config = options.config
+        self.path = PathClient(reactor)
+        self.attachment: Attachment
+        self.plane: Plane
+        self.control: ControlServer | None = None
+        self.propppd: ControlClient | None = None
+        self._started = False
+        self._stopping = False
+
+    def startService(self) -> None:
+        super().startService()
+        self.log.notice("ProL2TP V{version}", version=__version__)
+        self.log.notice("  {copyright}", copyright=COPYRIGHT)
+        self._start().addErrback(self._start_failed)
+
+    @inlineCallbacks
+    def _start(self) -> Any:
+        run_dir = self.options["run-dir"]
+        yield self.path.connect(run_dir, spawn=True)
+        self.attachment = Attachment(
+            self.reactor, self.log, self.config.system.propppd_grace_timeout,
+            row=lambda record: attach_row(self.plane, record),
+            close_session=lambda record, cause, message: self.plane.ppp_closed(record, cause, message),
+            find=lambda tunnel_id, session_id: self.plane.find(tunnel_id, session_id),
+            sessions=lambda: self.plane.ppp_sessions())
+        self.plane = Plane(self.config, self.path, self.attachment, self.reactor, self.log, secrets.token_bytes)
+        yield self.path.start(PathEvents(self))
+        yield self._listen()
+        status = Status(self.plane, self.options["config-file"])
+        commands = Commands(self.plane, status, self.reload)
+        events = Events(EVENTS)
+        self.plane.events = events
+        self.control = ControlServer(os.path.join(run_dir, SOCKET), COMMANDS,
+                                     {**commands.table(), **events.responders()}, CALLBACKS, reactor=self.reactor)
+        self.control.startService()
+        self.propppd = ControlClient(
+            os.path.join(run_dir, propppd_commands.SOCKET), propppd_commands.COMMANDS, propppd_commands.CALLBACKS,
+            {"SessionsChanged": lambda connection, sessions: self.attachment.sessions_changed(sessions)},
+            on_connected=self.attachment.connected, on_lost=self.attachment.disconnected, reactor=self.reactor)
+        self.propppd.startService()
+        self._started = True
+        if not self.config.system.deny_local_tunnel_creates:
+            for tunnel in self.config.tunnels.values():
+                self.plane.start_instance(tunnel)
+
+    @inlineCallbacks
+    def _listen(self) -> Any:
+        if self.config.system.deny_remote_tunnel_creates:
+            return
+        for address in self.config.system.listen:
+            try:
+                yield self.plane.serve((address.host, address.port))
+            except Exception as error:
+                # a host without IPv6 serves IPv4; an address that was asked for by name has to work
+                if address.host != "::":
+                    raise
+                self.log.notice("not listening on {address}: {why}", address=text((address.host, address.port)),
+                                why=str(error))
+
+    def _start_failed(self, failure: Any) -> None:
+        self.fail(f"cannot start: {failure.getErrorMessage()}")
+
+    def hangup(self) -> None:
+        try:
+            self.log.notice("configuration read: {summary}", summary=self.reload())
+        except Refused as error:
+            self.log.error("configuration unchanged: {why}", why=str(error))
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`."""
+        if not self._started:
+            raise Refused("the daemon is still starting")
+        try:
+            config = load_config(self.options["config-file"])
+        except usage.UsageError as error:
+            raise Refused(str(error)) from None
+        return reload.apply(self.plane, config)
+
+    def stopService(self) -> Deferred:
+        self._stopping = True
+        return self._stop().addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        if self._started:
+            self.log.notice("stopping: {tunnels} tunnels, {sessions} sessions", tunnels=len(self.plane.tunnels),
+                            sessions=self.plane.session_count)
+            yield self._stop_parts(STOP_PATIENCE)
+        yield self.path.stop()
+        yield super().stopService()
+        self.log.notice("stopped")
+
+    @inlineCallbacks
+    def _stop_parts(self, patience: float) -> Any:
+        self._started = False
+        yield self.plane.stop(patience)
+        self.attachment.flush()
+        for part in (self.propppd, self.control):
+            if part is not None:
+                yield part.stopService()
+        self.attachment.stop()
+        self.plane.close()
+
+    def path_lost(self, reason: str) -> None:
+        """All sessions are without a data path: end them properly, and start again with a new one."""
+        if self._stopping or not self._started:
+            return
+        self.log.critical("the data path process is gone ({reason}): all tunnels end, starting again", reason=reason)
+        self._start_again().addErrback(self._start_failed)
+
+    @inlineCallbacks
+    def _start_again(self) -> Any:
+        yield self._stop_parts(patience=1.0)
+        if not self._stopping:
+            self.path = PathClient(self.reactor)
+            yield self._start()
+
+
+class PathEvents:
+    """What the data path tells the daemon (IPathEvents)."""
+
+    def __init__(self, service: Prol2tpdService) -> None:
+        self._service = service
+
+    def frames_lost(self, port: int, count: int) -> None:
+        """propppd's business."""
+
+    def peer_moved(self, tunnel: int, peer: tuple[str, int]) -> None:
+        self._service.log.info("data path: tunnel handle {tunnel}: data from {peer}", tunnel=tunnel, peer=text(peer))
+
+    def netif_gone(self, port: int, name: str) -> None:
+        """propppd's business."""
+
+    def overload(self, dropped: int) -> None:
+        self._service.log.warning("data path: {count} packets dropped: overload", count=dropped)
+
+    def path_lost(self, reason: str) -> None:
+        self._service.path_lost(reason)

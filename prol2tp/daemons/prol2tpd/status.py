@@ -1,0 +1,135 @@
+"""The daemon's state as the records of the control protocol (`control/commands/prol2tpd.py`)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from prol2tp import __version__
+from prol2tp.daemons.base import COPYRIGHT
+from prol2tp.daemons.prol2tpd.addresses import text
+from prol2tp.daemons.prol2tpd.attach import ppp_profile
+from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
+from prol2tp.dataplane.interface import COUNTERS
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.plane import Plane
+
+
+class Status:
+    def __init__(self, plane: Plane, config_file: str) -> None:
+        self._plane = plane
+        self._config_file = config_file
+        self._started_at = time.time()
+
+    def _created_at(self, created: float) -> float:
+        """Seconds since 1970 of a moment of the monotonic clock."""
+        return time.time() - (self._plane.clock.seconds() - created)
+
+    def system(self) -> dict[str, Any]:
+        plane = self._plane
+        system = plane.config.system
+        counters = plane.endpoint.counters
+        return {
+            "version": __version__,
+            "copyright": COPYRIGHT,
+            "listen": [text(port.listener.address) for port in plane.server_ports],
+            "hostname": system.hostname,
+            "router_id": plane.router_id(),
+            "log_level": plane.log.level.name.lower(),
+            "tunnels": len(plane.endpoint.tunnels),
+            "sessions": plane.session_count,
+            "data_path": plane.path.name,
+            "started_at": self._started_at,
+            "config_file": self._config_file,
+            "counters": counters.as_dict() if hasattr(counters, "as_dict") else {
+                name: getattr(counters, name) for name in counters.__slots__},
+        }
+
+    def tunnel_row(self, record: TunnelRecord) -> dict[str, Any]:
+        core = self._plane.endpoint.tunnels[record.tunnel_id]
+        return {
+            "tunnel_id": record.tunnel_id,
+            "name": core.settings.name if core.settings is not None else "",
+            "origin": origin(record),
+            "state": core.state.name,
+            "state_seconds": self._plane.clock.seconds() - core.state_since,
+            "peer": text(core.peer),
+            "sessions": len(core.sessions),
+        }
+
+    def tunnel(self, record: TunnelRecord) -> dict[str, Any]:
+        core = self._plane.endpoint.tunnels[record.tunnel_id]
+        channel = core.channel
+        level = record.log_level if record.log_level is not None else self._plane.log.level
+        return {
+            **self.tunnel_row(record),
+            "local": text(core.local),
+            "created_at": self._created_at(core.created_at),
+            "mode": "LNS" if core.lns else "LAC",
+            "version": 2,
+            "encapsulation": "udp",
+            "log_level": level.name.lower(),
+            "ns": channel.ns,
+            "nr": channel.nr,
+            "cwnd": int(channel.cwnd),
+            "ssthresh": int(channel.ssthresh),
+            "tx_window": channel.tx_window,
+            "profile": core.settings.profile_name if core.settings is not None else "",
+            "peer_tunnel_id": core.peer_tunnel_id,
+            "peer_host_name": core.peer_host_name,
+            "peer_vendor_name": core.peer_vendor_name,
+        }
+
+    def session_row(self, record: SessionRecord) -> dict[str, Any]:
+        plane = self._plane
+        tunnel = plane.endpoint.tunnels[record.tunnel.tunnel_id]
+        core = tunnel.sessions[record.session_id]
+        settings = core.settings
+        return {
+            "tunnel_id": record.tunnel.tunnel_id,
+            "session_id": record.session_id,
+            "tunnel_name": tunnel.settings.name if tunnel.settings is not None else "",
+            "name": settings.name if settings is not None else "",
+            "type": "ppp",
+            "origin": origin(record),
+            "state": core.state.name,
+            "state_seconds": plane.clock.seconds() - core.state_since,
+            "identifier": record.user or getattr(record.profile, "user_name", "") or "",
+            "interface": record.interface,
+        }
+
+    def session(self, record: SessionRecord, counters: tuple[int, ...] | None) -> dict[str, Any]:
+        plane = self._plane
+        tunnel = plane.endpoint.tunnels[record.tunnel.tunnel_id]
+        core = tunnel.sessions[record.session_id]
+        settings = core.settings
+        message = core.peer_message
+        level = record.log_level
+        if level is None:
+            level = record.tunnel.log_level
+        if level is None:
+            level = plane.log.level
+        return {
+            **self.session_row(record),
+            "created_at": self._created_at(core.created_at),
+            "mode": "LNS" if core.lns else "LAC",
+            "call": "outgoing" if core.outgoing_call else "incoming",
+            "log_level": level.name.lower(),
+            "peer_tunnel_id": tunnel.peer_tunnel_id,
+            "peer_session_id": core.peer_session_id,
+            "profile": settings.profile_name if settings is not None else "",
+            "pseudowire_profile": settings.pseudowire_profile_name if settings is not None else "",
+            "ppp_profile": ppp_profile(record),
+            "user": record.user,
+            "calling_number": getattr(message, "calling_number", None) or (settings and settings.calling_number) or "",
+            "called_number": getattr(message, "called_number", None) or (settings and settings.called_number) or "",
+            "send_sequence": bool(core.send_sequence),
+            "receive_sequence": bool(core.receive_sequence),
+            "stats": dict(zip(COUNTERS, counters, strict=False)) if counters is not None else None,
+        }
+
+
+def origin(record: TunnelRecord | SessionRecord) -> str:
+    """'net', 'config' or 'local'."""
+    return record.instance.origin if record.instance is not None else "net"
