@@ -144,8 +144,8 @@ MESSAGES = {
             800a 0000 0018 3b9aca00
             800a 0000 0013 00000001
             000a 0000 001a 010405dc
-            000a 0000 001b 03050c22
-            000b 0000 001c 0304c02308 ; trailing octets are the option list's, not ours
+            000b 0000 001b 0305c22305
+            000a 0000 001c 0304c023
             0008 0000 001d 0002
             0008 0000 001e ff75       ; no UTF-8, and need not be
             000a 0000 001f deadbeef
@@ -158,8 +158,8 @@ MESSAGES = {
         ICCN(
             tx_connect_speed=1_000_000_000, framing_type=1,
             initial_received_lcp_confreq=bytes.fromhex("010405dc"),
-            last_sent_lcp_confreq=bytes.fromhex("03050c22"),
-            last_received_lcp_confreq=bytes.fromhex("0304c02308"), proxy_authen_type=2,
+            last_sent_lcp_confreq=bytes.fromhex("0305c22305"),
+            last_received_lcp_confreq=bytes.fromhex("0304c023"), proxy_authen_type=2,
             proxy_authen_name=b"\xffu", proxy_authen_challenge=bytes.fromhex("deadbeef"), proxy_authen_id=5,
             proxy_authen_response=bytes.fromhex("cafef00d"), private_group_id=b"grp1",
             rx_connect_speed=10_000_000, sequencing_required=True,
