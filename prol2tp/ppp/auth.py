@@ -1,0 +1,109 @@
+"""The table of authentication protocols, and what they have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+from prol2tp.ppp import frame
+from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.settings import LinkSettings
+
+
+class Method(NamedTuple):
+    """One way of proving who one is."""
+
+    name: str
+    protocol: int
+    option: bytes
+    """Data of LCP's Authentication-Protocol option (RFC 1661 section 6.2)."""
+
+
+PEER_METHODS = {
+    method.name: method
+    for method in (
+        Method("pap", frame.PAP, b"\xc0\x23"),
+        Method("chap", frame.CHAP, b"\xc2\x23\x05"),  # MD5, RFC 1994
+    )
+}
+"""All methods that a link can demand or answer, by the word that settings and status use."""
+
+_BY_OPTION = {method.option: method for method in PEER_METHODS.values()}
+
+
+def method_of(option: bytes) -> Method | None:
+    """The method that an Authentication-Protocol option asks for; None when we do not have it."""
+    return _BY_OPTION.get(option)
+
+
+PEER_FAILED = "Authentication Failed"
+WE_FAILED = "Authentication To Peer Failed"
+
+
+class Authentication:
+    """One authentication protocol on one link, in both roles: `demand` makes us the authenticator, `comply` the one
+    who is asked. Signals: ASK (then `accepted` or `refused` is the answer), PROVED, FAILED."""
+
+    __slots__ = ("lower", "settings", "our_at", "peer_at", "transmits", "_identifier", "_verdict")
+
+    PROTOCOL: ClassVar[int]
+    our_state: Any
+    peer_state: Any
+
+    def __init__(self, lower: Lower, settings: LinkSettings) -> None:
+        self.lower = lower
+        self.settings = settings
+        self.our_at: float | None = None
+        """Deadline of the exchange in which we are the authenticator."""
+        self.peer_at: float | None = None
+        """Deadline of the one in which the peer is."""
+        self.transmits = 0
+        self._identifier = 0
+        self._verdict = b""
+        """The text of our Ack or Nak: repeated requests get the same."""
+
+    def demand(self, now: float) -> None:
+        raise NotImplementedError
+
+    def comply(self, now: float) -> None:
+        raise NotImplementedError
+
+    def accepted(self, message: str, now: float) -> None:
+        raise NotImplementedError
+
+    def refused(self, message: str, now: float) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """The link leaves the phases in which authentication may pass."""
+        raise NotImplementedError
+
+    def receive(self, information: bytes, now: float) -> None:
+        """Raises `WireError` for a packet to be discarded."""
+        raise NotImplementedError
+
+    def timeout(self, now: float) -> None:
+        raise NotImplementedError
+
+    def to_record(self, now: float) -> dict[str, Any]:
+        return {
+            "our_state": self.our_state.name,
+            "peer_state": self.peer_state.name,
+            "our": None if self.our_at is None else self.our_at - now,
+            "peer": None if self.peer_at is None else self.peer_at - now,
+            "transmits": self.transmits,
+            "identifier": self._identifier,
+            "verdict": self._verdict.hex(),
+        }
+
+    def restore(self, record: dict[str, Any], now: float) -> None:
+        self.our_state = type(self.our_state)[record["our_state"]]
+        self.peer_state = type(self.peer_state)[record["peer_state"]]
+        self.our_at = None if record["our"] is None else now + record["our"]
+        self.peer_at = None if record["peer"] is None else now + record["peer"]
+        self.transmits = record["transmits"]
+        self._identifier = record["identifier"]
+        self._verdict = bytes.fromhex(record["verdict"])
+
+    def failed(self, cause: str, message: str, by_peer: bool) -> None:
+        self.our_at = self.peer_at = None
+        self.lower.signal(self, Signal.FAILED, (cause, message, by_peer))

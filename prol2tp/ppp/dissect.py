@@ -1,0 +1,62 @@
+"""Control packets as one line of text, for a traced link. Secrets are never shown."""
+
+from __future__ import annotations
+
+from prol2tp.common.wire import WireError
+from prol2tp.ppp import chap, frame, ipcp, ipv6cp, lcp, options, pap
+
+_TABLES = {frame.LCP: lcp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6cp.OPTIONS}
+
+
+def describe(protocol: int, information: bytes) -> str:
+    """`LCP Configure-Request id 1 <MRU 1492>`. Never raises."""
+    name = frame.protocol_name(protocol)
+    if protocol not in _TABLES and protocol not in (frame.PAP, frame.CHAP):
+        return f"{name} {len(information)} octets"
+    try:
+        code, identifier, data = frame.read_packet(information)
+        if protocol == frame.PAP:
+            title = pap.CODE_NAMES.get(code)
+            shown = _pap(code, data)
+        elif protocol == frame.CHAP:
+            title = chap.CODE_NAMES.get(code)
+            shown = _chap(code, data)
+        else:
+            title = frame.CODE_NAMES.get(code)
+            shown = _control(protocol, code, data)
+    except WireError as error:
+        return f"{name} malformed: {error}"
+    return f"{name} {title or f'code {code}'} id {identifier} {shown}".rstrip()
+
+
+def _pap(code: int, data: bytes) -> str:
+    if code == pap.AUTHENTICATE_REQUEST:
+        user, _password = pap.read_request(data)
+        return f'user "{frame.text(user)}" password hidden'
+    return f'"{pap.read_message(data)}"'
+
+
+def _chap(code: int, data: bytes) -> str:
+    if code in (chap.CHALLENGE, chap.RESPONSE):
+        value, name = chap.read_value(data)
+        return f'value {len(value)} octets, name "{frame.text(name)}"'
+    return f'"{frame.text(data)}"'
+
+
+def _control(protocol: int, code: int, data: bytes) -> str:
+    if code <= frame.CONFIGURE_REJECT:
+        return options.describe(_TABLES[protocol], data)
+    if code in (frame.TERMINATE_REQUEST, frame.TERMINATE_ACK):
+        return f'"{frame.text(data)}"' if data else ""
+    if code == frame.PROTOCOL_REJECT and len(data) >= 2:
+        return frame.protocol_name(int.from_bytes(data[:2], "big"))
+    if code == frame.CODE_REJECT and data:
+        return f"code {data[0]}"
+    if code in (frame.ECHO_REQUEST, frame.ECHO_REPLY, frame.DISCARD_REQUEST):
+        return f"magic 0x{data[:4].hex()}"
+    if code == frame.IDENTIFICATION:
+        return f'magic 0x{data[:4].hex()} "{frame.text(data[4:])}"'
+    if code == frame.TIME_REMAINING:
+        seconds = int.from_bytes(data[4:8], "big")
+        return f'magic 0x{data[:4].hex()} {seconds} s "{frame.text(data[8:])}"'
+    return f"{len(data)} octets"

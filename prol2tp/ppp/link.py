@@ -1,0 +1,539 @@
+"""One PPP link: its phases (RFC 1661 section 3), and who speaks when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from prol2tp.common.wire import WireError
+from prol2tp.ppp import frame, record
+from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Authentication, Method
+from prol2tp.ppp.automaton import Automaton, State
+from prol2tp.ppp.causes import CAUSES
+from prol2tp.ppp.chap import CHAP
+from prol2tp.ppp.ipcp import IPCP
+from prol2tp.ppp.ipv6cp import IPV6CP
+from prol2tp.ppp.lcp import ACFC, LCP
+from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.outputs import (
+    AskAuthentication,
+    LinkAuthenticated,
+    LinkDown,
+    LinkOpened,
+    NetworkDown,
+    NetworkUp,
+    Output,
+)
+from prol2tp.ppp.pap import PAP
+from prol2tp.ppp.settings import Grant, LinkSettings
+
+__all__ = ["CAUSES", "PEER_METHODS", "Link", "Phase"]
+
+FAR = float("inf")
+
+
+class Phase(Enum):
+    DEAD = 0
+    ESTABLISH = 1
+    AUTHENTICATE = 2
+    NETWORK = 3
+    TERMINATE = 4
+
+
+def check(settings: LinkSettings) -> None:
+    """Raises `ValueError` for settings with which no link can work."""
+    if settings.auth and not any(name in PEER_METHODS for name in settings.auth_methods):
+        raise ValueError("auth is set, but none of auth_methods is known")
+    for name in ("user", "password"):
+        if len(getattr(settings, name).encode()) > 255:
+            raise ValueError(f"{name} is longer than 255 octets")
+    if not 0 < settings.mru < 1 << 16 or settings.mtu <= 0:
+        raise ValueError("mru or mtu out of range")
+
+
+class Link:
+    """Starts in phase DEAD; `open` once, LinkDown ends it for good. A new life of the same session is a new Link.
+
+    :param settings: what it is told about itself; never changed here.
+    :param random_bytes: the random source, called with a length.
+    :param trace: called with a kind ('fsm', 'packet', 'phase') and a text.
+    """
+
+    __slots__ = (
+        "settings",
+        "phase",
+        "lcp",
+        "ipcp",
+        "ipv6cp",
+        "pap",
+        "chap",
+        "mtu",
+        "peer_mru",
+        "user",
+        "auth_done",
+        "run_count",
+        "discards",
+        "peer_message",
+        "over",
+        "_lower",
+        "_network",
+        "_demanded",
+        "_promised",
+        "_ask",
+        "_ask_stale",
+        "_ask_next",
+        "_cause",
+        "_mtu_limit",
+        "_auth_at",
+        "_idle_at",
+        "_session_at",
+        "_idle_timeout",
+        "_session_timeout",
+    )
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        random_bytes: Callable[[int], bytes],
+        trace: Callable[[str, str], None] | None = None,
+    ) -> None:
+        check(settings)
+        self.settings = settings
+        self.phase = Phase.DEAD
+        self._lower = lower = Lower(random_bytes, trace)
+        self.lcp = LCP(lower, settings)
+        self.ipcp = IPCP(lower, settings) if settings.ip else None
+        self.ipv6cp = IPV6CP(lower, settings) if settings.ipv6 else None
+        self.pap = PAP(lower, settings)
+        self.chap = CHAP(lower, settings)
+        self.mtu = min(settings.mtu, frame.DEFAULT_MRU)
+        self.peer_mru = frame.DEFAULT_MRU
+        self.user = ""
+        """The peer's name, once it is authenticated."""
+        self.auth_done = ("", "")
+        """Methods that succeeded: with us as the authenticator, with the peer as the authenticator."""
+        self.run_count = 0
+        """Times that a frame or a timer came."""
+        self.discards = 0
+        """Frames dropped: malformed, or not of this phase."""
+        self.peer_message = ""
+        """The last text with which the peer accepted us."""
+        self.over = False
+        """LinkDown was said."""
+        self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
+        self._demanded: Method | None = None
+        self._promised: Method | None = None
+        self._ask: AskAuthentication | None = None  # what the shell has not answered yet
+        self._ask_stale = False  # ... and whose answer does not matter any more
+        self._ask_next: AskAuthentication | None = None  # kept back until then: answers carry no name
+        self._cause: tuple[str, str, bool] | None = None
+        self._mtu_limit = settings.mtu
+        self._auth_at = FAR
+        self._idle_at = FAR
+        self._session_at = FAR
+        self._idle_timeout = settings.idle_timeout
+        self._session_timeout = settings.session_timeout
+
+    # what the shell says
+
+    def open(self, now: float) -> None:
+        """The lower layer is up: start LCP."""
+        if self.phase is not Phase.DEAD or self.over:
+            raise ValueError("this link was opened before")
+        self._enter(Phase.ESTABLISH)
+        self.lcp.open(now)
+        self.lcp.lower_up(now)
+        self._settle(now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """One PPP frame without HDLC framing. Never raises for what is in it."""
+        if self.phase is Phase.DEAD:
+            return
+        self.run_count += 1
+        self.lcp.heard = True
+        try:
+            protocol, start = frame.read_header(data)
+            information = data[start:]
+            trace = self._lower.trace
+            if trace is not None:
+                from prol2tp.ppp.dissect import describe  # only traced links pay for it
+
+                trace("packet", f"rcvd {describe(protocol, information)}")
+            self._dispatch(protocol, information, now)
+        except WireError as error:
+            self.discards += 1
+            if self._lower.trace is not None:
+                self._lower.trace("packet", f"discarded: {error}")
+        if self._lower.signals:
+            self._settle(now)
+
+    def _dispatch(self, protocol: int, information: bytes, now: float) -> None:
+        if protocol == frame.LCP:
+            self.lcp.receive(information, now)
+        elif self.phase not in (Phase.AUTHENTICATE, Phase.NETWORK):
+            raise WireError(f"{frame.protocol_name(protocol)} in phase {self.phase.name}")
+        elif protocol == frame.PAP:
+            self.pap.receive(information, now)
+        elif protocol == frame.CHAP:
+            self.chap.receive(information, now)
+        elif self.phase is Phase.AUTHENTICATE:  # RFC 1661 section 3.5
+            raise WireError(f"{frame.protocol_name(protocol)} before authentication is over")
+        elif (ncp := self._ncp(protocol)) is not None:
+            ncp.receive(information, now)
+        elif self._ncp(protocol | 0x8000) is None:
+            self.lcp.reject_protocol(protocol, information)
+        else:
+            raise WireError(f"{frame.protocol_name(protocol)} packet on the control path")
+
+    def _ncp(self, protocol: int) -> IPCP | IPV6CP | None:
+        for ncp in self._network:
+            if protocol == ncp.PROTOCOL:
+                return ncp
+        return None
+
+    def authenticated(self, grant: Grant, now: float) -> None:
+        """Answer to AskAuthentication: the peer is who it says."""
+        ask = self._answered(now)
+        if ask is None:
+            return
+        name = grant.user or frame.text(ask.user)
+        if not ask.renewal:
+            self._assign(grant)
+            self.user = name
+            self.auth_done = (ask.method, self.auth_done[1])
+        self._method(ask.method).accepted(grant.message, now)
+        if not ask.renewal:
+            self._network_phase(now)
+        self._settle(now)
+
+    def refused(self, message: str, now: float) -> None:
+        """Answer to AskAuthentication: no. The peer is told, and the link ends."""
+        ask = self._answered(now)
+        if ask is None:
+            return
+        self._method(ask.method).refused(message, now)
+        self._terminate(PEER_FAILED, message or f"{frame.text(ask.user)} was refused", False, now)
+        self._settle(now)
+
+    def close(self, now: float, cause: str = "User Request", message: str = "") -> None:
+        """End the link: Terminate-Request to the peer, then LinkDown. `cause` is a word of `CAUSES`."""
+        if cause not in CAUSES:
+            raise ValueError(f"no cause {cause!r}")
+        self._terminate(cause, message, False, now)
+        self._settle(now)
+
+    def lower_down(self, now: float) -> None:
+        """No more frames can pass: LinkDown at once."""
+        if self.over:
+            return
+        self._ended("Lost Carrier", "", False)
+        self.lcp.lower_down(now)
+        self._settle(now)
+        self._down()
+
+    def activity(self, idle_seconds: float, now: float) -> None:
+        """How long ago the last packet of a user passed. Has to be said more often than idle_timeout."""
+        if self.phase is Phase.NETWORK and self._idle_timeout:
+            self._idle_at = now - idle_seconds + self._idle_timeout
+            self._expire(now)
+            self._settle(now)
+
+    def network_failed(self, protocol: str, now: float) -> None:
+        """'ip' or 'ipv6' could not be configured: it is closed, the rest stays."""
+        ncp = {"ip": self.ipcp, "ipv6": self.ipv6cp}[protocol]
+        if ncp is not None and self.phase is Phase.NETWORK:
+            self._close_ncp(ncp, "the interface could not be configured", now)
+            self._settle(now)
+
+    def outputs(self) -> list[Output]:
+        """What happened since the last call, in order."""
+        queue = self._lower.queue
+        self._lower.queue = []
+        return queue
+
+    def deadline(self) -> float | None:
+        """When `timeout` has to be called at the latest."""
+        if self.phase is Phase.DEAD:
+            return None
+        when = min(self._auth_at, self._idle_at, self._session_at)
+        lcp = self.lcp.deadline()
+        if lcp is not None and lcp < when:
+            when = lcp
+        for ncp in self._network:
+            if ncp.restart_at is not None and ncp.restart_at < when:
+                when = ncp.restart_at
+        for method in (self.pap, self.chap):
+            if method.our_at is not None and method.our_at < when:
+                when = method.our_at
+            if method.peer_at is not None and method.peer_at < when:
+                when = method.peer_at
+        return None if when == FAR else when
+
+    def timeout(self, now: float) -> None:
+        """The deadline has come. Harmless when called early."""
+        if self.phase is Phase.DEAD:
+            return
+        self.run_count += 1
+        self.lcp.timeout(now)
+        for method in (self.pap, self.chap):
+            method.timeout(now)
+        for ncp in self._network:
+            ncp.timeout(now)
+        self._settle(now)
+        self._expire(now)
+        self._settle(now)
+
+    def _expire(self, now: float) -> None:
+        if self._auth_at <= now:
+            cause = PEER_FAILED if self._demanded and not self.auth_done[0] else WE_FAILED
+            self._terminate(cause, "authentication took too long", False, now)
+        elif self._session_at <= now:
+            self._terminate("Session Timeout", "", False, now)
+        elif self._idle_at <= now:
+            self._terminate("Idle Timeout", "", False, now)
+
+    # what the protocols say
+
+    def _settle(self, now: float) -> None:
+        """Take the signals of the protocols, and those that come of them."""
+        signals = self._lower.signals
+        while signals:
+            source, signal, value = signals.pop(0)
+            if signal is Signal.FAILED:
+                cause, message, by_peer = value
+                self._terminate(cause, message, by_peer, now)
+            elif source is self.lcp:
+                self._lcp_signal(signal, value, now)
+            elif isinstance(source, Authentication):
+                self._authentication_signal(source, signal, value, now)
+            else:
+                self._ncp_signal(source, signal, now)
+
+    def _lcp_signal(self, signal: Signal, value: Any, now: float) -> None:
+        if signal is Signal.UP:
+            self._lcp_up(now)
+        elif signal is Signal.DOWN:
+            self._lcp_down(now)
+        elif signal is Signal.PROTOCOL_REJECTED:
+            self._protocol_rejected(value, now)
+        else:
+            self._lcp_finished()
+
+    def _lcp_up(self, now: float) -> None:
+        lcp = self.lcp
+        self._lower.accomp = ACFC in lcp.granted
+        self._lower.peer_mru = self.peer_mru = lcp.peer_mru
+        self.mtu = min(self._mtu_limit, lcp.peer_mru)
+        self._demanded = lcp.demanded
+        self._promised = lcp.promised
+        self.auth_done = ("", "")
+        self.user = ""
+        self._lower.queue.append(LinkOpened())
+        lcp.start_echo(now)
+        self._enter(Phase.AUTHENTICATE)
+        if self._demanded is not None or self._promised is not None:
+            deadline = self.settings.auth_deadline
+            self._auth_at = now + deadline if deadline else FAR
+        if self._demanded is not None:
+            self._method(self._demanded.name).demand(now)
+        if self._promised is not None:
+            self._method(self._promised.name).comply(now)
+        self._network_phase(now)
+
+    def _lcp_down(self, now: float) -> None:
+        """The peer ends the link or negotiates anew; all above starts again."""
+        lcp = self.lcp
+        lcp.echo_at = None
+        self._lower.accomp = False
+        self._lower.peer_mru = frame.DEFAULT_MRU
+        self.pap.stop()
+        self.chap.stop()
+        self._ask_next = None
+        self._ask_stale = self._ask is not None
+        self._auth_at = self._idle_at = FAR
+        for ncp in self._network:
+            ncp.lower_down(now)
+        if lcp.state is State.STOPPING:
+            if lcp.terminated is not None:
+                self._ended("Peer Request", lcp.terminated, True)
+            else:
+                self._ended("Negotiation Failed", lcp.failure, True)
+        ending = lcp.state in (State.CLOSING, State.STOPPING)
+        if ending:
+            self._session_at = FAR
+        self._enter(Phase.TERMINATE if ending else Phase.ESTABLISH)
+
+    def _lcp_finished(self) -> None:
+        lcp = self.lcp
+        if self.settings.passive and self._cause is None and lcp.failed:
+            return  # RFC 1661 section 4.2, passive option: wait in Stopped for the peer
+        if lcp.terminated is not None:
+            self._ended("Peer Request", lcp.terminated, True)
+        self._ended("Negotiation Failed", lcp.failure or "LCP ended", False)
+        self._down()
+
+    def _protocol_rejected(self, protocol: int, now: float) -> None:
+        name = frame.protocol_name(protocol)
+        if protocol == frame.LCP:
+            self.lcp.give_up("the peer rejects LCP", now)
+        elif protocol in (frame.PAP, frame.CHAP):
+            if self.phase is Phase.AUTHENTICATE:
+                ours = self._demanded is not None and self._demanded.protocol == protocol
+                cause = PEER_FAILED if ours else WE_FAILED
+                self._terminate(cause, f"the peer rejects {name}, which it had agreed to", True, now)
+        else:
+            ncp = self._ncp(protocol | 0x8000)
+            if ncp is not None:
+                ncp.give_up(f"the peer rejects {name}", now)
+
+    def _authentication_signal(self, source: Authentication, signal: Signal, value: Any, now: float) -> None:
+        if signal is Signal.ASK:
+            if self._ask is not None:
+                self._ask_next = value
+            else:
+                self._ask = value
+                self._lower.queue.append(value)
+        elif signal is Signal.TEXT:
+            self.peer_message = value
+        elif self._promised is not None:
+            self.auth_done = (self.auth_done[0], self._promised.name)
+            self._network_phase(now)
+
+    def _answered(self, now: float) -> AskAuthentication | None:
+        """The question that the shell's answer is for; None when it does not matter any more."""
+        ask, stale = self._ask, self._ask_stale
+        self._ask = None
+        self._ask_stale = False
+        if not stale:
+            return ask if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
+        if self._ask_next is not None:
+            self._ask, self._ask_next = self._ask_next, None
+            self._lower.queue.append(self._ask)
+        return None
+
+    def _method(self, name: str) -> Authentication:
+        return self.chap if PEER_METHODS[name].protocol == frame.CHAP else self.pap
+
+    def _assign(self, grant: Grant) -> None:
+        for ncp in self._network:
+            ncp.assign(grant)
+        if grant.idle_timeout is not None:
+            self._idle_timeout = grant.idle_timeout
+        if grant.session_timeout is not None:
+            self._session_timeout = grant.session_timeout
+        if grant.mtu:
+            self._mtu_limit = min(self.settings.mtu, grant.mtu)
+            self.mtu = min(self._mtu_limit, self.peer_mru)
+
+    def _network_phase(self, now: float) -> None:
+        """Enter it when both directions of authentication are done or were not asked for."""
+        done_for_us, done_for_peer = self.auth_done
+        if self.phase is not Phase.AUTHENTICATE:
+            return
+        if (self._demanded and not done_for_us) or (self._promised and not done_for_peer):
+            return
+        self._auth_at = FAR
+        if self._session_timeout and self._session_at == FAR:
+            self._session_at = now + self._session_timeout
+        if self._idle_timeout:
+            self._idle_at = now + self._idle_timeout
+        self._enter(Phase.NETWORK)
+        self._lower.queue.append(LinkAuthenticated(self.user))
+        if not self._network:
+            self._terminate("Negotiation Failed", "no network protocol is enabled", False, now)
+        for ncp in self._network:
+            ncp.failed = False
+            if ncp.state is State.INITIAL:
+                ncp.open(now)
+            ncp.lower_up(now)
+
+    def _ncp_signal(self, ncp: IPCP | IPV6CP, signal: Signal, now: float) -> None:
+        word = "ip" if ncp is self.ipcp else "ipv6"
+        if signal is Signal.UP:
+            addresses = ncp.addresses()
+            if addresses is None:
+                self._close_ncp(ncp, ncp.failure, now)
+            else:
+                ncp.announced = True
+                self._lower.queue.append(NetworkUp(word, *addresses, ncp.dns, ncp.nbns))
+        elif signal is Signal.DOWN:
+            if ncp.announced:
+                ncp.announced = False
+                self._lower.queue.append(NetworkDown(word))
+        else:
+            self._without_network(now)
+
+    def _close_ncp(self, ncp: Automaton, failure: str, now: float) -> None:
+        ncp.failure = failure
+        ncp.reason = failure.encode()
+        ncp.close(now)
+        ncp.failed = True
+        self._without_network(now)
+
+    def _without_network(self, now: float) -> None:
+        """An NCP that was closed is no reason to end the link (RFC 1661 section 3.7); but when none can come up, it
+        is of no use."""
+        if self.phase is Phase.NETWORK and all(ncp.failed for ncp in self._network):
+            failures = ", ".join(f"{ncp.NAME}: {ncp.failure or 'failed'}" for ncp in self._network)
+            self._terminate("Negotiation Failed", failures, False, now)
+
+    # the end
+
+    def _ended(self, cause: str, message: str, by_peer: bool) -> None:
+        """The first cause is the one that counts."""
+        if self._cause is None:
+            self._cause = (cause, message or CAUSES[cause].text, by_peer)
+
+    def _terminate(self, cause: str, message: str, by_peer: bool, now: float) -> None:
+        self._ended(cause, message, by_peer)
+        self._auth_at = self._idle_at = self._session_at = FAR
+        if self.phase is Phase.TERMINATE:
+            return
+        if self.phase is Phase.DEAD:
+            self._down()
+            return
+        self.lcp.reason = (message or CAUSES[cause].text).encode()[:255]
+        self._enter(Phase.TERMINATE)
+        self.lcp.close(now)
+        if self.lcp.state in (State.CLOSED, State.INITIAL):
+            self._down()
+
+    def _down(self) -> None:
+        if self.over:
+            return
+        self.over = True
+        self._enter(Phase.DEAD)
+        self.pap.stop()
+        self.chap.stop()
+        self._lower.signals.clear()
+        self._ask = self._ask_next = None
+        cause, message, by_peer = self._cause or ("Lost Carrier", "", False)
+        self._lower.queue.append(LinkDown(cause, message, by_peer))
+
+    def to_record(self, now: float) -> dict[str, Any]:
+        """The state of a link in phase NETWORK as JSON-able data, without secrets. Raises `ValueError` in others."""
+        if self.phase is not Phase.NETWORK:
+            raise ValueError(f"a link in phase {self.phase.name} is not saved")
+        return record.to_record(self, now)
+
+    @classmethod
+    def from_record(
+        cls,
+        saved: dict[str, Any],
+        settings: LinkSettings,
+        random_bytes: Callable[[int], bytes],
+        now: float,
+        trace: Callable[[str, str], None] | None = None,
+    ) -> Link:
+        """The link that `to_record` was called on, with the same settings."""
+        link = cls(settings, random_bytes, trace)
+        record.restore(link, saved, now)
+        link.phase = Phase.NETWORK
+        return link
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self.phase:
+            if self._lower.trace is not None:
+                self._lower.trace("phase", f"{self.phase.name} -> {phase.name}")
+            self.phase = phase
