@@ -1,4 +1,4 @@
-"""What tshark makes of our L2TP messages, in a capture file written by hand: well framed, and read as they were meant."""
+"""What tshark makes of our L2TP messages, in a capture written by hand: well framed, and read as they were meant."""
 
 from __future__ import annotations
 
