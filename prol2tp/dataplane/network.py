@@ -43,15 +43,16 @@ class INetwork(Interface):
     def address_delete(ifindex: int, local: str, peer: str = ""):
         """Take an address away that `address_add` set with the same arguments."""
 
-    def route_add(prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0):
-        """Route a network to an interface. One that is there already is an EEXIST."""
+    def route_add(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
+        """Route a network to an interface. `table` 0: the main one. A route that is there already is an EEXIST."""
 
-    def route_delete(prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0):
+    def route_delete(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
         """Take a route away."""
 
-    def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False, metric: int = 0):
-        """-> Deferred(saved). A default route; with `replace` the ones of the same metric give way, and `saved` is
-        what `default_route_restore` needs. Without it an existing one is an EEXIST."""
+    def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False, keep: str = ""):
+        """-> Deferred(saved). A default route; with `replace` the ones that are there (metric 0) give way, and
+        `saved` is what `default_route_restore` needs. Without it an existing one is an EEXIST. `keep` is an address
+        whose way must not change, such as the tunnel's peer: it gets a route like the one that gave way."""
 
     def default_route_restore(saved: object):
         """Put the replaced default routes back, after ours has gone. Ones whose interface is gone are left out."""
@@ -158,6 +159,7 @@ class LinuxNetwork:
 
     def _route(self, prefix: str, ifindex: int, via: str, table: int, metric: int) -> Any:
         network = ip_network(prefix, strict=False)
+        table = table or TABLE_MAIN
         message = _pyroute2[2]()
         message["family"] = _FAMILY[network.version]
         message["dst_len"] = network.prefixlen
@@ -175,34 +177,58 @@ class LinuxNetwork:
         message["attrs"] = attributes
         return message
 
-    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0
+    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                   ) -> Deferred[None]:
         message = self._route(prefix, ifindex, via, table, metric)
         return self._request(message, "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_EXCL).addCallback(_nothing)
 
-    def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0
+    def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                      ) -> Deferred[None]:
         return self._request(self._route(prefix, ifindex, via, table, metric), "RTM_DELROUTE").addCallback(_nothing)
 
     @inlineCallbacks
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
-                          metric: int = 0) -> Any:
-        prefix = "::/0" if ipv6 else "0.0.0.0/0"
-        saved = []
+                          keep: str = "") -> Any:
+        saved: list[Any] = []
+        kept = None
         if replace:
-            for route in (yield self._default_routes(_FAMILY[6 if ipv6 else 4], metric)):
-                yield self._request(route, "RTM_DELROUTE").addErrback(_allow, errno.ESRCH)
+            routes = yield self._default_routes(_FAMILY[6 if ipv6 else 4])
+            if keep and (":" in keep) == ipv6 and (yield self._through(keep, routes)):
+                fields, attributes = routes[0]
+                kept = ({**fields, "dst_len": ip_address(keep).max_prefixlen}, [*attributes, ("RTA_DST", keep)])
+                done = self._request(_message(*kept), "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_EXCL)
+                yield done.addErrback(_allow, errno.EEXIST)
+            for route in routes:
+                yield self._request(_message(*route), "RTM_DELROUTE").addErrback(_allow, errno.ESRCH)
                 saved.append(route)
         try:
-            yield self.route_add(prefix, ifindex, via, metric=metric)
+            yield self.route_add("::/0" if ipv6 else "0.0.0.0/0", ifindex, via)
         except NetlinkError:
-            yield self.default_route_restore(saved)
+            yield self.default_route_restore((saved, kept))
             raise
-        return saved
+        return saved, kept
 
     @inlineCallbacks
-    def _default_routes(self, family: int, metric: int) -> Any:
-        """Default routes of the main table with this metric, as messages that make or delete them."""
+    def _through(self, address: str, routes: list[Any]) -> Any:
+        """Whether packets to the address take one of these default routes."""
+        if not routes:
+            return False
+        ask = _pyroute2[2]()
+        ask["family"] = _FAMILY[ip_address(address).version]
+        ask["dst_len"] = ip_address(address).max_prefixlen
+        ask["attrs"] = [("RTA_DST", address)]
+        try:
+            parts = yield self._request(ask, "RTM_GETROUTE")
+        except NetlinkError:
+            return False
+        found = _pyroute2[2](parts[0])
+        found.decode()
+        return found.get_attr("RTA_GATEWAY") is not None and any(
+            ("RTA_GATEWAY", found.get_attr("RTA_GATEWAY")) in attributes for _, attributes in routes)
+
+    @inlineCallbacks
+    def _default_routes(self, family: int) -> Any:
+        """Default routes of the main table with metric 0: what `_message` makes them of."""
         ask = _pyroute2[2]()
         ask["family"] = family
         parts = yield self._request(ask, "RTM_GETROUTE", netlink.NLM_F_DUMP)
@@ -210,21 +236,22 @@ class LinuxNetwork:
         for part in parts:
             route = _pyroute2[2](part)
             route.decode()
-            if (route["dst_len"] or route["type"] != _RTN_UNICAST or (route.get_attr("RTA_PRIORITY") or 0) != metric
+            if (route["dst_len"] or route["type"] != _RTN_UNICAST or route.get_attr("RTA_PRIORITY")
                     or (route.get_attr("RTA_TABLE") or route["table"]) != TABLE_MAIN):
                 continue
-            again = _pyroute2[2]()
-            for field in ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"):
-                again[field] = route[field]
-            again["flags"] = 0
-            again["attrs"] = [(name, route.get_attr(name)) for name in _KEPT if route.get_attr(name) is not None]
-            routes.append(again)
+            routes.append((
+                {field: route[field] for field in _ROUTE_FIELDS},
+                [(name, route.get_attr(name)) for name in _ROUTE_ATTRIBUTES if route.get_attr(name) is not None],
+            ))
         return routes
 
     @inlineCallbacks
     def default_route_restore(self, saved: Any) -> Any:
-        for route in saved or ():
-            done = self._request(route, "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
+        routes, kept = saved
+        if kept is not None:
+            yield self._request(_message(*kept), "RTM_DELROUTE").addErrback(_allow, errno.ESRCH, errno.ENODEV)
+        for route in routes:
+            done = self._request(_message(*route), "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
             yield done.addErrback(_allow, errno.ENODEV, errno.ENETUNREACH, errno.EEXIST, errno.EINVAL, errno.ENETDOWN)
 
     @inlineCallbacks
@@ -264,8 +291,18 @@ _IFF_UP = 1
 _IFA_F_NODAD = 2
 _RTPROT_STATIC, _RTN_UNICAST, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 4, 1, 0, 253
 _NTF_PROXY, _NUD_PERMANENT = 8, 128
-_KEPT = ("RTA_TABLE", "RTA_OIF", "RTA_GATEWAY", "RTA_PRIORITY", "RTA_PREFSRC", "RTA_METRICS", "RTA_MULTIPATH",
-         "RTA_VIA", "RTA_PREF")
+_ROUTE_FIELDS = ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type")
+_ROUTE_ATTRIBUTES = ("RTA_TABLE", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_METRICS", "RTA_MULTIPATH", "RTA_VIA",
+                     "RTA_PREF")
+
+
+def _message(fields: dict[str, int], attributes: list[tuple[str, Any]]) -> Any:
+    """A route message."""
+    message = _pyroute2[2]()
+    for name, value in fields.items():
+        message[name] = value
+    message["attrs"] = attributes
+    return message
 
 
 def _nothing(_: Any) -> None:
@@ -346,7 +383,7 @@ class MemoryNetwork:
             return fail(refused(errno.EADDRNOTAVAIL))
         return succeed(None)
 
-    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0
+    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                   ) -> Deferred[None]:
         if error := self._error("route_add", ifindex):
             return fail(error)
@@ -356,7 +393,7 @@ class MemoryNetwork:
         self.routes[key] = (ifindex, via)
         return succeed(None)
 
-    def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = TABLE_MAIN, metric: int = 0
+    def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                      ) -> Deferred[None]:
         if error := self._error("route_delete", ifindex):
             return fail(error)
@@ -367,21 +404,25 @@ class MemoryNetwork:
         return succeed(None)
 
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
-                          metric: int = 0) -> Deferred[Any]:
-        prefix = "::/0" if ipv6 else "0.0.0.0/0"
-        key = (prefix, TABLE_MAIN, metric)
+                          keep: str = "") -> Deferred[Any]:
+        key = ("::/0" if ipv6 else "0.0.0.0/0", 0, 0)
         saved = [(key, self.routes.pop(key))] if replace and key in self.routes else []
-        done = self.route_add(prefix, ifindex, via, metric=metric)
+        pinned = None
+        if saved and keep and (":" in keep) == ipv6:
+            pinned = (_host(keep), 0, 0)
+            self.routes[pinned] = saved[0][1]
+        done = self.route_add(key[0], ifindex, via)
 
         def failed(failure: Any) -> Any:
-            self.routes.update(saved)
-            return failure
+            return self.default_route_restore((saved, pinned)).addCallback(lambda _: failure)
 
-        return done.addCallbacks(lambda _: saved, failed)
+        return done.addCallbacks(lambda _: (saved, pinned), failed)
 
     def default_route_restore(self, saved: Any) -> Deferred[None]:
         self.requests += 1
-        for key, value in saved or ():
+        routes, pinned = saved
+        self.routes.pop(pinned, None)
+        for key, value in routes:
             self.routes.setdefault(key, value)
         return succeed(None)
 

@@ -31,7 +31,7 @@ class Memory:
         return {text for index, text in self.network.addresses if index == self.index[name]}
 
     def routes(self):
-        return {(prefix, {v: k for k, v in self.index.items()}[index], metric)
+        return {(prefix.removesuffix("/32"), {v: k for k, v in self.index.items()}[index], metric)
                 for (prefix, _, metric), (index, _) in self.network.routes.items()}
 
     def mtu(self, name):
@@ -168,8 +168,9 @@ def test_a_replaced_default_route_comes_back(host):
     yield host.network.default_route_add(two, via="192.0.2.254")
     with refused_with(errno.EEXIST):
         yield host.network.default_route_add(one)
-    saved = yield host.network.default_route_add(one, replace=True)
-    assert host.routes() == {("0.0.0.0/0", ONE, 0)}
+    saved = yield host.network.default_route_add(one, replace=True, keep="198.51.100.7")
+    assert host.routes() - {("198.51.100.7", TWO, 0)} == {("0.0.0.0/0", ONE, 0)}
+    assert len(host.routes()) == 2, "the tunnel's peer stays where it was"
     yield host.network.route_delete("0.0.0.0/0", one)
     yield host.network.default_route_restore(saved)
     assert host.routes() == {("0.0.0.0/0", TWO, 0)}
