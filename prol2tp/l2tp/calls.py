@@ -1,0 +1,209 @@
+"""The calls of one tunnel: their ids, which of them a message is for, and their common beginning and end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prol2tp.common.ids import IdPool
+from prol2tp.l2tp.context import Cause
+from prol2tp.l2tp.incoming import LAIC, LNIC
+from prol2tp.l2tp.messages import CDN, ICRQ, OCRQ, MessageError, ResultCode
+from prol2tp.l2tp.outgoing import LAOC, LNOC
+from prol2tp.l2tp.outputs import CloseDataPath, SessionCreated, SessionDeleted, SessionDown
+from prol2tp.l2tp.plain import from_plain
+from prol2tp.l2tp.session import NO_PATH, UNSET, Event, Session, State
+from prol2tp.l2tp.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from prol2tp.l2tp.tunnel import Tunnel
+
+_MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC)}
+NO_CARRIER = 1
+NO_FACILITIES_NOW = 4
+NO_FACILITIES = 5
+
+
+class Calls:
+    """Every way a call can end goes through `ended`, once: then its path, its id and its deadline are gone."""
+
+    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_waiting", "_calling")
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self.tunnel = tunnel
+        self.sessions: dict[int, Session] = {}
+        self.idle_due: float | None = None
+        self._ids = IdPool(16, tunnel.context.random_bytes, tunnel.context.linear_ids)
+        self._waiting: dict[int, Session] = {}  # for the tunnel to open
+        self._calling: dict[int, Session] = {}  # by the peer's id, until the peer knows ours (CDN with session id 0)
+
+    # beginning
+
+    def open(self, settings: SessionSettings, now: float) -> Session:
+        """A call of ours. Raises `ValueError` when the tunnel is full."""
+        limit = self.tunnel.settings.max_sessions
+        if limit and len(self.sessions) >= limit:
+            raise ValueError(f"tunnel {self.tunnel.tunnel_id} has its {limit} sessions")
+        session = self._make(LNOC if settings.outgoing_call else LAIC, settings, now)
+        if session is None:
+            raise ValueError(f"tunnel {self.tunnel.tunnel_id} has no session id left")
+        session.handle(Event.OPEN_REQ, now)
+        if self.tunnel.established:
+            self._start(session, now)
+        else:
+            self._waiting[session.session_id] = session
+        return session
+
+    def _make(self, machine: type[Session], settings: SessionSettings, now: float) -> Session | None:
+        tunnel = self.tunnel
+        try:
+            session_id = self._ids.take()
+        except LookupError:
+            return None
+        session = machine(tunnel, session_id, settings, now)
+        self.sessions[session_id] = session
+        self.idle_due = None
+        context = tunnel.context
+        context.counters.sessions_created += 1
+        context.emit(SessionCreated(tunnel.tunnel_id, session_id))
+        self.limit_establishing(session)
+        return session
+
+    def limit_establishing(self, session: Session) -> None:
+        timeout = session.settings.establish_timeout
+        due = session.created_at + timeout if timeout > 0 else None
+        self.tunnel.context.deadlines.set((self.tunnel.tunnel_id, session.session_id), due)
+
+    def _start(self, session: Session, now: float) -> None:
+        """The tunnel is open: the first message of a call of ours."""
+        tunnel, settings = self.tunnel, session.settings
+        if session.outgoing_call and not (
+            settings.framing_type & tunnel.peer_framing_caps
+            and (settings.bearer_type & tunnel.peer_bearer_caps or not settings.bearer_type)
+        ):
+            text = "the peer cannot place calls of this framing and bearer type"
+            session.handle(Event.CLOSE_REQ, now, Cause(NO_FACILITIES, 0, text))
+        elif session.TUNNEL_OPENED is not None:
+            session.handle(session.TUNNEL_OPENED, now)
+
+    def tunnel_opened(self, now: float) -> None:
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        for session in waiting:
+            self._start(session, now)
+        self._watch_idle(now)
+
+    def _watch_idle(self, now: float) -> None:
+        timeout = self.tunnel.settings.idle_timeout
+        self.idle_due = now + timeout if timeout > 0 and not self.sessions else None
+
+    # messages
+
+    def receive(self, message: Any, session_id: int, now: float) -> None:
+        """A message about a call; `session_id` is that of the header, ours."""
+        if not session_id:
+            if isinstance(message, ICRQ):
+                self._called(LNIC, message, now)
+                return
+            if isinstance(message, OCRQ):
+                self._called(LAOC, message, now)
+                return
+        session = self.sessions.get(session_id)
+        if session is None and not session_id and isinstance(message, CDN):
+            session = self._calling.get(message.assigned_session_id)
+        if session is None:
+            self.tunnel.context.counters.unknown_sessions += 1
+            return
+        session.receive(message, now)
+
+    def _called(self, machine: type[Session], message: Any, now: float) -> None:
+        """ICRQ or OCRQ: a call of the peer's."""
+        tunnel = self.tunnel
+        peer_session_id = message.assigned_session_id
+        known = self._calling.get(peer_session_id)
+        if known is not None:  # asked again for a call that it waits for: the tables end that
+            known.receive(message, now)
+            return
+        limit = tunnel.settings.max_sessions
+        if limit and len(self.sessions) >= limit:
+            self.refuse(peer_session_id, Cause(NO_FACILITIES_NOW, 0, "too many sessions"), now)
+            return
+        if machine is LAOC and not message.framing_type & tunnel.settings.framing_caps:
+            self.refuse(peer_session_id, Cause(NO_FACILITIES, 0, "framing type not supported"), now)
+            return
+        session = self._make(machine, UNSET, now)
+        if session is None:
+            self.refuse(peer_session_id, Cause(NO_FACILITIES_NOW, 0, "no session id is free"), now)
+            return
+        self._calling[peer_session_id] = session
+        session.handle(Event.ICRQ if machine is LNIC else Event.OCRQ, now, message)
+
+    def refuse(self, peer_session_id: int, cause: Cause, now: float) -> None:
+        """Refuse a call that never was."""
+        self.tunnel.context.counters.sessions_refused += 1
+        self.tunnel.send(CDN(ResultCode(cause.result, cause.error, cause.message), 0), peer_session_id, now)
+
+    def rejected(self, error: MessageError, session_id: int, cause: Cause, now: float) -> None:
+        """A message about a call could not be decoded: at most that call ends."""
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.malformed(error.message_type, cause, now)
+        elif not session_id and error.message_type in (ICRQ.number, OCRQ.number) and error.assigned_session_id:
+            self.refuse(error.assigned_session_id, cause, now)
+
+    # end
+
+    def connected(self, session: Session) -> None:
+        self.tunnel.context.deadlines.set((self.tunnel.tunnel_id, session.session_id), None)
+        self._forget_calling(session)
+
+    def _forget_calling(self, session: Session) -> None:
+        if self._calling.get(session.peer_session_id) is session:
+            del self._calling[session.peer_session_id]
+
+    def ended(self, session: Session, cause: Cause, now: float) -> None:
+        tunnel_id, session_id = self.tunnel.tunnel_id, session.session_id
+        if self.sessions.pop(session_id, None) is None:
+            return
+        self._waiting.pop(session_id, None)
+        self._forget_calling(session)
+        context = self.tunnel.context
+        context.deadlines.set((tunnel_id, session_id), None)
+        self._ids.release(session_id)
+        if session.path != NO_PATH:
+            session.path = NO_PATH
+            context.emit(CloseDataPath(tunnel_id, session_id))
+        context.emit(SessionDown(tunnel_id, session_id, cause.result, cause.error, cause.message, cause.by_peer))
+        context.emit(SessionDeleted(tunnel_id, session_id))
+        context.counters.sessions_deleted += 1
+        if not self.sessions and self.tunnel.established:
+            self._watch_idle(now)
+
+    def tunnel_closed(self, cause: Cause, now: float) -> None:
+        """StopCCN clears all calls without a CDN each (section 5.7)."""
+        self.idle_due = None
+        text = f"tunnel closed: {cause.message}" if cause.message else "tunnel closed"
+        for session in list(self.sessions.values()):
+            session.handle(Event.XPRT_DOWN, now, Cause(NO_CARRIER, 0, text, cause.by_peer))
+
+    # record
+
+    def to_record(self, now: float) -> dict[str, Any]:
+        return {
+            "idle_due": None if self.idle_due is None else self.idle_due - now,
+            "waiting": list(self._waiting),
+            "calling": [session.session_id for session in self._calling.values()],
+            "sessions": [session.to_record(now) for session in self.sessions.values()],
+        }
+
+    def restore(self, record: dict[str, Any], now: float) -> None:
+        self.idle_due = None if record["idle_due"] is None else now + record["idle_due"]
+        for row in record["sessions"]:
+            session = _MACHINES[row["machine"]](self.tunnel, row["session_id"], from_plain(row["settings"]), now)
+            session.restore(row, now)
+            self._ids.claim(session.session_id)
+            self.sessions[session.session_id] = session
+            if session.state is not State.ESTABLISHED:
+                self.limit_establishing(session)
+        self._waiting = {session_id: self.sessions[session_id] for session_id in record["waiting"]}
+        self._calling = {self.sessions[session_id].peer_session_id: self.sessions[session_id]
+                         for session_id in record["calling"]}

@@ -1,0 +1,115 @@
+"""Our messages, from settings: what this end says of itself (RFC 2661 section 6).
+
+A setting of 0 or "" that the settings call "left out" is None here, and so is not on the wire.
+"""
+
+from __future__ import annotations
+
+from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ
+from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+
+_LONGEST_TEXT = 1000
+"""Octets that fit an AVP even when it is hidden."""
+
+
+def sccrq(settings: TunnelSettings, tunnel_id: int, challenge: bytes | None, tie_breaker: bytes | None) -> SCCRQ:
+    return SCCRQ(
+        protocol_version=PROTOCOL_VERSION,
+        host_name=settings.host_name,
+        framing_capabilities=settings.framing_caps,
+        assigned_tunnel_id=tunnel_id,
+        bearer_capabilities=settings.bearer_caps or None,
+        receive_window_size=settings.rx_window_size,
+        challenge=challenge,
+        tie_breaker=tie_breaker,
+        firmware_revision=settings.firmware_revision or None,
+        vendor_name=settings.vendor_name or None,
+    )
+
+
+def sccrp(settings: TunnelSettings, tunnel_id: int, challenge: bytes | None, response: bytes | None) -> SCCRP:
+    return SCCRP(
+        protocol_version=PROTOCOL_VERSION,
+        framing_capabilities=settings.framing_caps,
+        host_name=settings.host_name,
+        assigned_tunnel_id=tunnel_id,
+        bearer_capabilities=settings.bearer_caps or None,
+        firmware_revision=settings.firmware_revision or None,
+        vendor_name=settings.vendor_name or None,
+        receive_window_size=settings.rx_window_size,
+        challenge=challenge,
+        challenge_response=response,
+    )
+
+
+def icrq(settings: SessionSettings, session_id: int, call_serial_number: int) -> ICRQ:
+    return ICRQ(
+        assigned_session_id=session_id,
+        call_serial_number=call_serial_number,
+        bearer_type=settings.bearer_type or None,
+        physical_channel_id=settings.physical_channel_id,
+        calling_number=settings.calling_number or None,
+        called_number=settings.called_number or None,
+        sub_address=settings.sub_address or None,
+    )
+
+
+def iccn(settings: SessionSettings) -> ICCN:
+    return ICCN(
+        tx_connect_speed=settings.tx_connect_speed,
+        framing_type=settings.framing_type,
+        initial_received_lcp_confreq=settings.initial_received_lcp_confreq or None,
+        last_sent_lcp_confreq=settings.last_sent_lcp_confreq or None,
+        last_received_lcp_confreq=settings.last_received_lcp_confreq or None,
+        proxy_authen_type=settings.proxy_authen_type,
+        proxy_authen_name=settings.proxy_authen_name or None,
+        proxy_authen_challenge=settings.proxy_authen_challenge or None,
+        proxy_authen_id=settings.proxy_authen_id,
+        proxy_authen_response=settings.proxy_authen_response or None,
+        private_group_id=settings.private_group_id or None,
+        rx_connect_speed=settings.rx_connect_speed or None,
+        sequencing_required=settings.sequencing_required,
+    )
+
+
+def ocrq(settings: SessionSettings, session_id: int, call_serial_number: int) -> OCRQ:
+    return OCRQ(
+        assigned_session_id=session_id,
+        call_serial_number=call_serial_number,
+        minimum_bps=settings.minimum_bps,
+        maximum_bps=settings.maximum_bps,
+        bearer_type=settings.bearer_type,
+        framing_type=settings.framing_type,
+        called_number=settings.called_number,
+        sub_address=settings.sub_address or None,
+    )
+
+
+def occn(settings: SessionSettings) -> OCCN:
+    return OCCN(
+        tx_connect_speed=settings.tx_connect_speed,
+        framing_type=settings.framing_type,
+        rx_connect_speed=settings.rx_connect_speed or None,
+        sequencing_required=settings.sequencing_required,
+    )
+
+
+def check(settings: SessionSettings) -> None:
+    """Raise `ValueError` for a value that does not fit its AVP, while there is a caller to tell."""
+    for name in ("calling_number", "called_number", "sub_address", "private_group_id", "initial_received_lcp_confreq",
+                 "last_sent_lcp_confreq", "last_received_lcp_confreq", "proxy_authen_name", "proxy_authen_challenge",
+                 "proxy_authen_response"):
+        value = getattr(settings, name)
+        if len(value) * 4 <= _LONGEST_TEXT:
+            continue
+        if len(value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")) > _LONGEST_TEXT:
+            raise ValueError(f"{name} is longer than {_LONGEST_TEXT} octets")
+    for name in ("framing_type", "bearer_type", "minimum_bps", "maximum_bps", "tx_connect_speed", "rx_connect_speed",
+                 "physical_channel_id"):
+        number = getattr(settings, name)
+        if number is not None and not 0 <= number < 1 << 32:
+            raise ValueError(f"{name} is {number}, which does not fit 32 bits")
+    for name, limit in (("proxy_authen_type", 1 << 16), ("proxy_authen_id", 1 << 8)):
+        number = getattr(settings, name)
+        if number is not None and not 0 <= number < limit:
+            raise ValueError(f"{name} is {number}, which is not under {limit}")

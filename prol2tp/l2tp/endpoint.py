@@ -1,0 +1,409 @@
+"""All tunnels of a daemon: finds the tunnel for a datagram, makes one from an SCCRQ, keeps time for all.
+
+A peer is address, port and id, never an address alone. After every call the caller drains `outputs()` and sets its
+timer to `deadline()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prol2tp.common.ids import IdPool
+from prol2tp.common.wire import WireError
+from prol2tp.l2tp import compose, trace
+from prol2tp.l2tp.context import Cause, Context, Counters, Trace
+from prol2tp.l2tp.header import (
+    CONTROL_LENGTH,
+    ControlHeader,
+    UnsupportedVersion,
+    is_control,
+    read_control,
+    write_control,
+)
+from prol2tp.l2tp.messages import ACCM, SCCRQ, SLI, WEN, CallErrors, MessageError, StopCCN, decode, encode
+from prol2tp.l2tp.outputs import Address, Output, Transmit, TunnelCreated, TunnelDeleted
+from prol2tp.l2tp.requests import MOST_TUNNELS, Requests, refusal
+from prol2tp.l2tp.session import UNSET, Session
+from prol2tp.l2tp.session import Event as SessionEvent
+from prol2tp.l2tp.session import State as SessionState
+from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+from prol2tp.l2tp.tunnel import Event, State, Tunnel, wrong_version
+
+NOT_IN_TIME = 10
+
+
+class Endpoint:
+    """The control plane of L2TPv2 for all sockets of a daemon.
+
+    :param random_bytes: source of ids, challenges and tie breakers.
+    :param trace: `trace(kind, tunnel_id, session_id, text)`, or None.
+    :param max_pending: most tunnels that the network has opened and that are not established yet.
+    :param linear_ids: count ids from 1, for output that can be compared.
+    """
+
+    def __init__(self, random_bytes: Callable[[int], bytes], trace: Trace | None = None, max_pending: int = 1000,
+                 linear_ids: bool = False) -> None:
+        self.context = Context(random_bytes, trace, linear_ids)
+        self.tunnels: dict[int, Tunnel] = {}
+        self._ids = IdPool(16, random_bytes, linear_ids)
+        self._requests = Requests(self.context, max_pending)
+
+    @property
+    def counters(self) -> Counters:
+        return self.context.counters
+
+    @property
+    def trace(self) -> Trace | None:
+        return self.context.trace
+
+    @trace.setter
+    def trace(self, trace: Trace | None) -> None:
+        self.context.trace = trace
+
+    # the network
+
+    def receive(self, data: bytes, peer: Address, local: Address, ifindex: int, now: float) -> None:
+        """One datagram. Data messages are only counted."""
+        counters = self.context.counters
+        counters.received += 1
+        if not is_control(data):
+            counters.data_messages += 1
+            return
+        try:
+            header = read_control(data)
+        except UnsupportedVersion:
+            counters.bad_versions += 1
+            return
+        except WireError:
+            counters.bad_headers += 1
+            return
+        body = data[CONTROL_LENGTH:header.length]
+        if header.tunnel_id == 0:
+            self._receive_unaddressed(header, body, peer, local, ifindex, now)
+            return
+        tunnel = self.tunnels.get(header.tunnel_id)
+        if tunnel is None:
+            counters.unknown_tunnels += 1
+        elif tunnel.peer == peer:
+            self._receive_for(tunnel, header, body, now)
+        elif tunnel.state is State.WAITCTLREPLY and tunnel.peer[0] == peer[0]:
+            self._receive_answer(tunnel, header, body, peer, local, ifindex, now)
+        else:
+            counters.wrong_sources += 1
+
+    def _receive_for(self, tunnel: Tunnel, header: ControlHeader, body: bytes, now: float) -> None:
+        if self.context.trace is not None:
+            trace.packet(self.context.trace, "receive", tunnel.tunnel_id, header.session_id, header.ns, header.nr, body)
+        tunnel.receive(header.ns, header.nr, header.session_id, body, now)
+        self._settle(tunnel, now)
+
+    def _receive_answer(self, tunnel: Tunnel, header: ControlHeader, body: bytes, peer: Address, local: Address,
+                        ifindex: int, now: float) -> None:
+        """The peer answers our SCCRQ from a port of its choice (section 8.1); its SCCRP or StopCCN settles which."""
+        tunnel.receive(header.ns, header.nr, header.session_id, body, now)
+        if tunnel.state is not State.WAITCTLREPLY:
+            tunnel.peer = peer
+        self._settle(tunnel, now)
+
+    def _receive_unaddressed(self, header: ControlHeader, body: bytes, peer: Address, local: Address, ifindex: int,
+                             now: float) -> None:
+        """Tunnel id 0: an SCCRQ, or the StopCCN of a peer that does not know our id yet."""
+        counters = self.context.counters
+        if not body:
+            counters.unknown_tunnels += 1
+            return
+        try:
+            message = decode(body)
+        except MessageError as error:
+            counters.bad_requests += 1
+            self._refuse_malformed(error, header, peer, local, ifindex)
+            return
+        known = self._requests.find(peer, getattr(message, "assigned_tunnel_id", 0))
+        if isinstance(message, StopCCN):
+            if known is None:
+                counters.unknown_tunnels += 1
+            else:
+                self._receive_for(self.tunnels[known], header, body, now)
+            return
+        if not isinstance(message, SCCRQ) or header.session_id or header.ns:
+            counters.unknown_tunnels += 1
+            return
+        if known is not None and not self._is_new(self.tunnels[known], header, body, now):
+            return
+        self._requested(message, header, peer, local, ifindex, now)
+
+    def _refuse_malformed(self, error: MessageError, header: ControlHeader, peer: Address, local: Address,
+                          ifindex: int) -> None:
+        if error.message_type == 1 and error.assigned_tunnel_id and header.ns == 0:
+            cause = Cause(error.result, error.error, str(error))
+            self._transmit(refusal(error.assigned_tunnel_id, cause), peer, local, ifindex)
+
+    def _is_new(self, tunnel: Tunnel, header: ControlHeader, body: bytes, now: float) -> bool:
+        """Whether an SCCRQ that names a tunnel we have is a new request all the same."""
+        if tunnel.replaceable:
+            tunnel.handle(Event.CLOSED, now)
+            self._settle(tunnel, now)
+            return True
+        self.context.counters.duplicate_requests += 1
+        if tunnel.established and now - tunnel.state_since > tunnel.channel.cycle():
+            # too late for a copy: the peer may have started anew. Its old self will not answer this HELLO.
+            tunnel.probe(now)
+            self._settle(tunnel, now)
+        else:
+            self._receive_for(tunnel, header, body, now)
+        return False
+
+    def _requested(self, message: Any, header: ControlHeader, peer: Address, local: Address, ifindex: int,
+                   now: float) -> None:
+        cause = wrong_version(message.protocol_version)
+        if cause is not None:
+            self.context.counters.bad_requests += 1
+            self._transmit(refusal(message.assigned_tunnel_id, cause), peer, local, ifindex)
+            return
+        if not self._wins_tie(message, peer, now):
+            self.context.counters.lost_ties += 1
+            return
+        oldest = self._requests.room_for(peer, len(self.tunnels), now)
+        if oldest is None:
+            self.context.counters.pending_refused += 1
+            return
+        if oldest:
+            self.context.counters.pending_evicted += 1
+            self._drop(self.tunnels[oldest], Cause(2, 4, "too many tunnels are being set up"), now)
+        tunnel = self._make(TunnelSettings(host_name=""), peer, local, ifindex, True, now)
+        self._requests.add(tunnel, message.assigned_tunnel_id, now)
+        # the SCCRQ passes through the channel too: it has a number, and is acknowledged
+        tunnel.channel.receive(header.ns, header.nr, 0, b"\0", now)
+        if self.context.trace is not None:
+            trace.message(self.context.trace, "receive", message, tunnel.tunnel_id, 0)
+        tunnel.handle(Event.SCCRQ, now, message)
+        self._settle(tunnel, now)
+
+    def _wins_tie(self, message: Any, peer: Address, now: float) -> bool:
+        """Both ends have sent an SCCRQ (section 4.4.3, Tie Breaker): the lower value wins, equal values lose both."""
+        theirs = message.tie_breaker
+        wins = True
+        for tunnel_id in self._requests.opening(peer[0]):
+            tunnel = self.tunnels[tunnel_id]
+            ours = tunnel.tie_breaker
+            if ours is None and theirs is None:
+                continue
+            if theirs is None or (ours is not None and ours <= theirs):
+                wins = False
+            if ours is None or (theirs is not None and theirs <= ours):
+                self.context.counters.lost_ties += 1
+                tunnel.handle(Event.LOSETIE, now, Cause(3, 0, "the peer won the tie"))
+                self._settle(tunnel, now)
+        return wins
+
+    # commands
+
+    def open_tunnel(self, settings: TunnelSettings, peer: Address, local: Address, now: float, ifindex: int = 0) -> int:
+        """Send an SCCRQ. Raises `ValueError` for settings that do not fit their AVPs."""
+        encode(compose.sccrq(settings, 1, None, None))
+        if len(self.tunnels) >= MOST_TUNNELS:
+            raise ValueError("no tunnel id is free")
+        tunnel = self._make(settings, peer, local, ifindex, False, now)
+        tunnel.handle(Event.OPEN_REQ, now)
+        self._requests.add_opening(tunnel)
+        self._settle(tunnel, now)
+        return tunnel.tunnel_id
+
+    def close_tunnel(self, tunnel_id: int, now: float, result: int = 6, error: int = 0, message: str = "") -> None:
+        tunnel = self.tunnels[tunnel_id]
+        tunnel.handle(Event.CLOSE_REQ, now, Cause(result, error, message))
+        self._settle(tunnel, now)
+
+    def open_session(self, tunnel_id: int, settings: SessionSettings, now: float) -> int:
+        """Start a call, or queue it until the tunnel is up. Raises `ValueError` when the tunnel is closing or full."""
+        compose.check(settings)
+        tunnel = self.tunnels[tunnel_id]
+        if tunnel.state is State.CLOSING:
+            raise ValueError(f"tunnel {tunnel_id} is closing")
+        session = tunnel.calls.open(settings, now)
+        self._settle(tunnel, now)
+        return session.session_id
+
+    def close_session(self, tunnel_id: int, session_id: int, now: float, result: int = 3, error: int = 0,
+                      message: str = "") -> None:
+        tunnel = self.tunnels[tunnel_id]
+        tunnel.sessions[session_id].handle(SessionEvent.CLOSE_REQ, now, Cause(result, error, message[:200]))
+        self._settle(tunnel, now)
+
+    def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float) -> None:
+        """SLI, from the LNS of an established call. Raises `ValueError` elsewhere."""
+        session = self._connected(tunnel_id, session_id, True)
+        session.tunnel.send(SLI(ACCM(send_accm, receive_accm)), session.peer_session_id, now)
+        self._settle(session.tunnel, now)
+
+    def send_wan_errors(self, tunnel_id: int, session_id: int, counters: CallErrors, now: float) -> None:
+        """WEN, from the LAC of an established call. Raises `ValueError` elsewhere."""
+        session = self._connected(tunnel_id, session_id, False)
+        session.tunnel.send(WEN(counters), session.peer_session_id, now)
+        self._settle(session.tunnel, now)
+
+    def _connected(self, tunnel_id: int, session_id: int, lns: bool) -> Session:
+        session = self.tunnels[tunnel_id].sessions[session_id]
+        if session.state is not SessionState.ESTABLISHED or session.lns is not lns:
+            role = "LNS" if lns else "LAC"
+            raise ValueError(f"session {tunnel_id}/{session_id} is not an established call of our {role}")
+        return session
+
+    # answers; they may come after the tunnel or call has ended
+
+    def tunnel_admitted(self, tunnel_id: int, settings: TunnelSettings, now: float) -> None:
+        """Raises `ValueError` for settings that do not fit their AVPs."""
+        tunnel = self.tunnels.get(tunnel_id)
+        if tunnel is None:
+            self.context.counters.late_answers += 1
+            return
+        tunnel.admit(settings, now)
+        self._settle(tunnel, now)
+
+    def tunnel_refused(self, tunnel_id: int, now: float, result: int = 4, error: int = 0, message: str = "") -> None:
+        tunnel = self.tunnels.get(tunnel_id)
+        if tunnel is None or tunnel.state is not State.WAIT_ADMIT:
+            self.context.counters.late_answers += 1
+            return
+        tunnel.handle(Event.SCCRQ_DENY, now, Cause(result, error, message))
+        self._settle(tunnel, now)
+
+    def session_admitted(self, tunnel_id: int, session_id: int, settings: SessionSettings, now: float) -> None:
+        compose.check(settings)
+        session = self._answered(tunnel_id, session_id)
+        if session is None or session.state is not SessionState.WAIT_ADMIT or session.ADMITTED is None:
+            self.context.counters.late_answers += 1
+            return
+        session.handle(session.ADMITTED, now, settings)
+        if settings.establish_timeout != UNSET.establish_timeout and session.state is not SessionState.IDLE:
+            session.tunnel.calls.limit_establishing(session)
+        self._settle(session.tunnel, now)
+
+    def session_refused(self, tunnel_id: int, session_id: int, now: float, result: int, error: int = 0,
+                        message: str = "") -> None:
+        session = self._answered(tunnel_id, session_id)
+        if session is None or session.state is not SessionState.WAIT_ADMIT or session.REFUSED is None:
+            self.context.counters.late_answers += 1
+            return
+        self.context.counters.sessions_refused += 1
+        session.handle(session.REFUSED, now, Cause(result, error, message[:200]))
+        self._settle(session.tunnel, now)
+
+    def data_path_opened(self, tunnel_id: int, session_id: int, now: float) -> None:
+        session = self._answered(tunnel_id, session_id)
+        if session is None or not session.path_asked:
+            self.context.counters.late_answers += 1
+            return
+        session.handle(session.PATH_OPENED, now)
+        self._settle(session.tunnel, now)
+
+    def data_path_failed(self, tunnel_id: int, session_id: int, now: float, message: str = "") -> None:
+        """Also for a data path that breaks later."""
+        session = self._answered(tunnel_id, session_id)
+        if session is None or not (session.path_asked or session.path_open):
+            self.context.counters.late_answers += 1
+            return
+        session.handle(session.PATH_FAILED, now, Cause(2, 4, message[:200] or "no data path"))
+        self._settle(session.tunnel, now)
+
+    def _answered(self, tunnel_id: int, session_id: int) -> Session | None:
+        tunnel = self.tunnels.get(tunnel_id)
+        return None if tunnel is None else tunnel.sessions.get(session_id)
+
+    # time and outputs
+
+    def timeout(self, now: float) -> None:
+        for owner in self.context.deadlines.expired(now):
+            if isinstance(owner, tuple):
+                self._call_expired(owner[0], owner[1], now)
+                continue
+            tunnel = self.tunnels.get(owner)  # type: ignore[call-overload]
+            if tunnel is not None:
+                tunnel.timeout(now)
+                self._settle(tunnel, now)
+
+    def _call_expired(self, tunnel_id: int, session_id: int, now: float) -> None:
+        session = self._answered(tunnel_id, session_id)
+        if session is not None:
+            self.context.counters.establish_timeouts += 1
+            session.handle(SessionEvent.CLOSE_REQ, now, Cause(NOT_IN_TIME, 0, "not established in time"))
+            self._settle(session.tunnel, now)
+
+    def deadline(self) -> float | None:
+        return self.context.deadlines.next()
+
+    def outputs(self) -> list[Output]:
+        return self.context.drain()
+
+    # tunnels come and go
+
+    def _make(self, settings: TunnelSettings, peer: Address, local: Address, ifindex: int, lns: bool,
+              now: float) -> Tunnel:
+        tunnel = Tunnel(self.context, self._ids.take(), settings, peer, local, ifindex, lns, now)
+        self.tunnels[tunnel.tunnel_id] = tunnel
+        self.context.counters.tunnels_created += 1
+        self.context.emit(TunnelCreated(tunnel.tunnel_id))
+        return tunnel
+
+    def _settle(self, tunnel: Tunnel, now: float) -> None:
+        """After every event of a tunnel: send what it has to send, then set its deadline, or forget it."""
+        tunnel.settle(now)
+        outbox = tunnel.channel.outbox
+        if outbox:
+            self._flush(tunnel, outbox)
+        if not tunnel.settled:
+            self._requests.moved_on(tunnel)
+        if tunnel.deleted:
+            self._forget(tunnel)
+        else:
+            self.context.deadlines.set(tunnel.tunnel_id, tunnel.deadline())
+
+    def _flush(self, tunnel: Tunnel, outbox: list[tuple[int, int, int, bytes]]) -> None:
+        context = self.context
+        for session_id, ns, nr, body in outbox:
+            if context.trace is not None:
+                trace.packet(context.trace, "send", tunnel.tunnel_id, session_id, ns, nr, body)
+            data = write_control(tunnel.peer_tunnel_id, session_id, ns, nr, body)
+            context.emit(Transmit(data, tunnel.peer, tunnel.local, tunnel.ifindex))
+        context.counters.sent += len(outbox)
+        outbox.clear()
+
+    def _transmit(self, data: bytes, peer: Address, local: Address, ifindex: int) -> None:
+        self.context.counters.sent += 1
+        self.context.emit(Transmit(data, peer, local, ifindex))
+
+    def _drop(self, tunnel: Tunnel, cause: Cause, now: float) -> None:
+        tunnel.handle(Event.XPRT_DOWN, now, cause)
+        self._settle(tunnel, now)
+
+    def _forget(self, tunnel: Tunnel) -> None:
+        if self.tunnels.pop(tunnel.tunnel_id, None) is None:
+            return
+        self._requests.forget(tunnel)
+        self.context.deadlines.set(tunnel.tunnel_id, None)
+        self._ids.release(tunnel.tunnel_id)
+        self.context.counters.tunnels_deleted += 1
+        self.context.emit(TunnelDeleted(tunnel.tunnel_id))
+
+    # record
+
+    def to_record(self, now: float) -> dict[str, Any]:
+        """Plain data; deadlines as seconds left. It holds the secrets of the tunnels."""
+        return {
+            "tunnels": [tunnel.to_record(now) for tunnel in self.tunnels.values()],
+            "serial": self.context.serial,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], now: float, random_bytes: Callable[[int], bytes],
+                    trace: Trace | None = None, max_pending: int = 1000, linear_ids: bool = False) -> Endpoint:
+        endpoint = cls(random_bytes, trace, max_pending, linear_ids)
+        endpoint.context.serial = record["serial"]
+        for row in record["tunnels"]:
+            tunnel = Tunnel.from_record(endpoint.context, row, now)
+            endpoint._ids.claim(tunnel.tunnel_id)
+            endpoint.tunnels[tunnel.tunnel_id] = tunnel
+            endpoint._requests.restore(tunnel)
+            endpoint.context.deadlines.set(tunnel.tunnel_id, tunnel.deadline())
+        return endpoint

@@ -1,0 +1,33 @@
+"""Settings and messages as JSON-able data and back, for records that outlive a process."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from prol2tp.l2tp.messages import MESSAGES
+from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+
+_TYPES: dict[str, type] = {record.__name__: record for record in (*MESSAGES, SessionSettings, TunnelSettings)}
+
+
+def to_plain(value: Any) -> Any:
+    """A dataclass becomes `{"type": NAME, ...}` with the fields that are not default; bytes `{"hex": ...}`."""
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {"type": type(value).__name__}
+        for field in fields(value):
+            content = getattr(value, field.name)
+            if field.default is MISSING or content != field.default:
+                plain[field.name] = to_plain(content)
+        return plain
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    return value
+
+
+def from_plain(plain: Any) -> Any:
+    if not isinstance(plain, dict):
+        return plain
+    if "hex" in plain:
+        return bytes.fromhex(plain["hex"])
+    return _TYPES[plain["type"]](**{name: from_plain(value) for name, value in plain.items() if name != "type"})

@@ -1,0 +1,249 @@
+"""What the four call machines have in common (RFC 2661 sections 7.4 and 7.5): ids, data path, records.
+
+The tables are in `incoming` (LAIC, LNIC) and `outgoing` (LAOC, LNOC). States and events have the names that ProL2TP
+logs; those of our own are marked.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from prol2tp.common.fsm import IllegalEvent, Machine
+from prol2tp.l2tp import trace
+from prol2tp.l2tp.context import Cause
+from prol2tp.l2tp.messages import CDN, SLI, WEN, Message, ResultCode
+from prol2tp.l2tp.outputs import (
+    AskSessionAdmission,
+    LinkInfoChanged,
+    ModifyDataPath,
+    OpenDataPath,
+    SessionUp,
+    WANErrors,
+)
+from prol2tp.l2tp.plain import from_plain, to_plain
+from prol2tp.l2tp.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from prol2tp.l2tp.tunnel import Tunnel
+
+
+class State(Enum):
+    IDLE = "IDLE"
+    WAITTUNNEL = "WAITTUNNEL"
+    WAITREPLY = "WAITREPLY"
+    WAITCONNECT = "WAITCONNECT"
+    WAITCSANSWER = "WAITCSANSWER"
+    ESTABLISHED = "ESTABLISHED"
+    WAIT_ADMIT = "WAIT_ADMIT"  # ours: the shell has been asked whether the call may come in
+    WAIT_DATAPATH = "WAIT_DATAPATH"  # ours: connected, and the data path is not open yet
+
+
+class Event(Enum):
+    OPEN_REQ = "OPEN_REQ"
+    INCALL_IND = "INCALL_IND"
+    ENDCALL_IND = "ENDCALL_IND"
+    TUNNEL_OPEN_IND = "TUNNEL_OPEN_IND"
+    TUNNEL_OPEN = "TUNNEL_OPEN"
+    ICRQ = "ICRQ"
+    ICRQ_ACCEPT = "ICRQ_ACCEPT"
+    ICRQ_DENY = "ICRQ_DENY"
+    ICRP = "ICRP"
+    ICRP_ACCEPT = "ICRP_ACCEPT"
+    ICRP_DENY = "ICRP_DENY"
+    ICCN = "ICCN"
+    ICCN_ACCEPT = "ICCN_ACCEPT"
+    ICCN_DENY = "ICCN_DENY"
+    OCRQ = "OCRQ"
+    OCRQ_ACCEPT = "OCRQ_ACCEPT"
+    OCRQ_DENY = "OCRQ_DENY"
+    OCRP = "OCRP"
+    OCRP_ACCEPT = "OCRP_ACCEPT"
+    OCRP_DENY = "OCRP_DENY"
+    OCCN = "OCCN"
+    BEARER_UP = "BEARER_UP"
+    BEARER_DOWN = "BEARER_DOWN"
+    CDN = "CDN"
+    CLOSE_REQ = "CLOSE_REQ"
+    XPRT_DOWN = "XPRT_DOWN"
+    DATAPATH_OPENED = "DATAPATH_OPENED"  # ours
+    DATAPATH_FAILED = "DATAPATH_FAILED"  # ours
+    UNEXPECTED = "UNEXPECTED"  # ours: a message of the other call direction
+
+
+NO_PATH, PATH_ASKED, PATH_OPEN = range(3)
+UNSET = SessionSettings()
+"""Stands for the settings of a call that is not admitted yet."""
+NOT_IN_TIME = 10
+GENERAL_ERROR = 2
+VENDOR_ERROR = 6
+
+
+class Session(Machine):
+    """One call. Its tunnel makes it, hands it its messages, and holds it until it has ended.
+
+    :ivar peer_session_id: 0 until the peer has said it.
+    :ivar peer_message: the ICRQ or OCRQ of the peer; None where we made the call.
+    :ivar connect_message: the ICCN or OCCN of the peer.
+    """
+
+    __slots__ = (
+        "tunnel", "session_id", "peer_session_id", "settings", "created_at", "send_sequence", "receive_sequence",
+        "peer_message", "connect_message", "call_serial_number", "path",
+    )
+
+    lns: ClassVar[bool]
+    outgoing_call: ClassVar[bool]
+    origin: ClassVar[str]
+    EVENTS: ClassVar[dict[str, Event]]
+    """Name of a message -> event. What is not here, is UNEXPECTED."""
+    DENIED: ClassVar[dict[int, Event]] = {}
+    """Type of a message that cannot be accepted -> event, where the table has one of its own."""
+    ADMITTED: ClassVar[Event | None] = None
+    REFUSED: ClassVar[Event | None] = None
+    TUNNEL_OPENED: ClassVar[Event | None] = None
+    PATH_OPENED: ClassVar[Event] = Event.DATAPATH_OPENED
+    PATH_FAILED: ClassVar[Event] = Event.DATAPATH_FAILED
+
+    def __init__(self, tunnel: Tunnel, session_id: int, settings: SessionSettings, now: float) -> None:
+        super().__init__(State.IDLE, now)
+        self.tunnel = tunnel
+        self.session_id = session_id
+        self.peer_session_id = 0
+        self.settings = settings
+        self.created_at = now
+        self.send_sequence = False
+        self.receive_sequence = False
+        self.peer_message: Any = None
+        self.connect_message: Any = None
+        self.call_serial_number = 0
+        self.path = NO_PATH
+
+    @property
+    def tunnel_id(self) -> int:
+        return self.tunnel.tunnel_id
+
+    @property
+    def path_asked(self) -> bool:
+        return self.path == PATH_ASKED
+
+    @property
+    def path_open(self) -> bool:
+        return self.path == PATH_OPEN
+
+    # events
+
+    def handle(self, event: Enum, now: float, argument: Any = None) -> bool:
+        """Fire; an event that the state does not know is counted, and changes nothing."""
+        try:
+            self.fire(event, now, argument)
+        except IllegalEvent:
+            self.tunnel.context.counters.illegal_events += 1
+            return False
+        return True
+
+    def receive(self, message: Message, now: float) -> None:
+        """One message for this call, decoded."""
+        name = type(message).__name__
+        if name in ("SLI", "WEN"):
+            self._report(message)
+            return
+        event = self.EVENTS.get(name, Event.UNEXPECTED)
+        argument: Any = message
+        if isinstance(message, CDN):
+            argument = Cause(*message.result_code, by_peer=True)
+        else:
+            event, fault = self.judge(event, message)
+            if fault is not None:
+                argument = fault
+        self.handle(event, now, argument)
+        if self.state is State.WAIT_DATAPATH and self.path == PATH_OPEN:
+            self.handle(Event.DATAPATH_OPENED, now)
+
+    def malformed(self, message_type: int | None, cause: Cause, now: float) -> None:
+        """A message for this call could not be decoded (section 4.1): that ends the call."""
+        if message_type == CDN.number:
+            self.handle(Event.CDN, now, cause)
+        else:
+            self.handle(self.DENIED.get(message_type or 0, Event.CLOSE_REQ), now, cause)
+
+    def judge(self, event: Event, message: Any) -> tuple[Event, Cause | None]:
+        """The event that the message is, by its content; with the cause where it is wrong or out of place."""
+        return event, self.out_of_place(message)
+
+    def out_of_place(self, message: Any) -> Cause:
+        return Cause(GENERAL_ERROR, VENDOR_ERROR, f"{type(message).__name__} in state {self.state.name}")
+
+    def _report(self, message: Message) -> None:
+        context = self.tunnel.context
+        connected = self.state in (State.ESTABLISHED, State.WAIT_DATAPATH)
+        if connected and self.lns and isinstance(message, WEN):
+            context.emit(WANErrors(self.tunnel_id, self.session_id, message.call_errors))
+        elif connected and not self.lns and isinstance(message, SLI):
+            context.emit(LinkInfoChanged(self.tunnel_id, self.session_id, *message.accm))
+        else:
+            context.counters.illegal_events += 1
+
+    def traced(self, event: Enum, old: Enum, new: Enum) -> None:
+        if self.tunnel.context.trace is not None:
+            trace.event(self.tunnel.context.trace, self.NAME, self.tunnel.tunnel_id, self.session_id, event, old, new)
+
+    # actions
+
+    def ask_admission(self, message: Any, now: float) -> None:
+        self.tunnel.context.emit(AskSessionAdmission(self.tunnel.tunnel_id, self.session_id, message))
+
+    def clean_up(self, cause: Cause, now: float) -> None:
+        self.tunnel.calls.ended(self, cause, now)
+
+    def send_cdn(self, cause: Cause, now: float) -> None:
+        result_code = ResultCode(cause.result, cause.error, cause.message)
+        self.tunnel.send(CDN(result_code, self.session_id), self.peer_session_id, now)
+        self.tunnel.calls.ended(self, cause, now)
+
+    def path_opened(self, message: Any, now: float) -> None:
+        """The data path is open before the call is connected."""
+        self.path = PATH_OPEN
+
+    def report_up(self, message: Any, now: float) -> None:
+        self.path = PATH_OPEN
+        self.tunnel.calls.connected(self)
+        self.tunnel.context.emit(SessionUp(self.tunnel.tunnel_id, self.session_id))
+
+    def open_data_path(self) -> None:
+        """Both ids are known. The peer's wish for sequence numbers may become known only later."""
+        settings, tunnel = self.settings, self.tunnel
+        self.receive_sequence = settings.sequencing_required
+        self.send_sequence = settings.send_sequence or settings.sequencing_required
+        self.path = PATH_ASKED
+        tunnel.context.emit(OpenDataPath(
+            tunnel.tunnel_id, self.session_id, tunnel.peer_tunnel_id, self.peer_session_id,
+            self.send_sequence, self.receive_sequence, self.lns,
+        ))
+
+    def connected_by(self, message: Any, now: float) -> None:
+        """ICCN or OCCN came: the LAC says whether it requires sequence numbers (section 4.4.4)."""
+        self.connect_message = message
+        if message.sequencing_required and not (self.send_sequence and self.receive_sequence):
+            self.send_sequence = self.receive_sequence = True
+            self.tunnel.context.emit(ModifyDataPath(self.tunnel.tunnel_id, self.session_id, True, True))
+
+    # record
+
+    def to_record(self, now: float) -> dict[str, Any]:
+        return {
+            "machine": self.NAME, "session_id": self.session_id, "peer_session_id": self.peer_session_id,
+            "state": self.state.name, "state_since": self.state_since - now, "created_at": self.created_at - now,
+            "send_sequence": self.send_sequence, "receive_sequence": self.receive_sequence, "path": self.path,
+            "call_serial_number": self.call_serial_number, "settings": to_plain(self.settings),
+            "peer_message": to_plain(self.peer_message), "connect_message": to_plain(self.connect_message),
+        }
+
+    def restore(self, record: dict[str, Any], now: float) -> None:
+        for name in ("peer_session_id", "send_sequence", "receive_sequence", "path", "call_serial_number"):
+            setattr(self, name, record[name])
+        self.state = State[record["state"]]
+        self.state_since = now + record["state_since"]
+        self.created_at = now + record["created_at"]
+        self.peer_message = from_plain(record["peer_message"])
+        self.connect_message = from_plain(record["connect_message"])
