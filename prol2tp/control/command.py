@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_VALUE = 65535
 """Most bytes of one value in an AMP box."""
 MAX_KEYS = 64
 """Most keys in one box that we read; no command comes near."""
+MAX_BOX = 1 << 20
+"""Most bytes in one box that we read."""
+COMMAND, ASK, ANSWER, ERROR = b"_command", b"_ask", b"_answer", b"_error"
+ERROR_CODE, ERROR_DESCRIPTION = b"_error_code", b"_error_description"
 MAX_TEXT = 1000
 """Most characters of an error text."""
 
@@ -55,15 +58,19 @@ class Internal(ControlError):
     code = "INTERNAL"
 
 
+class Gone(ControlError):
+    """The connection was lost, or there is none. Never on the wire."""
+
+    code = "GONE"
+
+
 class Unknown(ControlError):
     """The other side has no such command (AMP's own code)."""
 
     code = "UNHANDLED"
 
 
-ERRORS: dict[str, type[ControlError]] = {
-    error.code: error for error in (Refused, NotFound, Invalid, Internal, Unknown)
-}
+ERRORS: dict[str, type[ControlError]] = {error.code: error for error in (Refused, NotFound, Invalid, Internal, Unknown)}
 
 
 def error_from_wire(code: str, text: str) -> ControlError:
@@ -71,8 +78,7 @@ def error_from_wire(code: str, text: str) -> ControlError:
     return ERRORS.get(code, Internal)(text)
 
 
-@dataclass(slots=True, frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """A value that a command takes or gives back. An optional one that is left out arrives as None."""
 
     name: str
@@ -82,8 +88,7 @@ class Argument:
     help: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Command:
+class Command(NamedTuple):
     """One command. `arguments` and `response` in the order of the documentation. A command with `answer` False gets
     no answer, not even an error."""
 
@@ -96,9 +101,8 @@ class Command:
     """For a list command: the name of the record in `rows`."""
 
 
-@dataclass(slots=True, frozen=True)
-class Field:
-    """One field of a record. `type`: text, integer, number, boolean, address ([text, port]), words (list of text),
+class Field(NamedTuple):
+    """One field of a record. `type`: text, integer, number, boolean, address (`192.0.2.1:1701` or `[2001:db8::1]:1701`), words (list of text),
     json, or the name of another record; with '?' it may be null."""
 
     name: str
@@ -106,8 +110,7 @@ class Field:
     help: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Record:
+class Record(NamedTuple):
     """The shape of a JSON object on the channel: all fields are always there, and no others."""
 
     name: str
@@ -170,8 +173,22 @@ def _read_boolean(data: bytes) -> bool:
 _dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
+class Rows(list[Any]):
+    """Rows that were written as JSON while they were measured (`control/paging.py`)."""
+
+    __slots__ = ("encoded",)
+    encoded: bytes
+
+
+def write_row(value: Any) -> bytes:
+    """One JSON value, compact."""
+    return _dump(value).encode("utf-8", "replace")
+
+
 def _write_json(value: Any) -> bytes:
-    return _dump(value).encode("utf-8", "surrogatepass")
+    if type(value) is Rows:
+        return value.encoded
+    return _dump(value).encode("utf-8", "replace")
 
 
 def _no_constant(word: str) -> Any:
@@ -191,10 +208,16 @@ def _read_json(data: bytes) -> Any:
 
 
 _WRITERS: dict[str, Callable[[Any], bytes]] = {
-    "text": _write_text, "integer": _write_integer, "boolean": _write_boolean, "json": _write_json,
+    "text": _write_text,
+    "integer": _write_integer,
+    "boolean": _write_boolean,
+    "json": _write_json,
 }
 _READERS: dict[str, Callable[[bytes], Any]] = {
-    "text": lambda data: data.decode("utf-8"), "integer": _read_integer, "boolean": _read_boolean, "json": _read_json,
+    "text": lambda data: data.decode("utf-8"),
+    "integer": _read_integer,
+    "boolean": _read_boolean,
+    "json": _read_json,
 }
 
 

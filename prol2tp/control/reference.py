@@ -16,7 +16,8 @@ from prol2tp.control.commands import prol2tpd, propppd
 
 def _arguments(arguments: Iterable[Argument]) -> list[str]:
     return [
-        f"| `{a.name}` | {a.type}{', optional' if a.optional else ''} | {a.help} |".replace("  |", " |") for a in arguments
+        f"| `{a.name}` | {a.type}{', optional' if a.optional else ''} | {a.help} |".replace("  |", " |")
+        for a in arguments
     ]
 
 

@@ -16,7 +16,9 @@ TUNNEL = (TUNNEL_ID, TUNNEL_NAME)
 """Exactly one of the two is given; `Invalid` otherwise, `NotFound` when there is none."""
 SESSION = (*TUNNEL, SESSION_ID, SESSION_NAME)
 PARAMETERS = Argument(
-    "parameters", "json", False,
+    "parameters",
+    "json",
+    False,
     "object: names and values as in prol2tpd.conf, values as text; several values of one parameter separated by blanks",
 )
 
@@ -43,10 +45,16 @@ TUNNEL_ROW = Record(
     (
         Field("tunnel_id", "integer", "our id"),
         Field("name", "text", "administrative name; empty: none"),
-        Field("origin", "text", "`net`: by a request of the peer, `config`: by the configuration file,"
-                                " `local`: by a command"),
-        Field("state", "text", "state of the control connection, RFC 2661 section 7.2 in ProL2TP's words"
-                               " (`ESTABLISHED` is up)"),
+        Field(
+            "origin",
+            "text",
+            "`net`: by a request of the peer, `config`: by the configuration file, `local`: by a command",
+        ),
+        Field(
+            "state",
+            "text",
+            "state of the control connection, RFC 2661 section 7.2 in ProL2TP's words (`ESTABLISHED` is up)",
+        ),
         Field("state_seconds", "number", "seconds since the state changed"),
         Field("peer", "address", "address and port of the peer"),
         Field("sessions", "integer", "number of sessions"),
@@ -102,9 +110,14 @@ COUNTERS_RECORD = Record(
     tuple(
         Field(name, "integer", help)
         for name, help in (
-            ("tx_packets", "to the L2TP peer"), ("tx_octets", "PPP frames without L2TP header"), ("tx_errors", ""),
-            ("rx_packets", "from the L2TP peer"), ("rx_octets", ""), ("rx_errors", ""),
-            ("rx_out_of_sequence", "came late or twice"), ("rx_discards", "of these, dropped"),
+            ("tx_packets", "to the L2TP peer"),
+            ("tx_octets", "PPP frames without L2TP header"),
+            ("tx_errors", ""),
+            ("rx_packets", "from the L2TP peer"),
+            ("rx_octets", ""),
+            ("rx_errors", ""),
+            ("rx_out_of_sequence", "came late or twice"),
+            ("rx_discards", "of these, dropped"),
         )
     ),
     "Data path counters of a session.",
@@ -136,46 +149,77 @@ RECORDS = {
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD, EVENT)
 }
 
-SHOW_SYSTEM = Command("ShowSystem", (), (Argument("system", "json", False, "`system` record"),),
-                      "What the daemon is and does.")
+SHOW_SYSTEM = Command(
+    "ShowSystem", (), (Argument("system", "json", False, "`system` record"),), "What the daemon is and does."
+)
 LIST_TUNNELS = listing("ListTunnels", "tunnel-row", "All tunnels, in no promised order.")
 SHOW_TUNNEL = Command("ShowTunnel", TUNNEL, (Argument("tunnel", "json", False, "`tunnel` record"),), "One tunnel.")
 LIST_SESSIONS = listing("ListSessions", "session-row", "All sessions, or those of one tunnel.", *TUNNEL)
 SHOW_SESSION = Command(
-    "ShowSession", (*SESSION, Argument("stats", "boolean", True, "fill in the counters")),
-    (Argument("session", "json", False, "`session` record"),), "One session.",
+    "ShowSession",
+    (*SESSION, Argument("stats", "boolean", True, "fill in the counters")),
+    (Argument("session", "json", False, "`session` record"),),
+    "One session.",
 )
 CREATE_TUNNEL = Command(
-    "CreateTunnel", (PARAMETERS,),
+    "CreateTunnel",
+    (PARAMETERS,),
     (Argument("tunnel_id", "integer", False, ""), Argument("name", "text", False, "")),
     "Make a tunnel as a `tunnel` block of the configuration would, with at least `name` and `peer`. Answered when the"
     " tunnel exists; it is up later.",
 )
-DESTROY_TUNNEL = Command("DestroyTunnel", TUNNEL, (),
-                         "StopCCN, and for a tunnel of the configuration no new try until the next reload.")
+DESTROY_TUNNEL = Command(
+    "DestroyTunnel", TUNNEL, (), "StopCCN, and for a tunnel of the configuration no new try until the next reload."
+)
 CREATE_SESSION = Command(
-    "CreateSession", (*TUNNEL, PARAMETERS),
-    (Argument("tunnel_id", "integer", False, ""), Argument("session_id", "integer", False, ""),
-     Argument("name", "text", False, "")),
+    "CreateSession",
+    (*TUNNEL, PARAMETERS),
+    (
+        Argument("tunnel_id", "integer", False, ""),
+        Argument("session_id", "integer", False, ""),
+        Argument("name", "text", False, ""),
+    ),
     "Make a session in a tunnel as a `session` block of the configuration would.",
 )
 DESTROY_SESSION = Command("DestroySession", SESSION, (), "CDN, and no new try until the next reload.")
 SET_LOG_LEVEL = Command(
     "SetLogLevel",
-    (Argument("scope", "text", False, "`system`, `tunnel` or `session`"),
-     Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"), *SESSION),
-    (), "Change the log level of the daemon, of one tunnel or of one session until the next start or reload.",
+    (
+        Argument("scope", "text", False, "`system`, `tunnel` or `session`"),
+        Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"),
+        *SESSION,
+    ),
+    (),
+    "Change the log level of the daemon, of one tunnel or of one session until the next start or reload.",
 )
 
-COMMANDS = table((
-    SHOW_SYSTEM, LIST_TUNNELS, SHOW_TUNNEL, LIST_SESSIONS, SHOW_SESSION,
-    CREATE_TUNNEL, DESTROY_TUNNEL, CREATE_SESSION, DESTROY_SESSION, SET_LOG_LEVEL,
-    RELOAD, SUBSCRIBE, UNSUBSCRIBE,
-))
+COMMANDS = table(
+    (
+        SHOW_SYSTEM,
+        LIST_TUNNELS,
+        SHOW_TUNNEL,
+        LIST_SESSIONS,
+        SHOW_SESSION,
+        CREATE_TUNNEL,
+        DESTROY_TUNNEL,
+        CREATE_SESSION,
+        DESTROY_SESSION,
+        SET_LOG_LEVEL,
+        RELOAD,
+        SUBSCRIBE,
+        UNSUBSCRIBE,
+    )
+)
 """What the daemon answers."""
 CALLBACKS = table((NOTIFY,))
 """What the daemon calls on those connected to it."""
 EVENTS = (
-    "tunnel-created", "tunnel-up", "tunnel-down", "tunnel-deleted",
-    "session-created", "session-up", "session-down", "session-deleted",
+    "tunnel-created",
+    "tunnel-up",
+    "tunnel-down",
+    "tunnel-deleted",
+    "session-created",
+    "session-up",
+    "session-down",
+    "session-deleted",
 )

@@ -16,21 +16,47 @@ def _counts(name: str, fields: tuple[tuple[str, str], ...], help: str) -> Record
     return Record(name, tuple(Field(field, "integer", text) for field, text in fields), help)
 
 
-PPP_COUNTS = _counts("ppp-counts", (
-    ("instances", "links that exist"),
-    ("create_requests", ""), ("create_failures", ""), ("destroy_requests", ""), ("destroy_failures", ""),
-), "Links and requests.")
-RADIUS_COUNTS = _counts("radius-counts", (
-    ("access_requests", "Access-Requests sent, without retransmissions"), ("access_accepts", ""),
-    ("access_rejects", ""), ("access_challenges", ""),
-    ("accounting_starts", ""), ("accounting_stops", ""), ("accounting_updates", ""), ("accounting_responses", ""),
-    ("disconnect_requests", ""), ("disconnect_responses", ""), ("retransmits", ""), ("timeouts", ""),
-    ("auth_in_progress", ""), ("accounting_in_progress", ""),
-), "RADIUS client; all 0 where it is not configured.")
-EVENT_COUNTS = _counts("event-counts", (("created", ""), ("destroyed", ""), ("up", ""), ("down", "")),
-                       "Links created and destroyed, networks up and down.")
-CONFIG_COUNTS = _counts("config-counts", (("updates", "files taken over, the first one counted"), ("failures", "")),
-                        "Configuration files read.")
+PPP_COUNTS = _counts(
+    "ppp-counts",
+    (
+        ("instances", "links that exist"),
+        ("create_requests", ""),
+        ("create_failures", ""),
+        ("destroy_requests", ""),
+        ("destroy_failures", ""),
+    ),
+    "Links and requests.",
+)
+RADIUS_COUNTS = _counts(
+    "radius-counts",
+    (
+        ("access_requests", "Access-Requests sent, without retransmissions"),
+        ("access_accepts", ""),
+        ("access_rejects", ""),
+        ("access_challenges", ""),
+        ("accounting_starts", ""),
+        ("accounting_stops", ""),
+        ("accounting_updates", ""),
+        ("accounting_responses", ""),
+        ("disconnect_requests", ""),
+        ("disconnect_responses", ""),
+        ("retransmits", ""),
+        ("timeouts", ""),
+        ("auth_in_progress", ""),
+        ("accounting_in_progress", ""),
+    ),
+    "RADIUS client; all 0 where it is not configured.",
+)
+EVENT_COUNTS = _counts(
+    "event-counts",
+    (("created", ""), ("destroyed", ""), ("up", ""), ("down", "")),
+    "Links created and destroyed, networks up and down.",
+)
+CONFIG_COUNTS = _counts(
+    "config-counts",
+    (("updates", "files taken over, the first one counted"), ("failures", "")),
+    "Configuration files read.",
+)
 STATUS_RECORD = Record(
     "status",
     (
@@ -65,8 +91,12 @@ AUTOMATON = (
     Field("got", "words", "options that the peer granted us"),
     Field("allow", "words", "options that the peer may ask for"),
     Field("his", "words", "options that we granted the peer"),
-    Field("state", "text", "RFC 1661 section 4.2 in capitals: INITIAL STARTING CLOSED STOPPED CLOSING STOPPING"
-                           " REQSENT ACKRCVD ACKSENT OPENED"),
+    Field(
+        "state",
+        "text",
+        "RFC 1661 section 4.2 in capitals: INITIAL STARTING CLOSED STOPPED CLOSING STOPPING"
+        " REQSENT ACKRCVD ACKSENT OPENED",
+    ),
     Field("timeout", "number", "restart timer, seconds"),
     Field("max_configure", "integer", "Max-Configure"),
     Field("max_terminate", "integer", "Max-Terminate"),
@@ -118,13 +148,19 @@ CHAP_RECORD = Record(
 )
 EAP_SIDE = Record(
     "eap-side",
-    (Field("state", "text", "`Closed`, ..."), Field("requests", "integer"), Field("responses", "integer"),
-     Field("timeout", "number", "seconds"), Field("max_requests", "integer")),
+    (
+        Field("state", "text", "`Closed`, ..."),
+        Field("requests", "integer"),
+        Field("responses", "integer"),
+        Field("timeout", "number", "seconds"),
+        Field("max_requests", "integer"),
+    ),
     "One role of EAP.",
 )
 EAP_RECORD = Record("eap", (Field("local", "eap-side"), Field("peer", "eap-side")), "EAP, both roles.")
 RADIUS_RECORD = Record(
-    "radius", (Field("status", "text", "`AUTH_CHAP_ACK`, ..."), Field("accounting_updates", "integer", "sent")),
+    "radius",
+    (Field("status", "text", "`AUTH_CHAP_ACK`, ..."), Field("accounting_updates", "integer", "sent")),
     "RADIUS for one link.",
 )
 AUTH_RECORD = Record(
@@ -141,9 +177,12 @@ AUTH_RECORD = Record(
 L2TP_RECORD = Record(
     "pppol2tp",
     (
-        Field("version", "integer", "L2TP version"), Field("lns", "boolean", "we are the LNS of the call"),
-        Field("tunnel_id", "integer"), Field("session_id", "integer"),
-        Field("peer_tunnel_id", "integer"), Field("peer_session_id", "integer"),
+        Field("version", "integer", "L2TP version"),
+        Field("lns", "boolean", "we are the LNS of the call"),
+        Field("tunnel_id", "integer"),
+        Field("session_id", "integer"),
+        Field("peer_tunnel_id", "integer"),
+        Field("peer_session_id", "integer"),
     ),
     "The L2TP session that carries the link.",
 )
@@ -182,21 +221,30 @@ ATTACH_ROW = Record(
     (
         Field("id", "text", "`TUNNEL/SESSION`, our ids; unique while it lives"),
         Field("port", "integer", "port of the data path"),
-        Field("tunnel_id", "integer"), Field("session_id", "integer"),
-        Field("peer_tunnel_id", "integer"), Field("peer_session_id", "integer"),
+        Field("tunnel_id", "integer"),
+        Field("session_id", "integer"),
+        Field("peer_tunnel_id", "integer"),
+        Field("peer_session_id", "integer"),
         Field("lns", "boolean", "we are the LNS of the call"),
         Field("version", "integer", "L2TP version"),
         Field("ppp_profile", "text", "profile of propppd.conf"),
         Field("user_name", "text", "our name towards the peer; empty: the profile's"),
         Field("user_password", "text", "our secret towards the peer; never logged"),
         Field("interface_name", "text", "wish; empty: the profile's"),
-        Field("peer_address", "text", "of the L2TP peer"), Field("local_address", "text", "of ours"),
-        Field("calling_number", "text"), Field("called_number", "text"),
-        Field("tunnel_name", "text"), Field("session_name", "text"),
+        Field("peer_address", "text", "of the L2TP peer"),
+        Field("local_address", "text", "of ours"),
+        Field("calling_number", "text"),
+        Field("called_number", "text"),
+        Field("tunnel_name", "text"),
+        Field("session_name", "text"),
         Field("mtu", "integer", "largest PPP payload that the tunnel carries; 0: the profile's"),
         Field("log_level", "text", "empty: the daemon's"),
-        Field("proxy", "json", "null, or an object of proxy LCP and authentication values (RFC 2661 section 4.4.5), named"
-                               " as in the AVPs, octets as hex"),
+        Field(
+            "proxy",
+            "json",
+            "null, or an object of proxy LCP and authentication values (RFC 2661 section 4.4.5), named"
+            " as in the AVPs, octets as hex",
+        ),
     ),
     "A session that wants a PPP link.",
 )
@@ -225,41 +273,90 @@ CHANGED_ROW = Record(
 RECORDS = {
     record.name: record
     for record in (
-        STATUS_RECORD, PPP_COUNTS, RADIUS_COUNTS, EVENT_COUNTS, CONFIG_COUNTS, LINK_ROW, LINK_RECORD, LCP_RECORD,
-        CCP_RECORD, IPCP_RECORD, IPV6CP_RECORD, PAP_RECORD, CHAP_RECORD, EAP_RECORD, EAP_SIDE, RADIUS_RECORD,
-        AUTH_RECORD, L2TP_RECORD, ATTACH_ROW, DETACH_ROW, CHANGED_ROW, COUNTERS_RECORD, EVENT,
+        STATUS_RECORD,
+        PPP_COUNTS,
+        RADIUS_COUNTS,
+        EVENT_COUNTS,
+        CONFIG_COUNTS,
+        LINK_ROW,
+        LINK_RECORD,
+        LCP_RECORD,
+        CCP_RECORD,
+        IPCP_RECORD,
+        IPV6CP_RECORD,
+        PAP_RECORD,
+        CHAP_RECORD,
+        EAP_RECORD,
+        EAP_SIDE,
+        RADIUS_RECORD,
+        AUTH_RECORD,
+        L2TP_RECORD,
+        ATTACH_ROW,
+        DETACH_ROW,
+        CHANGED_ROW,
+        COUNTERS_RECORD,
+        EVENT,
     )
 }
 
 STATUS = Command("Status", (), (Argument("status", "json", False, "`status` record"),), "What the daemon is and does.")
-LIST = listing("List", "link-row", "All links, or those that are up or down.",
-               Argument("filter", "text", True, "`up` or `down`; left out: all"))
+LIST = listing(
+    "List",
+    "link-row",
+    "All links, or those that are up or down.",
+    Argument("filter", "text", True, "`up` or `down`; left out: all"),
+)
 SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
 CREATE = Command(
-    "Create", (Argument("words", "json", False, "list of text: options in pppd's words, values as words of their own"),),
-    (Argument("name", "text", False, "of the new link"),), "Make a link.",
+    "Create",
+    (Argument("words", "json", False, "list of text: options in pppd's words, values as words of their own"),),
+    (Argument("name", "text", False, "of the new link"),),
+    "Make a link.",
 )
 DESTROY = Command("Destroy", (NAME,), (), "LCP Terminate-Request, then the link is removed.")
 SET_LOG_LEVEL = Command(
     "SetLogLevel",
-    (Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"),
-     Argument("name", "text", True, "of one link; left out: the daemon")),
-    (), "Change the log level until the next start or reload.",
+    (
+        Argument("level", "text", False, "`critical`, `error`, `warning`, `notice`, `info` or `debug`"),
+        Argument("name", "text", True, "of one link; left out: the daemon"),
+    ),
+    (),
+    "Change the log level until the next start or reload.",
 )
 ATTACH_SESSIONS = Command(
-    "AttachSessions", (Argument("sessions", "json", False, "list of `attach-row` records"),),
+    "AttachSessions",
+    (Argument("sessions", "json", False, "list of `attach-row` records"),),
     (Argument("results", "json", False, "list, one entry a row: null, or the text of the refusal"),),
     "Start a PPP link on each of these sessions. An id with the port that it has already is kept as it is.",
 )
-DETACH_SESSIONS = Command("DetachSessions", (Argument("sessions", "json", False, "list of `detach-row` records"),), (),
-                          "The L2TP sessions are gone; ids that are not known are passed over.")
-SESSIONS_CHANGED = Command("SessionsChanged",
-                           (Argument("sessions", "json", False, "list of `changed-row` records"),), (),
-                           "Called by propppd on the connection that attached the sessions.")
+DETACH_SESSIONS = Command(
+    "DetachSessions",
+    (Argument("sessions", "json", False, "list of `detach-row` records"),),
+    (),
+    "The L2TP sessions are gone; ids that are not known are passed over.",
+)
+SESSIONS_CHANGED = Command(
+    "SessionsChanged",
+    (Argument("sessions", "json", False, "list of `changed-row` records"),),
+    (),
+    "Called by propppd on the connection that attached the sessions.",
+)
 
-COMMANDS = table((
-    STATUS, LIST, SHOW, CREATE, DESTROY, SET_LOG_LEVEL, RELOAD, SUBSCRIBE, UNSUBSCRIBE, ATTACH_SESSIONS, DETACH_SESSIONS,
-))
+COMMANDS = table(
+    (
+        STATUS,
+        LIST,
+        SHOW,
+        CREATE,
+        DESTROY,
+        SET_LOG_LEVEL,
+        RELOAD,
+        SUBSCRIBE,
+        UNSUBSCRIBE,
+        ATTACH_SESSIONS,
+        DETACH_SESSIONS,
+    )
+)
 """What the daemon answers."""
 CALLBACKS = table((SESSIONS_CHANGED, NOTIFY))
 """What the daemon calls on those connected to it."""

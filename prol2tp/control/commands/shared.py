@@ -12,7 +12,8 @@ SUBSCRIBE = Command(
 )
 UNSUBSCRIBE = Command("Unsubscribe", (), (), "No more `Notify`.")
 RELOAD = Command(
-    "Reload", (),
+    "Reload",
+    (),
     (Argument("summary", "text", False, "one line: what changed"),),
     "Read the configuration file again, as SIGHUP does. `Refused` with `FILE:LINE:COLUMN: what is wrong` when it is bad;"
     " the running configuration then stays.",

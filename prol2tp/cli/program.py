@@ -1,0 +1,203 @@
+"""What the command line tools share: options, output, exit codes.
+
+Exit codes: 0 done, 1 refused or not found, 2 usage, 3 the daemon cannot be reached; each failure with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TextIO
+
+from prol2tp import __version__
+from prol2tp.cli.grammar import Grammar, UsageError
+from prol2tp.control.blocking import Connection, Unreachable, run_directory
+from prol2tp.control.command import Command, ControlError, Invalid
+
+DONE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+
+class Option(NamedTuple):
+    """An option of a tool; `value` is what stands for its value in the help, empty for a switch."""
+
+    name: str
+    value: str
+    help: str
+
+
+OPTIONS = (
+    Option("--run-dir", "DIR", "directory of the daemons' sockets (default: PROL2TP_RUN_DIR, or /run/prol2tp)"),
+    Option("--json", "", "print JSON, as docs/control-protocol.md describes it"),
+    Option("--version", "", "print the version and exit"),
+    Option("--help", "", "print this and exit"),
+)
+
+Action = Callable[["Program", dict[str, Any]], int | None]
+"""Carries out a command with the values of its words; an exit code, None for 0."""
+
+
+class Program:
+    """One run of a tool. `actions`: what carries out each action of the grammar."""
+
+    def __init__(
+        self,
+        name: str,
+        socket: str,
+        grammar: Grammar,
+        actions: dict[str, Action],
+        summary: str,
+        *,
+        output: TextIO | None = None,
+        errors: TextIO | None = None,
+    ) -> None:
+        self.name = name
+        self.grammar = grammar
+        self.json = False
+        self._socket = socket
+        self._actions = actions
+        self._summary = summary
+        self._run_dir: str | None = None
+        self._output = output
+        self._errors = errors
+
+    # output
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Print lines."""
+        output = self._output or sys.stdout
+        output.write("".join(f"{line}\n" for line in lines))
+
+    def record(self, record: Any, text: Callable[[Any], Iterable[str]]) -> None:
+        """Print a record, as JSON or by its layout."""
+        self.write([json.dumps(record, indent=2, ensure_ascii=False)] if self.json else text(record))
+
+    def rows(self, command: Command, text: Callable[[Iterable[list[Any]]], Iterator[str]], **arguments: Any) -> None:
+        """Print a list page by page, as it comes."""
+        with self.connect() as connection:
+            pages = connection.pages(command, **arguments)
+            output = self._output or sys.stdout
+            if self.json:
+                output.writelines(_json_rows(pages))
+            else:
+                output.writelines(f"{line}\n" for line in text(pages))
+
+    # the daemon
+
+    def connect(self) -> Connection:
+        """A connection to the daemon. Raises `Unreachable`."""
+        return Connection(os.path.join(run_directory(self._run_dir), self._socket))
+
+    def call(self, command: Command, **arguments: Any) -> dict[str, Any]:
+        """One command on a connection of its own."""
+        with self.connect() as connection:
+            return connection.call(command, **arguments)
+
+    # running
+
+    def help(self) -> list[str]:
+        """The text of --help."""
+        return [
+            f"usage: {self.name} [options] command",
+            "",
+            self._summary,
+            "",
+            "options:",
+            *(f"  {(option.name + ' ' + option.value).strip():<14} {option.help}" for option in OPTIONS),
+            "",
+            "commands (keywords may be abbreviated):",
+            *self.grammar.usage(),
+            "",
+            "where",
+            *self.grammar.arguments(),
+            "",
+            "exit status: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable",
+        ]
+
+    def options(self, words: Sequence[str]) -> list[str] | None:
+        """Take the options out of the words; None when one of them was all there is to do. Raises `UsageError`."""
+        rest: list[str] = []
+        iterator = iter(words)
+        for word in iterator:
+            if word == "--":
+                return [*rest, *iterator]
+            if not word.startswith("--"):
+                rest.append(word)
+                continue
+            name, equals, value = word.partition("=")
+            option = next((option for option in OPTIONS if option.name == name), None)
+            if option is None or (equals and not option.value):
+                raise UsageError(f"no such option: {word}")
+            if option.value and not equals:
+                value = next(iterator, "")
+            if option.value and not value:
+                raise UsageError(f"{name} wants {option.value}")
+            if name == "--help":
+                self.write(self.help())
+                return None
+            if name == "--version":
+                self.write([f"{self.name} {__version__}"])
+                return None
+            if name == "--json":
+                self.json = True
+            else:
+                self._run_dir = value
+        return rest
+
+    def run(self, words: Sequence[str]) -> int:
+        """Carry out one command line; the exit code."""
+        try:
+            command = self.options(words)
+            return DONE if command is None else self.carry_out(command)
+        except UsageError as error:
+            return self.complain(str(error), USAGE)
+
+    def carry_out(self, words: Sequence[str]) -> int:
+        """Carry out a command without options."""
+        try:
+            match = self.grammar.match(words)
+            result = self._actions[match.action](self, match.values)
+        except UsageError as error:
+            return self.complain(str(error), USAGE)
+        except Unreachable as error:
+            return self.complain(str(error), UNREACHABLE)
+        except Invalid as error:
+            return self.complain(error.text, USAGE)
+        except ControlError as error:
+            return self.complain(error.text, FAILED)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            return self.complain(f"the daemon's answer is not understood: {type(error).__name__} {error}", FAILED)
+        return result if isinstance(result, int) else DONE
+
+    def complain(self, text: str, code: int) -> int:
+        """One line on stderr."""
+        errors = self._errors or sys.stderr
+        errors.write(f"{self.name}: {' '.join(text.split())}\n")
+        return code
+
+
+def _json_rows(pages: Iterable[list[Any]]) -> Iterator[str]:
+    separator = "[\n"
+    for page in pages:
+        for row in page:
+            yield separator + json.dumps(row, ensure_ascii=False)
+            separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"
+
+
+def main(program: Program) -> int:
+    """Run a tool as a process."""
+    # as other tools do, end silently when the reader of a pipe has had enough
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = program.run(sys.argv[1:])
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return program.complain(f"cannot write: {error.strerror}", FAILED)

@@ -1,0 +1,88 @@
+"""propppctl(1): show and change what propppd does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prol2tp.cli import format
+from prol2tp.cli.grammar import Form, Grammar, Word
+from prol2tp.cli.program import Action, Program
+from prol2tp.cli.program import main as run
+from prol2tp.control.commands import propppd
+from prol2tp.control.commands.shared import LEVELS, RELOAD
+
+FORMS = (
+    Form("status", "status", "The daemon as a whole."),
+    Form("list", "list [FILTER]", "A line for each link, or for each that is up or down."),
+    Form("show", "show NAME", "One link."),
+    Form("create", "create ARGUMENT [ARGUMENT ...]", "Make a link; its name is printed."),
+    Form("destroy", "destroy NAME", "Terminate a link and remove it."),
+    Form("reload", "reload", "Read the configuration file again."),
+    Form("set_log_level", "set log-level LEVEL [NAME]", "Change the log level of the daemon or of one link."),
+    Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
+)
+WORDS = {
+    "NAME": Word("name", "name of a link: session-N"),
+    "FILTER": Word("filter", "up or down", "choice", ("up", "down")),
+    "ARGUMENT": Word("arguments", "option of the new link in pppd's words, its value as the following word", "list"),
+    "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
+    "WORD": Word("words", "beginning of a command", "list"),
+}
+GRAMMAR = Grammar(FORMS, WORDS)
+
+
+def _status(program: Program, values: dict[str, Any]) -> None:
+    program.record(program.call(propppd.STATUS)["status"], format.status)
+
+
+def _list(program: Program, values: dict[str, Any]) -> None:
+    program.rows(propppd.LIST, format.links, **values)
+
+
+def _show(program: Program, values: dict[str, Any]) -> None:
+    program.record(program.call(propppd.SHOW, **values)["link"], format.link)
+
+
+def _create(program: Program, values: dict[str, Any]) -> None:
+    program.record(
+        program.call(propppd.CREATE, words=values["arguments"]), lambda answer: [format.clean(answer["name"])]
+    )
+
+
+def _destroy(program: Program, values: dict[str, Any]) -> None:
+    program.call(propppd.DESTROY, **values)
+
+
+def _reload(program: Program, values: dict[str, Any]) -> None:
+    program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
+
+
+def _set_log_level(program: Program, values: dict[str, Any]) -> None:
+    program.call(propppd.SET_LOG_LEVEL, **values)
+
+
+def _help(program: Program, values: dict[str, Any]) -> None:
+    words = values.get("words")
+    program.write(program.grammar.usage(words) if words else program.help())
+
+
+ACTIONS: dict[str, Action] = {
+    "status": _status,
+    "list": _list,
+    "show": _show,
+    "create": _create,
+    "destroy": _destroy,
+    "reload": _reload,
+    "set_log_level": _set_log_level,
+    "help": _help,
+}
+
+
+def program() -> Program:
+    """The tool."""
+    return Program("propppctl", propppd.SOCKET, GRAMMAR, ACTIONS, "Show and change what propppd does.")
+
+
+def main() -> int:
+    """The console script."""
+    return run(program())

@@ -1,0 +1,147 @@
+"""A blocking client of the control channel without Twisted: for the command line tools, which must start at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from prol2tp.control.command import (
+    ANSWER,
+    ASK,
+    COMMAND,
+    ERROR,
+    ERROR_CODE,
+    ERROR_DESCRIPTION,
+    MAX_KEYS,
+    Command,
+    Internal,
+    error_from_wire,
+    read_values,
+    write_values,
+)
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a daemon counts as dead."""
+
+
+class Unreachable(Exception):
+    """There is no daemon at the socket, or it does not answer. The text is one line."""
+
+
+class Connection:
+    """A connection to the daemon at `path`. Raises `Unreachable`, here and in all methods."""
+
+    def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
+        self.path = path
+        self._tag = 0
+        self._buffer = b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            self._socket.close()
+            raise Unreachable(f"{path}: {_reason(error)}") from None
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def call(self, command: Command, **arguments: Any) -> dict[str, Any]:
+        """Ask and wait for the answer. Raises the daemon's error as a `ControlError`."""
+        self._tag += 1
+        tag = b"%x" % self._tag
+        box = write_values(command.arguments, arguments)
+        box[COMMAND] = command.name.encode("ascii")
+        box[ASK] = tag
+        try:
+            self._socket.sendall(write_box(box), socket.MSG_NOSIGNAL)
+            while True:
+                answer = self._read_box()
+                if answer.get(ANSWER) == tag:
+                    return read_values(command.response, answer)
+                if answer.get(ERROR) == tag:
+                    raise error_from_wire(
+                        answer.get(ERROR_CODE, b"").decode("latin-1"),
+                        answer.get(ERROR_DESCRIPTION, b"").decode("utf-8", "replace"),
+                    )
+        except OSError as error:
+            self.close()
+            raise Unreachable(f"{self.path}: {_reason(error)}") from None
+
+    def pages(self, command: Command, **arguments: Any) -> Iterator[list[Any]]:
+        """The pages of a list command, one after the other."""
+        cursor = ""
+        while True:
+            answer = self.call(command, cursor=cursor, **arguments)
+            rows, following = answer["rows"], answer["cursor"]
+            if not isinstance(rows, list):
+                raise Internal(f"{command.name}: rows are no list")
+            yield rows
+            if not following:
+                return
+            if following == cursor:
+                raise Internal(f"{command.name}: a page without end")
+            cursor = following
+
+    def rows(self, command: Command, **arguments: Any) -> Iterator[Any]:
+        """The rows of a list command."""
+        for page in self.pages(command, **arguments):
+            yield from page
+
+    def _read_box(self) -> dict[bytes, bytes]:
+        box: dict[bytes, bytes] = {}
+        for _ in range(MAX_KEYS + 1):
+            key = self._read_string()
+            if not key:
+                return box
+            if len(key) > 255:
+                break
+            box[key] = self._read_string()
+        raise ConnectionAbortedError(0, "not the control protocol")
+
+    def _read_string(self) -> bytes:
+        return self._read(int.from_bytes(self._read(2), "big"))
+
+    def _read(self, size: int) -> bytes:
+        parts = [self._buffer]
+        have = len(self._buffer)
+        while have < size:
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionAbortedError(0, "the daemon closed the connection")
+            parts.append(data)
+            have += len(data)
+        data = b"".join(parts)
+        self._buffer = data[size:]
+        return data[:size]
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, FileNotFoundError):
+        return "no such socket; is the daemon running?"
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens; is the daemon running?"
+    return error.strerror or str(error)
+
+
+def write_box(box: dict[bytes, bytes]) -> bytes:
+    """A box on the wire."""
+    parts = []
+    for key, value in box.items():
+        parts += [len(key).to_bytes(2, "big"), key, len(value).to_bytes(2, "big"), value]
+    return b"".join([*parts, b"\0\0"])
+
+
+def run_directory(option: str | None = None) -> str:
+    """The run directory: the option, else PROL2TP_RUN_DIR, else /run/prol2tp."""
+    return option or os.environ.get("PROL2TP_RUN_DIR") or "/run/prol2tp"
