@@ -1,0 +1,166 @@
+"""IPv4 address pools: which address a user gets, and who has which. Pure.
+
+A pool is a list of ranges, however large: taking and giving back cost the same for a /8 as for ten addresses.
+Pools may be chained: the next is asked when one is used up. A change of the ranges leaves the addresses in use alone;
+one outside the new ranges is not given out again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, summarize_address_range
+
+Range = tuple[int, int]
+"""First and last address, as numbers."""
+
+
+class NoAddress(Exception):
+    """There is none to give; the text says why."""
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """In order, without overlap."""
+    result: list[Range] = []
+    for first, last in sorted(ranges):
+        if result and first <= result[-1][1] + 1:
+            result[-1] = (result[-1][0], max(result[-1][1], last))
+        else:
+            result.append((first, last))
+    return result
+
+
+class Pool:
+    """One pool."""
+
+    __slots__ = ("name", "_ranges", "_firsts", "_at", "_cursor", "_free", "used")
+
+    def __init__(self, name: str, ranges: Iterable[Range] = ()) -> None:
+        self.name = name
+        self.used = 0
+        """Addresses that came from here and are out."""
+        self.resize(ranges)
+
+    def resize(self, ranges: Iterable[Range]) -> None:
+        """Replace the ranges; they may overlap."""
+        self._ranges = merged(ranges)
+        self._firsts = [first for first, _ in self._ranges]
+        self._at = 0
+        self._cursor = self._firsts[0] if self._firsts else 0
+        # what was given back before is found again by the walk
+        self._free: deque[int] = deque()
+
+    def __contains__(self, address: int) -> bool:
+        index = bisect_right(self._firsts, address) - 1
+        return index >= 0 and address <= self._ranges[index][1]
+
+    @property
+    def size(self) -> int:
+        return sum(last - first + 1 for first, last in self._ranges)
+
+    @property
+    def ranges(self) -> Sequence[Range]:
+        return self._ranges
+
+    def prefixes(self) -> list[str]:
+        """The networks that cover the pool exactly: what to route to a shared interface."""
+        return [str(network) for first, last in self._ranges
+                for network in summarize_address_range(IPv4Address(first), IPv4Address(last))]
+
+    def candidate(self) -> int | None:
+        """The next address to try: each one once, then those given back, the longest unused first."""
+        while self._at < len(self._ranges):
+            first, last = self._ranges[self._at]
+            if self._cursor <= last:
+                self._cursor += 1
+                return self._cursor - 1
+            self._at += 1
+            if self._at < len(self._ranges):
+                self._cursor = self._ranges[self._at][0]
+        return self._free.popleft() if self._free else None
+
+    def returned(self, address: int) -> None:
+        """An address of this pool is free again."""
+        self.used -= 1
+        if address in self and (self._at >= len(self._ranges) or address < self._cursor):
+            self._free.append(address)
+
+
+class Lease:
+    """An address that somebody has; give it back with `Addresses.release`."""
+
+    __slots__ = ("address", "owner", "pool")
+
+    def __init__(self, address: int, owner: Hashable, pool: Pool | None) -> None:
+        self.address = address
+        self.owner = owner
+        self.pool = pool
+
+    @property
+    def text(self) -> str:
+        return str(IPv4Address(self.address))
+
+
+class Addresses:
+    """All pools, and every address in use, from a pool or not."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, Pool] = {}
+        self.leases: dict[int, Lease] = {}
+        self.reserved: set[int] = set()
+        """Never given out by a pool: users' own addresses and ours."""
+
+    def configure(self, pools: Mapping[str, Iterable[Range]], reserved: Iterable[str]) -> None:
+        """Take over a configuration: the ranges of all pools, and addresses that they leave out. Pools that are gone
+        give nothing out any more."""
+        left_out = {int(IPv4Address(text)) for text in reserved}
+        walk_again = not self.reserved <= left_out
+        self.reserved = left_out
+        for name in self.pools.keys() - pools.keys():
+            del self.pools[name]
+        for name, ranges in pools.items():
+            pool = self.pools.get(name)
+            ranges = merged(ranges)
+            if pool is None:
+                self.pools[name] = Pool(name, ranges)
+            elif walk_again or ranges != pool.ranges:
+                pool.resize(ranges)
+
+    def take(self, names: Sequence[str], owner: Hashable) -> Lease:
+        """An address out of the first of these pools that has one. Raises `NoAddress`."""
+        for name in names:
+            pool = self.pools.get(name)
+            while pool is not None and (address := pool.candidate()) is not None:
+                if address not in self.leases and address not in self.reserved:
+                    pool.used += 1
+                    return self._lease(address, owner, pool)
+        raise NoAddress(f"no free address in ip_pool {' '.join(names)}")
+
+    def claim(self, text: str, owner: Hashable) -> Lease:
+        """This very address (a user's own, or one that a server named). Raises `NoAddress` when it is in use;
+        `holder` says by whom."""
+        address = int(IPv4Address(text))
+        if address in self.leases:
+            raise NoAddress(f"address {text} is in use")
+        pool = next((pool for pool in self.pools.values() if address in pool), None)
+        if pool is not None:
+            pool.used += 1
+        return self._lease(address, owner, pool)
+
+    def holder(self, text: str) -> Hashable | None:
+        """Who has the address."""
+        lease = self.leases.get(int(IPv4Address(text)))
+        return None if lease is None else lease.owner
+
+    def release(self, lease: Lease) -> None:
+        """Give an address back. A second time does nothing."""
+        if self.leases.get(lease.address) is not lease:
+            return
+        del self.leases[lease.address]
+        if lease.pool is not None:
+            lease.pool.returned(lease.address)
+
+    def _lease(self, address: int, owner: Hashable, pool: Pool | None) -> Lease:
+        self.leases[address] = lease = Lease(address, owner, pool)
+        return lease

@@ -1,0 +1,154 @@
+"""Sessions that prol2tpd hands over: attached in batches, told about in batches, kept for a while when it goes away."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from prol2tp.control.command import Invalid
+from prol2tp.control.paging import batches
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.links import Links, PPPLink, RefusedLink
+from prol2tp.daemons.propppd.settings import carrier_of
+
+GRACE = 30.0
+"""Seconds that links wait for their prol2tpd to come again."""
+TEXT = 500
+"""Most characters of a message or name in a row."""
+
+
+class Connection(Protocol):
+    """A connection of the control channel."""
+
+    on_lost: list[Any]
+
+    def call(self, name: str, **arguments: Any) -> Any: ...
+
+
+class Attachments:
+    """The side of propppd: responders of AttachSessions and DetachSessions, caller of SessionsChanged.
+
+    There is one prol2tpd: the connection that attached last is the one that is told.
+    """
+
+    def __init__(self, links: Links, clock: IReactorTime, log: Log, grace: float = GRACE) -> None:
+        self.links = links
+        self.grace = grace
+        self._clock = clock
+        self._log = log
+        self._connection: Connection | None = None
+        self._rows: dict[str, dict[str, Any]] = {}
+        """What to tell; the last row of a session counts."""
+        self._flush: Any = None
+        self._waiting: Any = None
+
+    # what prol2tpd asks
+
+    def attach(self, connection: Connection, sessions: Any) -> dict[str, Any]:
+        """Responder of AttachSessions."""
+        rows = _rows(sessions)
+        if connection is not self._connection:
+            self._connection = connection
+            connection.on_lost.append(self._lost)
+        return {"results": [self._attach(row) for row in rows]}
+
+    def _attach(self, row: dict[str, Any]) -> str | None:
+        try:
+            carrier = carrier_of(row)
+        except ValueError as error:
+            return str(error)
+        link = self.links.by_id.get(carrier.id)
+        if link is not None:
+            if link.port == carrier.port:
+                link.confirmed = True
+                if link.up:
+                    # the one who asks again has forgotten
+                    self.link_up(link)
+                return None
+            link.lost("Lost Carrier", "the session has a new port")
+            self._rows.pop(carrier.id, None)
+        try:
+            self.links.attach(carrier, str(row.get("user_password") or ""), self)
+        except RefusedLink as error:
+            self._log.notice("session {id} is refused: {reason}", id=carrier.id, reason=error)
+            return str(error)
+        return None
+
+    def detach(self, connection: Connection, sessions: Any) -> None:
+        """Responder of DetachSessions."""
+        for row in _rows(sessions):
+            link = self.links.by_id.get(str(row.get("id")))
+            if link is not None:
+                cause, message = str(row.get("cause") or "Lost Carrier"), str(row.get("message") or "")
+                link.say(Level.INFO, "the session is gone: {cause}", cause=cause)
+                link.lost(cause, message)
+                self._rows.pop(link.carrier.id, None)
+
+    # what links report
+
+    def link_up(self, link: PPPLink) -> None:
+        self._tell(link.carrier.id, "up", link.shown_user, link.interface_name, "", "")
+
+    def link_closed(self, link: PPPLink, user: str) -> None:
+        self._tell(link.carrier.id, "closed", user, link.interface_name, link.cause, link.message)
+
+    def _tell(self, id: str, state: str, user: str, interface: str, cause: str, message: str) -> None:
+        if self._connection is None:
+            return
+        self._rows[id] = {"id": id, "state": state, "user": user[:TEXT], "interface": interface, "cause": cause,
+                          "message": message[:TEXT]}
+        if self._flush is None:
+            self._flush = self._clock.callLater(0, self.flush)
+
+    def flush(self) -> None:
+        """Tell what has not been told yet."""
+        if self._flush is not None:
+            if self._flush.active():
+                self._flush.cancel()
+            self._flush = None
+        rows, self._rows = self._rows, {}
+        if self._connection is not None:
+            for batch in batches(rows.values()):
+                self._connection.call("SessionsChanged", sessions=batch).addErrback(self._untold)
+
+    def _untold(self, failure: Any) -> None:
+        self._log.info("prol2tpd: {reason}", reason=failure.getErrorMessage())
+
+    # the connection
+
+    def _lost(self, connection: Any) -> None:
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self._rows.clear()
+        if not self.links.by_number:
+            return
+        for link in self.links.by_number.values():
+            link.confirmed = False
+        self._log.warning("prol2tpd is gone: {count} links wait {grace:.0f} s for it", count=len(self.links),
+                          grace=self.grace)
+        if self._waiting is not None and self._waiting.active():
+            self._waiting.cancel()
+        self._waiting = self._clock.callLater(self.grace, self._over)
+
+    def _over(self) -> None:
+        self._waiting = None
+        forgotten = [link for link in self.links.by_number.values() if not link.confirmed]
+        if forgotten:
+            self._log.warning("{count} links end: their sessions were not attached again", count=len(forgotten))
+            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", "prol2tpd is not running"))
+
+    def stop(self) -> None:
+        """No calls and no timers any more."""
+        self.flush()
+        self._connection = None
+        if self._waiting is not None and self._waiting.active():
+            self._waiting.cancel()
+        self._waiting = None
+
+
+def _rows(sessions: Any) -> list[dict[str, Any]]:
+    if not isinstance(sessions, list) or not all(isinstance(row, dict) for row in sessions):
+        raise Invalid("sessions: must be a list of objects")
+    return sessions

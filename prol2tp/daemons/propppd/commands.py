@@ -1,0 +1,74 @@
+"""The commands of the control channel, answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prol2tp.control.command import Invalid, NotFound, Refused
+from prol2tp.control.commands.shared import LEVELS
+from prol2tp.daemons.logs import Level
+from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.links import Links, PPPLink
+from prol2tp.daemons.propppd.status import Status
+
+
+class Commands:
+    """Responders of all commands but Subscribe and Unsubscribe."""
+
+    def __init__(self, links: Links, status: Status, attachments: Attachments, reload: Callable[[], str]) -> None:
+        self._links = links
+        self._status = status
+        self._attachments = attachments
+        self._reload = reload
+
+    def table(self) -> dict[str, Callable[..., Any]]:
+        """By command."""
+        return {
+            "Status": lambda connection: {"status": self._status.system()},
+            "List": self._list,
+            "Show": lambda connection, name: {"link": self._status.link(self._link(name))},
+            "Create": self._create,
+            "Destroy": self._destroy,
+            "SetLogLevel": self._set_log_level,
+            "Reload": lambda connection: {"summary": self._reload()},
+            "AttachSessions": self._attachments.attach,
+            "DetachSessions": self._attachments.detach,
+        }
+
+    def _link(self, name: str) -> PPPLink:
+        link = self._links.named(name)
+        if link is None:
+            raise NotFound(f"there is no link {name[:40]!r}")
+        return link
+
+    def _list(self, connection: Any, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:
+        if filter not in (None, "", "up", "down"):
+            raise Invalid("filter: up or down")
+        return self._status.list(filter, cursor, limit)
+
+    def _create(self, connection: Any, words: Any) -> dict[str, Any]:
+        self._links.counts.create_requests += 1
+        self._links.counts.create_failures += 1
+        raise Refused("links are made for the sessions of prol2tpd only (prol2tp create session); PPPoE and tty are"
+                      " not available yet")
+
+    def _destroy(self, connection: Any, name: str) -> None:
+        counts = self._links.counts
+        counts.destroy_requests += 1
+        try:
+            link = self._link(name)
+        except NotFound:
+            counts.destroy_failures += 1
+            raise
+        link.close("Admin Reset", "destroyed by management")
+
+    def _set_log_level(self, connection: Any, level: str, name: str | None) -> None:
+        if level not in LEVELS:
+            raise Invalid(f"level: one of {', '.join(LEVELS)}")
+        if name:
+            link = self._link(name)
+            link.level = Level.named(level)
+            link.traced()
+            return
+        self._links.set_level(Level.named(level))

@@ -1,0 +1,468 @@
+"""The network side of a link: its interface, attached when the first network protocol opens, and what is set on it.
+
+A `LinkInterface` is told what should be (`up`, `down`, `close`) and makes it so step by step; what it was told
+meanwhile is found when the step is done. The steps of one link wait for the data path and the kernel, never those of
+another one.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.logger import Logger
+
+from prol2tp.config.template import LONGEST, interface_name
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.propppd import resolv
+from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
+from prol2tp.dataplane.interface import GONE, IN_USE, NOT_FOUND, DataPathError, Netif, NetifSpec
+from prol2tp.net.netlink import NetlinkError
+from prol2tp.ppp.outputs import NetworkUp
+
+PROTOCOLS = ("ip", "ipv6")
+NAME_TRIES = 10
+"""Names that are tried when somebody else's interface has the wanted one."""
+
+_log = Logger(namespace="propppd")
+
+
+class Owner(Protocol):
+    """What an interface asks of its link."""
+
+    carrier: Carrier
+    network: NetworkSettings
+    user: str
+    routes: tuple[str, ...]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mtu(self) -> int: ...
+
+    @property
+    def mru(self) -> int: ...
+
+    def network_ready(self, protocol: str) -> None: ...
+
+    def network_failed(self, protocol: str, text: str) -> None: ...
+
+
+class Shared:
+    """One interface for many links. `ready` fires when its first link has set it up."""
+
+    __slots__ = ("netif", "links", "ready", "locals", "routed", "error")
+
+    def __init__(self, netif: Netif) -> None:
+        self.netif = netif
+        self.links = 0
+        self.ready: list[Deferred[None]] | None = []
+        self.locals: set[str] = set()
+        self.routed: dict[str, int] = {}
+        """Prefixes routed to it, with the number of links that want them; 0: of a pool."""
+
+
+class Interfaces:
+    """The interfaces of all links.
+
+    :param prefixes: networks of an address pool, by its name.
+    """
+
+    def __init__(self, dataplane: Any, network: Any, log: Log, run_dir: str,
+                 prefixes: Callable[[str], Iterable[str]]) -> None:
+        self.dataplane = dataplane
+        self.network = network
+        self.log = log
+        self.run_dir = run_dir
+        self.prefixes = prefixes
+        self.names: set[str] = set()
+        """Names of own interfaces in use or about to be."""
+        self.shared: dict[str, Shared] = {}
+
+    def unused_name(self, wanted: str) -> str:
+        """`wanted`, or with a number after it where one of our links has that name. A pattern with %d stays."""
+        if "%d" in wanted:
+            return wanted
+        name, number = wanted, 0
+        while name in self.names:
+            number += 1
+            name = f"{wanted[:LONGEST - len(str(number))]}{number}"
+        self.names.add(name)
+        return name
+
+    @inlineCallbacks
+    def pools_changed(self, settings: Iterable[NetworkSettings]) -> Any:
+        """After a reload: route what pools have gained to the shared interfaces that serve them, and no longer what
+        they have lost."""
+        for one in settings:
+            shared = self.shared.get(one.name) if one.shared else None
+            if shared is None or shared.ready is not None:
+                continue
+            wanted = self._pool_prefixes(one)
+            old = {prefix for prefix, links in shared.routed.items() if links == 0}
+            yield self._route(shared, wanted - shared.routed.keys())
+            for prefix in old - wanted:
+                del shared.routed[prefix]
+                yield soft(self.network.route_delete(prefix, shared.netif.ifindex), self.log, "route " + prefix)
+
+    def _pool_prefixes(self, settings: NetworkSettings) -> set[str]:
+        return {prefix for pool in settings.pools for prefix in self.prefixes(pool)}
+
+    @inlineCallbacks
+    def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
+        """What is set once for all links of a shared interface."""
+        network, ifindex = self.network, shared.netif.ifindex
+        yield together(network.link_set(ifindex, link_local=False),
+                       network.link_set(ifindex, mtu=settings.mtu, up=True))
+        yield self._route(shared, self._pool_prefixes(settings))
+
+    @inlineCallbacks
+    def _route(self, shared: Shared, prefixes: Iterable[str]) -> Any:
+        for prefix in sorted(prefixes):
+            shared.routed[prefix] = 0
+            done = self.network.route_add(prefix, shared.netif.ifindex)
+            yield soft(done, self.log, f"route {prefix} to {shared.netif.name}")
+
+
+class LinkInterface:
+    """The interface of one link."""
+
+    __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_reserved", "_extra", "_busy",
+                 "_closing", "_waiting", "_mtu")
+
+    def __init__(self, interfaces: Interfaces, link: Owner) -> None:
+        self._interfaces = interfaces
+        self._link = link
+        self.netif: Netif | None = None
+        self._shared: Shared | None = None
+        self._wanted: dict[str, NetworkUp] = {}
+        self._applied: dict[str, NetworkUp] = {}
+        self._reserved = ""
+        self._extra: dict[str, Any] | None = None
+        """What does not go with the interface: replaced default routes, proxy ARP entries, a resolv file."""
+        self._busy = False
+        self._closing = False
+        self._waiting: list[Deferred[None]] = []
+        self._mtu = 0
+
+    @property
+    def applied(self) -> Iterable[str]:
+        """Protocols that are set up."""
+        return self._applied.keys()
+
+    def up(self, network: NetworkUp) -> None:
+        """A network protocol has opened: `link.network_ready` or `network_failed` follows."""
+        self._wanted[network.protocol] = network
+        self._go()
+
+    def down(self, protocol: str) -> None:
+        self._wanted.pop(protocol, None)
+        self._go()
+
+    def close(self) -> Deferred[None]:
+        """Take everything away; fires when that is done."""
+        self._closing = True
+        self._wanted.clear()
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        self._go()
+        return done
+
+    def _go(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self._settle().addErrback(lambda failure: _log.failure("interface of {link}", failure=failure,
+                                                                   link=self._link.name))
+
+    @inlineCallbacks
+    def _settle(self) -> Any:
+        try:
+            while not self._closing:
+                protocol = next((p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)), None)
+                if protocol is None:
+                    return
+                if protocol in self._applied:
+                    yield self._take_down(protocol, self._applied.pop(protocol))
+                wanted = self._wanted.get(protocol)
+                if wanted is not None and not self._closing:
+                    yield self._try(protocol, wanted)
+            yield self._remove()
+        finally:
+            self._busy = False
+            if self._closing:
+                waiting, self._waiting = self._waiting, []
+                for done in waiting:
+                    done.callback(None)
+
+    @inlineCallbacks
+    def _try(self, protocol: str, wanted: NetworkUp) -> Any:
+        try:
+            yield self._bring_up(protocol, wanted)
+        except (DataPathError, NetlinkError) as error:
+            text = error.text
+        except Exception as error:
+            _log.failure("interface of {link}", link=self._link.name)
+            text = repr(error)
+        else:
+            if self._wanted.get(protocol) is wanted:
+                self._link.network_ready(protocol)
+            return
+        if self.netif is not None:
+            yield self._take_down(protocol, wanted)
+        if self._wanted.get(protocol) is wanted:
+            del self._wanted[protocol]
+            self._link.network_failed(protocol, text)
+
+    # up
+
+    @inlineCallbacks
+    def _bring_up(self, protocol: str, wanted: NetworkUp) -> Any:
+        link, interfaces = self._link, self._interfaces
+        if self.netif is None:
+            yield self._attach()
+        assert self.netif is not None
+        steps = self._shared_steps(wanted) if self._shared is not None else self._own_steps(wanted)
+        yield together(*steps)
+        yield self._around(wanted)
+        protocols = tuple(p for p in PROTOCOLS if p in self._applied or p == protocol)
+        yield interfaces.dataplane.netif_modify(link.carrier.port, protocols=protocols,
+                                                prefixes=self._prefixes(protocols, wanted),
+                                                mtu=link.mtu if self._mtu != link.mtu else None)
+        self._mtu = link.mtu
+        self._applied[protocol] = wanted
+
+    @inlineCallbacks
+    def _attach(self) -> Any:
+        link, interfaces = self._link, self._interfaces
+        settings, carrier = link.network, link.carrier
+        template = settings.name if settings.shared else carrier.interface_name or settings.name
+        wanted = template if settings.shared else interface_name(template, link.user, carrier.tunnel_id,
+                                                                 carrier.session_id)
+        spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
+                         source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
+        self._mtu = link.mtu
+        for attempt in range(NAME_TRIES):
+            if not settings.shared:
+                self._reserved = spec.name = interfaces.unused_name(wanted)
+            try:
+                netif = yield interfaces.dataplane.netif_attach(carrier.port, spec)
+                break
+            except DataPathError as error:
+                if error.code != IN_USE or settings.shared or "%d" in wanted or attempt == NAME_TRIES - 1:
+                    interfaces.names.discard(self._reserved)
+                    raise
+                # somebody else's: the name stays reserved, so that the next try takes another one
+        self.netif = netif
+        if not settings.shared:
+            interfaces.names.add(netif.name)
+            self._reserved = netif.name
+            yield together(interfaces.network.link_set(netif.ifindex, link_local=False),
+                           interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True))
+            return
+        yield self._join(netif)
+
+    @inlineCallbacks
+    def _join(self, netif: Netif) -> Any:
+        """Count ourselves in on the shared interface; the first one sets it up, and the others wait for that."""
+        shared = self._interfaces.shared.get(netif.name)
+        if shared is not None and shared.netif.ifindex == netif.ifindex:
+            self._shared = shared
+            shared.links += 1
+            if shared.ready is not None:
+                waiting: Deferred[None] = Deferred()
+                shared.ready.append(waiting)
+                yield waiting
+            return
+        self._shared = shared = self._interfaces.shared[netif.name] = Shared(netif)
+        shared.links = 1
+        try:
+            yield self._interfaces.set_up_shared(shared, self._link.network)
+        finally:
+            waiters, shared.ready = shared.ready, None
+            for waiter in waiters or ():
+                waiter.callback(None)
+
+    def _own_steps(self, wanted: NetworkUp) -> list[Deferred[Any]]:
+        assert self.netif is not None
+        network, ifindex = self._interfaces.network, self.netif.ifindex
+        steps = []
+        if self._mtu != self._link.mtu:
+            steps.append(network.link_set(ifindex, mtu=self._link.mtu))
+        if has_addresses(wanted):
+            steps.append(network.address_add(ifindex, wanted.local, wanted.peer))
+        return steps
+
+    def _shared_steps(self, wanted: NetworkUp) -> list[Deferred[Any]]:
+        assert self._shared is not None
+        shared, network = self._shared, self._interfaces.network
+        ifindex = shared.netif.ifindex
+        steps = []
+        if wanted.local not in shared.locals and has_addresses(wanted):
+            shared.locals.add(wanted.local)
+            local = f"{wanted.local}/64" if wanted.protocol == "ipv6" else wanted.local
+            # the address may be on another interface too, and that is fine
+            steps.append(network.address_add(ifindex, local).addErrback(allow, errno.EEXIST))
+        if wanted.protocol == "ip" and has_addresses(wanted) and not self._covered(wanted.peer):
+            steps += self._share_route(f"{wanted.peer}/32")
+        return steps
+
+    def _covered(self, address: str) -> bool:
+        lease = getattr(self._link, "lease", None)
+        return lease is not None and lease.pool is not None and lease.pool.name in self._link.network.pools
+
+    def _share_route(self, prefix: str) -> list[Deferred[Any]]:
+        assert self._shared is not None
+        count = self._shared.routed.get(prefix)
+        if count == 0:
+            return []
+        self._shared.routed[prefix] = (count or 0) + 1
+        return [] if count else [self._interfaces.network.route_add(prefix, self._shared.netif.ifindex)]
+
+    def _routes(self, protocol: str) -> Iterable[str]:
+        return [prefix for prefix in self._link.routes if (":" in prefix) == (protocol == "ipv6")]
+
+    def _prefixes(self, protocols: Iterable[str], wanted: NetworkUp) -> tuple[str, ...]:
+        """What is behind the peer: its addresses and the routes that it was granted."""
+        prefixes: list[str] = []
+        for protocol in protocols:
+            network = wanted if protocol == wanted.protocol else self._applied[protocol]
+            if has_addresses(network):
+                prefixes.append(f"{network.peer}/{32 if protocol == 'ip' else 128}")
+            prefixes += self._routes(protocol)
+        return tuple(prefixes)
+
+    @inlineCallbacks
+    def _around(self, wanted: NetworkUp) -> Any:
+        """What is set outside of the interface. A route that is there already must not keep the user off line."""
+        assert self.netif is not None
+        link, interfaces = self._link, self._interfaces
+        network, ifindex, settings = interfaces.network, self.netif.ifindex, link.network
+        for prefix in self._routes(wanted.protocol):
+            yield soft(network.route_add(prefix, ifindex, table=settings.table), interfaces.log,
+                       f"{link.name}: route {prefix}")
+        if wanted.protocol != "ip":
+            return
+        if settings.default_route:
+            done = network.default_route_add(ifindex, replace=True, keep=link.carrier.peer_address)
+            saved = yield soft(done, interfaces.log, f"{link.name}: default route")
+            self._keep("default", saved)
+        if settings.proxy_arp:
+            found = yield soft(network.proxy_arp_add(wanted.peer), interfaces.log, f"{link.name}: proxy ARP")
+            self._keep("proxy", (wanted.peer, found) if found else None)
+        if settings.usepeerdns and wanted.dns:
+            try:
+                resolv.write(interfaces.run_dir, self.netif.name, wanted.dns)
+                self._keep("resolv", self.netif.name)
+            except OSError as error:
+                interfaces.log.warning("{link}: name servers: {error}", link=link.name, error=error)
+
+    def _keep(self, what: str, value: Any) -> None:
+        if value is not None:
+            self._extra = self._extra or {}
+            self._extra[what] = value
+
+    # down
+
+    @inlineCallbacks
+    def _take_down(self, protocol: str, was: NetworkUp) -> Any:
+        """The interface stays, for the other protocol or for the next time."""
+        assert self.netif is not None
+        interfaces, ifindex = self._interfaces, self.netif.ifindex
+        protocols = tuple(p for p in PROTOCOLS if p in self._applied)
+        yield soft(interfaces.dataplane.netif_modify(self._link.carrier.port, protocols=protocols))
+        yield self._leave(protocol, was)
+        if protocol == "ip":
+            yield self._put_back()
+        if self._shared is None:
+            for prefix in self._routes(protocol):
+                yield soft(interfaces.network.route_delete(prefix, ifindex, table=self._link.network.table))
+            if has_addresses(was):
+                yield soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
+
+    @inlineCallbacks
+    def _leave(self, protocol: str, was: NetworkUp) -> Any:
+        """Take this link's routes off a shared interface."""
+        shared, network = self._shared, self._interfaces.network
+        if shared is None:
+            return
+        for prefix in self._routes(protocol):
+            yield soft(network.route_delete(prefix, shared.netif.ifindex, table=self._link.network.table))
+        prefix = f"{was.peer}/32"
+        if protocol == "ip" and shared.routed.get(prefix):
+            shared.routed[prefix] -= 1
+            if not shared.routed[prefix]:
+                del shared.routed[prefix]
+                yield soft(network.route_delete(prefix, shared.netif.ifindex))
+
+    @inlineCallbacks
+    def _put_back(self) -> Any:
+        """What does not go with the interface."""
+        extra, self._extra = self._extra, None
+        if not extra or self.netif is None:
+            return
+        network = self._interfaces.network
+        if "default" in extra:
+            yield soft(network.route_delete("0.0.0.0/0", self.netif.ifindex))
+            yield soft(network.default_route_restore(extra["default"]))
+        if "proxy" in extra:
+            yield soft(network.proxy_arp_delete(*extra["proxy"]))
+        if "resolv" in extra:
+            resolv.remove(self._interfaces.run_dir, extra["resolv"])
+
+    @inlineCallbacks
+    def _remove(self) -> Any:
+        if self.netif is None:
+            return
+        interfaces = self._interfaces
+        applied, self._applied = self._applied, {}
+        yield self._put_back()
+        for protocol, was in applied.items():
+            yield self._leave(protocol, was)
+        shared = self._shared
+        if shared is not None:
+            shared.links -= 1
+            if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
+                del interfaces.shared[shared.netif.name]
+        yield soft(interfaces.dataplane.netif_detach(self._link.carrier.port))
+        interfaces.names.discard(self._reserved)
+        self.netif = None
+        self._shared = None
+
+
+def has_addresses(network: NetworkUp) -> bool:
+    return network.local not in ("", "0.0.0.0", "::") and network.peer not in ("", "0.0.0.0", "::")
+
+
+@inlineCallbacks
+def together(*steps: Deferred[Any]) -> Any:
+    """Wait for all; the first failure counts, after all are done."""
+    first: Exception | None = None
+    for step in steps:
+        try:
+            yield step
+        except (DataPathError, NetlinkError) as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def allow(failure: Any, *numbers: int) -> None:
+    failure.trap(NetlinkError)
+    if failure.value.errno not in numbers:
+        raise failure.value
+
+
+def soft(step: Deferred[Any], log: Log | None = None, what: str = "") -> Deferred[Any]:
+    """A step whose failure is logged, where that says something, and changes nothing else."""
+
+    def failed(failure: Any) -> None:
+        failure.trap(DataPathError, NetlinkError)
+        if log is not None and getattr(failure.value, "code", "") not in (NOT_FOUND, GONE):
+            log.warning("{what}: {reason}", what=what, reason=failure.value.text)
+
+    return step.addErrback(failed)
+
+

@@ -1,0 +1,55 @@
+"""A new configuration on the running daemon: only what differs is touched, and links that are up keep what they have.
+
+A profile that changed counts for links made from then on; one that was removed refuses new sessions. Pools give out
+what is in them now; an address outside stays with the link that has it. A user who was removed is refused next time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import IPv4Address
+
+from twisted.internet.defer import Deferred, succeed
+
+from prol2tp.config.diff import Change, diff
+from prol2tp.config.propppd import PropppdConfig
+from prol2tp.daemons.propppd.aaa import LocalUsers
+from prol2tp.daemons.propppd.links import Links
+
+_ORDER = ("system", "profile", "ip_pool", "user")
+
+
+def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferred[None]:
+    """Take over a whole configuration; fires when the routes of shared interfaces follow it."""
+    links.addresses.configure(
+        {name: [(int(one.first), int(one.last)) for one in pool.ranges] for name, pool in config.pools.items()},
+        [address for address in fixed_addresses(config) if address],
+    )
+    users.users = config.users
+    return links.configure(config.profiles, config.system.max_links)
+
+
+def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfig) -> tuple[str, Deferred[None]]:
+    """Change over from the old configuration. -> one line about what changed, and the end of it."""
+    changes = diff(old, new)
+    return summary(changes), configure(links, users, new) if changes else succeed(None)
+
+
+def fixed_addresses(config: PropppdConfig) -> list[str]:
+    """What pools must not give out: ours, and those of users and profiles."""
+    found = {user.ip for user in config.users.values() if user.ip}
+    for profile in config.profiles.values():
+        found |= {profile.local_ip, profile.peer_ip}
+    return sorted(found - {""}, key=IPv4Address)
+
+
+def summary(changes: list[Change]) -> str:
+    """`nothing changed`, or like `ip_pool: 1 changed, user: 2 added, 1 removed`."""
+    counts = Counter((change.kind, change.action) for change in changes)
+    parts = []
+    for kind in _ORDER:
+        actions = [f"{count} {action}" for action in ("added", "removed", "changed")
+                   if (count := counts[(kind, action)])]
+        if actions:
+            parts.append(f"{kind}: {', '.join(actions)}")
+    return ", ".join(parts) or "nothing changed"

@@ -1,0 +1,231 @@
+"""propppd as a twistd plugin (`twistd proppp`): options, start, stop, reload."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.task import deferLater
+from twisted.python import usage
+
+from prol2tp import __version__
+from prol2tp.config.propppd import ConfigError, PropppdConfig, load
+from prol2tp.control.command import Refused
+from prol2tp.control.commands.propppd import CALLBACKS, COMMANDS, EVENTS, SOCKET
+from prol2tp.control.events import Events
+from prol2tp.control.server import AddressInUse, ControlServer
+from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, make_directory, read_config
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd import reload
+from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
+from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.commands import Commands
+from prol2tp.daemons.propppd.links import Links, PPPLink, World
+from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.dataplane.client import PathClient
+from prol2tp.dataplane.network import LinuxNetwork
+
+STOP_PATIENCE = 3.0
+"""Seconds that SIGTERM waits for Terminate-Acks."""
+REMOVE_PATIENCE = 5.0
+"""Seconds for the interfaces to go after that."""
+FIRST_DELAY, LAST_DELAY = 0.5, 30.0
+"""Seconds between tries to reach a new data path."""
+STARTING = "the data path is not there yet"
+
+
+class Options(DaemonOptions):
+    """Options of propppd."""
+
+    daemon = "propppd"
+    default_config = "/etc/prol2tp/propppd.conf"
+
+    def check(self) -> None:
+        self.config = load_config(self["config-file"])
+
+
+def load_config(path: str) -> PropppdConfig:
+    """Raises `usage.UsageError` with all that is wrong with the file."""
+    try:
+        config = read_config(path, load)
+    except ConfigError as error:
+        raise usage.UsageError(str(error)) from None
+    for profile in config.profiles.values():
+        profile.name = profile.name or socket.gethostname()
+    return config
+
+
+def makeService(options: Options) -> PropppdService:
+    from twisted.internet import reactor
+
+    make_directory(options["run-dir"], "run directory")
+    log = Log("propppd", options.level(options.config.system.log_level))
+    return PropppdService(options, log, reactor)
+
+
+class PropppdService(DaemonService):
+    """Starts in this order: netlink, control channel, data path; stops with the links first.
+
+    :param open_path: gives a data path client, with `connect` as `PathClient` has it.
+    """
+
+    def __init__(self, options: Options, log: Log, reactor: Any,
+                 open_path: Callable[[Any], Any] = PathClient, network: Any = None) -> None:
+        super().__init__(options, log, reactor)
+        self.config: PropppdConfig = options.config
+        self.network = network or LinuxNetwork(reactor)
+        self.events = Events(EVENTS)
+        self.users = LocalUsers(self.config.users)
+        self.configs = ConfigCounts()
+        self._open_path = open_path
+        self._path = open_path(reactor)
+        self._path_there = False
+        self._delay = FIRST_DELAY
+        self._retry: Any = None
+        self._stopping = False
+        self.links = Links(World(reactor, self._path, self.network, Chain([self.users]), log, options["run-dir"],
+                                 event=self._event))
+        self.links.refusing = STARTING
+        self.attachments = Attachments(self.links, reactor, log)
+        commands = Commands(self.links, Status(self.links, self.configs, options["config-file"]), self.attachments,
+                            self.reload)
+        self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
+                                     {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
+
+    def startService(self) -> None:
+        super().startService()
+        self.log.notice("ProPPP V{version}", version=__version__)
+        self.log.notice("  {copyright}", copyright=COPYRIGHT)
+        self._start().addErrback(lambda failure: self.fail(f"cannot start: {failure.getErrorMessage()}"))
+
+    @inlineCallbacks
+    def _start(self) -> Any:
+        yield self.network.start()
+        yield reload.configure(self.links, self.users, self.config)
+        yield self._connect_path()
+        try:
+            self.control.startService()
+        except (AddressInUse, OSError) as error:
+            self.fail(str(error))
+
+    # the data path
+
+    @inlineCallbacks
+    def _connect_path(self) -> Any:
+        self._retry = None
+        try:
+            yield self._path.connect(self.options["run-dir"], spawn=True)
+            yield self._path.start(self)
+        except Exception as error:
+            self.log.error("no data path: {reason}", reason=error)
+            self._try_again()
+            return
+        self._delay = FIRST_DELAY
+        self._path_there = True
+        self.links.refusing = ""
+        self.log.info("data path: {name}", name=self._path.name)
+
+    def _try_again(self) -> None:
+        if self._stopping or self._retry is not None:
+            return
+        self._path = self._open_path(self.reactor)
+        self.links.use(self._path)
+        self._retry = self.reactor.callLater(self._delay, self._connect_path)
+        self._delay = min(LAST_DELAY, self._delay * 2)
+
+    def frames_lost(self, port: int, count: int) -> None:
+        """IPathEvents."""
+        link = self.links.by_port.get(port)
+        if link is not None:
+            link.say(Level.WARNING, "{count} frames were lost on the way from the data path", count=count)
+
+    def peer_moved(self, tunnel: int, peer: Any) -> None:
+        """IPathEvents: prol2tpd's business."""
+
+    def netif_gone(self, port: int, name: str) -> None:
+        """IPathEvents."""
+        link = self.links.by_port.get(port)
+        if link is not None:
+            link.close("NAS Error", f"interface {name} was removed by somebody else")
+
+    def overload(self, dropped: int) -> None:
+        """IPathEvents: prol2tpd's business."""
+
+    def path_lost(self, reason: str) -> None:
+        """IPathEvents."""
+        self._path_there = False
+        if self._stopping:
+            return
+        self.log.critical("the data path process is gone ({reason}): all links end", reason=reason)
+        self.links.refusing = STARTING
+        self.links.path_lost("the data path is gone").addCallback(lambda _: self._try_again())
+
+    # events
+
+    def _event(self, name: str, link: PPPLink) -> None:
+        if self.events:
+            data: dict[str, Any] = {"name": link.name, "id": link.carrier.id, "user": link.shown_user,
+                                    "interface": link.interface_name}
+            if name == "link-down":
+                data |= {"cause": link.cause, "message": link.message}
+            self.events.publish(name, **data)
+
+    # configuration
+
+    def hangup(self) -> None:
+        try:
+            self.log.notice("configuration read: {summary}", summary=self.reload())
+        except Refused as error:
+            self.log.error("configuration unchanged: {reason}", reason=error)
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+        try:
+            config = load_config(self.options["config-file"])
+        except usage.UsageError as error:
+            self.configs.failures += 1
+            raise Refused(str(error)) from None
+        summary, routed = reload.apply(self.links, self.users, self.config, config)
+        routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
+        self.config = config
+        self.configs.updates += 1
+        self.links.set_level(self.options.level(config.system.log_level))
+        return summary
+
+    # the end
+
+    def stopService(self) -> Deferred[Any]:
+        self._stopping = True
+        return self._stop().addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        links = self.links
+        links.refusing = "propppd is stopping"
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if len(links):
+            self.log.notice("stopping: {count} links", count=len(links))
+            yield links.end_all("Admin Reboot", "propppd stops", STOP_PATIENCE)
+        yield self._within(links.interfaces_gone(), REMOVE_PATIENCE)
+        self.attachments.stop()
+        yield self.control.stopService()
+        links.stop()
+        if self._path_there:
+            yield self._within(self._path.stop(), REMOVE_PATIENCE)
+        yield self.network.stop()
+        yield super().stopService()
+        self.log.notice("stopped")
+
+    @inlineCallbacks
+    def _within(self, done: Deferred[Any], seconds: float) -> Any:
+        """Wait, but not longer."""
+        late = deferLater(self.reactor, seconds, lambda: None)
+        late.addErrback(lambda _: None)
+        done.addErrback(lambda _: None)
+        yield DeferredList([done, late], fireOnOneCallback=True)
+        late.cancel()

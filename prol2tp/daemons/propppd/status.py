@@ -1,0 +1,192 @@
+"""The daemon's state as the records of the control protocol (`control/commands/propppd.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prol2tp import __version__
+from prol2tp.control.commands.propppd import RADIUS_COUNTS
+from prol2tp.control.paging import page
+from prol2tp.daemons.logs import Level
+from prol2tp.daemons.propppd.links import Links, PPPLink
+from prol2tp.ppp import chap, pap
+from prol2tp.ppp.automaton import Automaton
+from prol2tp.ppp.link import Phase
+
+SUPPORT = "https://github.com/prol2tp/prol2tp"
+LICENSE = "open source, MIT"
+
+_SYSLOG_LEVEL = {Level.CRITICAL: 2, Level.ERROR: 3, Level.WARNING: 4, Level.NOTICE: 5, Level.INFO: 6, Level.DEBUG: 7}
+_AUTHENTICATING = (Phase.AUTHENTICATE, Phase.NETWORK)
+
+PAP_OURS = {pap.PeerState.CLOSED: "CLOSED", pap.PeerState.AUTHREQ: "AUTHREQ", pap.PeerState.OPEN: "OPEN",
+            pap.PeerState.BADAUTH: "BADAUTH"}
+PAP_PEERS = {pap.OurState.CLOSED: "CLOSED", pap.OurState.LISTEN: "LISTEN", pap.OurState.ASKED: "LISTEN",
+             pap.OurState.OPEN: "OPEN", pap.OurState.BADAUTH: "BADAUTH"}
+CHAP_LOCAL = {
+    chap.OurState.CLOSED: (), chap.OurState.CHALLENGED: ("started", "timeout"), chap.OurState.ASKED: ("started",),
+    chap.OurState.OPEN: ("started", "done"), chap.OurState.BADAUTH: ("started", "failed"),
+}
+CHAP_PEER = {
+    chap.PeerState.CLOSED: (), chap.PeerState.LISTEN: ("started",), chap.PeerState.RESPONDED: ("started", "timeout"),
+    chap.PeerState.OPEN: ("started", "done"), chap.PeerState.BADAUTH: ("started", "failed"),
+}
+
+
+class ConfigCounts:
+    """Configuration files read."""
+
+    __slots__ = ("updates", "failures")
+
+    def __init__(self) -> None:
+        self.updates = 1
+        self.failures = 0
+
+
+class Status:
+    """Records of the daemon and its links."""
+
+    def __init__(self, links: Links, configs: ConfigCounts, config_file: str) -> None:
+        self._links = links
+        self._configs = configs
+        self._config_file = config_file
+        self._started_at = links.wall()
+
+    def system(self) -> dict[str, Any]:
+        """A `status` record."""
+        links, counts = self._links, self._links.counts
+        return {
+            "version": __version__,
+            "support": SUPPORT,
+            "license": LICENSE,
+            "ppp": {
+                "instances": len(links),
+                "create_requests": counts.create_requests, "create_failures": counts.create_failures,
+                "destroy_requests": counts.destroy_requests, "destroy_failures": counts.destroy_failures,
+            },
+            "radius": {field.name: 0 for field in RADIUS_COUNTS.fields},
+            "events": {"created": counts.created, "destroyed": counts.destroyed, "up": counts.up,
+                       "down": counts.down},
+            "config": {"updates": self._configs.updates, "failures": self._configs.failures},
+            "log_level": links.log.level.name.lower(),
+            "started_at": self._started_at,
+            "config_file": self._config_file,
+        }
+
+    def list(self, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:
+        """A page of `link-row` records."""
+        by_number = self._links.by_number
+
+        def row(number: int) -> dict[str, Any] | None:
+            link = by_number[number]
+            return None if filter and link.up != (filter == "up") else self.row(link)
+
+        return page(self._links.roll, cursor, limit, row)
+
+    def row(self, link: PPPLink) -> dict[str, Any]:
+        """A `link-row` record."""
+        return {
+            "name": link.name, "interface": link.interface_name, "duration": self._duration(link), "up": link.up,
+            "state": state(link), "user": link.shown_user, "id": link.carrier.id,
+        }
+
+    def _duration(self, link: PPPLink) -> float:
+        return round(self._links.clock.seconds() - link.up_since, 3) if link.up else 0
+
+    def link(self, link: PPPLink) -> dict[str, Any]:
+        """A `link` record."""
+        core, carrier = link.core, link.carrier
+        level = self._links.log.level if link.level is None else link.level
+        return {
+            "name": link.name,
+            "interface": link.interface_name,
+            "created_at": link.created_at,
+            "type": "pppol2tp",
+            "profile": carrier.ppp_profile,
+            "user": link.shown_user,
+            "up": link.up,
+            "debug": _SYSLOG_LEVEL[level],
+            "connect_delay": 0,
+            "state": state(link),
+            "connect_seconds": self._duration(link),
+            "mtu": core.mtu,
+            "peer_mru": core.peer_mru,
+            "run_count": core.run_count,
+            "lcp": self._lcp(link),
+            "ccp": None,
+            "ipcp": None if core.ipcp is None else ncp(link, core.ipcp),
+            "ipv6cp": None if core.ipv6cp is None else ncp(link, core.ipv6cp),
+            "pap": _pap(link),
+            "chap": _chap(link),
+            "eap": None,
+            "radius": None,
+            "auth": _auth(link),
+            "pppol2tp": {
+                name: getattr(carrier, name)
+                for name in ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
+            },
+        }
+
+    def _lcp(self, link: PPPLink) -> dict[str, Any]:
+        core = link.core
+        at = core.lcp.echo_at
+        return {
+            "echo_interval": core.settings.lcp_echo_interval,
+            "echo_failures": core.settings.lcp_echo_failures,
+            "next_echo": 0 if at is None else round(max(0.0, at - self._links.clock.seconds()), 3),
+            **automaton(link, core.lcp),
+        }
+
+
+def state(link: PPPLink) -> str:
+    """The phase, RUNNING when a network protocol is up."""
+    return "RUNNING" if link.up else link.core.phase.name
+
+
+def automaton(link: PPPLink, machine: Automaton) -> dict[str, Any]:
+    """What LCP and the network control protocols have in common."""
+    settings = link.core.settings
+    return {
+        "want": list(machine.want), "got": list(machine.got), "allow": list(machine.allow), "his": list(machine.his),
+        "state": machine.state.name.replace("_", ""),
+        "timeout": settings.restart_interval,
+        "max_configure": settings.max_configure, "max_terminate": settings.max_terminate,
+        "retransmits": machine.retransmits, "naks": machine.naks, "naks_since_ack": machine.naks_since_ack,
+    }
+
+
+def ncp(link: PPPLink, machine: Any) -> dict[str, Any]:
+    """An `ipcp` or `ipv6cp` record."""
+    addresses = machine.addresses() if machine.announced else None
+    local, peer = addresses or ("", "")
+    record = {**automaton(link, machine), "local": local, "peer": peer}
+    if machine is link.core.ipcp and link.network.proxy_arp:
+        record["allow"].append("proxyarp")
+    return record
+
+
+def _pap(link: PPPLink) -> dict[str, Any]:
+    settings, method = link.core.settings, link.core.pap
+    return {"timeout": settings.pap_timeout, "restart": settings.pap_restart,
+            "our_state": PAP_OURS[method.peer_state], "peer_state": PAP_PEERS[method.our_state]}
+
+
+def _chap(link: PPPLink) -> dict[str, Any]:
+    settings, method = link.core.settings, link.core.chap
+    lower = ("lowerup",) if link.core.phase in _AUTHENTICATING else ()
+    return {"timeout": settings.chap_restart, "rechallenge": settings.chap_interval,
+            "local_state": [*lower, *CHAP_LOCAL[method.our_state]], "transmits": method.transmits,
+            "peer_state": [*lower, *CHAP_PEER[method.peer_state]]}
+
+
+def _auth(link: PPPLink) -> dict[str, Any]:
+    core = link.core
+    settings = core.settings
+    local, peer = core.auth_done
+    return {
+        "remote_name": link.user,
+        "config_local": list(settings.auth_methods) if settings.auth else [],
+        "config_peer": list(settings.allow_methods) if settings.user else [],
+        "done_local": [local] if local else [],
+        "done_peer": [peer] if peer else [],
+    }
