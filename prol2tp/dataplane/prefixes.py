@@ -76,6 +76,8 @@ class PrefixTable(Generic[Value]):
         if value is not None:
             return value
         size = len(address)
+        if size not in (4, 16):
+            return None
         lengths = self._lengths4 if size == 4 else self._lengths6
         for bits, table in lengths.items():
             octets, rest = divmod(bits, 8)

@@ -1,0 +1,225 @@
+"""The hot loops: data messages from a socket to interfaces, packets from an interface to a socket.
+
+The short way takes one dict look-up: the first 10 octets of a data message without optional fields, with FF 03 and a full
+protocol field, name port and protocol at once. Whatever is not in the dict, or needs a rule of its own, goes the long
+way (`ports`), where all is looked at. Each packet costs one system call to read and one to write.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from errno import EAGAIN, EINTR, EMSGSIZE, ENOBUFS
+from typing import TYPE_CHECKING, Any
+
+from prol2tp.dataplane import l2tpv2
+from prol2tp.dataplane.listener import UDPListener
+from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
+from prol2tp.dataplane.prefixes import PrefixTable
+from prol2tp.dataplane.tunnels import MOVED_INTERVAL, Tunnel
+
+if TYPE_CHECKING:
+    from prol2tp.dataplane.userspace import UserspaceDataPlane
+
+LARGEST = 65535
+_PKTINFO_SPACE = socket.CMSG_SPACE(20)
+_FF03 = b"\xff\x03\x00"
+
+
+class Inbound:
+    """An entry of `UDPListener.inbound`: where packets with one header and protocol go.
+
+    `start`, `stop`, `source`: the octets of the datagram that hold the allowed inner source; empty: no check.
+    """
+
+    __slots__ = ("port", "tunnel", "attachment", "descriptor", "clamp", "ipv4", "start", "stop", "source")
+
+    def __init__(self, port: Port, tunnel: Tunnel, attachment: Attachment, descriptor: int, ipv4: bool) -> None:
+        self.port = port
+        self.tunnel = tunnel
+        self.attachment = attachment
+        self.descriptor = descriptor
+        self.clamp = attachment.mtu if attachment.spec.mss_clamp else 0
+        self.ipv4 = ipv4
+        self.start = self.stop = 0
+        self.source = b""
+        if attachment.spec.source_check:
+            first = 22 if ipv4 else 18
+            for network, bits in attachment.prefixes:
+                if len(network) == (4 if ipv4 else 16) and bits % 8 == 0:
+                    self.start, self.stop = first, first + bits // 8
+                    self.source = network[:bits // 8]
+                    return
+            self.source = b"\0"  # matches nothing: the long way
+
+
+def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int) -> None:
+    """Work out a session's entries anew. `descriptor` is the interface's, -1 if there is none."""
+    inbound = listener.inbound
+    for key in carrier.keys:
+        inbound.pop(key, None)
+    carrier.keys = []
+    port, attachment = carrier.port, carrier.port.attachment
+    if attachment is None or descriptor < 0 or port.peer is not None or (carrier.send_sequence and not carrier.lns):
+        return
+    for protocol, octet in (("ip", b"\x21"), ("ipv6", b"\x57")):
+        if protocol in attachment.protocols:
+            key = b"\0\2" + carrier.key.to_bytes(4, "big") + _FF03 + octet
+            inbound[key] = Inbound(port, carrier.tunnel, attachment, descriptor, octet == b"\x21")
+            carrier.keys.append(key)
+
+
+def drain_listener(plane: UserspaceDataPlane, listener: UDPListener) -> Callable[[int, float], None]:
+    """The drain function of a data socket that gets data messages only."""
+    recvfrom = listener.data.recvfrom
+    find = listener.inbound.get
+    write = os.write
+
+    def drain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                data, source = recvfrom(LARGEST)
+            except OSError as error:
+                if error.errno != EAGAIN:
+                    continue
+                return
+            entry = find(data[:10])
+            if (entry is None or source != entry.tunnel.socket_address
+                    or data[entry.start:entry.stop] != entry.source):
+                receive(plane, listener, data, source, now)
+                continue
+            size = len(data)
+            if entry.ipv4:
+                if size < 44 or data[10] != 0x45 or (data[19] == 6 and data[43] & 2 and entry.clamp):
+                    receive(plane, listener, data, source, now)
+                    continue
+            elif size < 64 or data[10] >> 4 != 6 or (data[16] == 6 and data[63] & 2 and entry.clamp):
+                receive(plane, listener, data, source, now)
+                continue
+            port = entry.port
+            port.rx_packets += 1
+            port.rx_octets += size - 6
+            port.last = now
+            try:
+                write(entry.descriptor, data[10:])
+            except OSError:
+                port.rx_discards += 1
+
+    return drain
+
+
+def drain_mixed(plane: UserspaceDataPlane, listener: UDPListener) -> Callable[[int, float], None]:
+    """The drain function of a socket that gets control datagrams too."""
+    recvmsg = listener.data.recvmsg
+
+    def drain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                data, ancillary, _, source = recvmsg(LARGEST, _PKTINFO_SPACE)
+            except OSError as error:
+                if error.errno != EAGAIN:
+                    continue
+                return
+            if not data or data[0] & l2tpv2.T_BIT:
+                listener.relay_control(data, ancillary, source)
+            else:
+                receive(plane, listener, data, source, now)
+
+    return drain
+
+
+def receive(plane: UserspaceDataPlane, listener: UDPListener, data: bytes, source: Any, now: float) -> None:
+    """A data message, the long way."""
+    parsed = l2tpv2.parse(data)
+    if parsed is None:
+        plane.bad_headers += 1
+        return
+    key, ns, start, end = parsed
+    carrier = listener.carriers.get(key)
+    if carrier is None:
+        plane.unknown_sessions += 1
+        return
+    tunnel = carrier.tunnel
+    if source != tunnel.socket_address:
+        carrier.port.rx_errors += 1
+        if now - tunnel.moved_at >= MOVED_INTERVAL:
+            tunnel.moved_at = now
+            plane.events.peer_moved(tunnel.id, (source[0], source[1]))
+        return
+    deadline = carrier.receive(ns, data[start:end], now)
+    if deadline is not None:
+        plane.expire_at(carrier, deadline)
+
+
+def encapsulate(port: Port, packet: bytes, now: float) -> None:
+    """A packet from an interface to the peer."""
+    size = len(packet)
+    first = packet[0]
+    if first == 0x45:
+        head = port.head4
+        syn = port.clamp and size > 39 and packet[9] == 6 and packet[33] & 2
+    else:
+        head = port.head6 if first >> 4 == 6 else None
+        syn = port.clamp and size > 59 and packet[6] == 6 and packet[53] & 2
+    if head is None or syn or size > port.mtu:
+        port.send_packet(packet, now)
+        return
+    try:
+        port.transmit(head + packet)  # type: ignore[misc]
+    except OSError as error:
+        send_failed(port, packet, error, now)
+        return
+    port.tx_packets += 1
+    port.tx_octets += size + port.overhead
+    port.last = now
+
+
+def send_failed(port: Port, packet: bytes, error: OSError, now: float) -> None:
+    """Count; tell the sender where the outer path is too narrow."""
+    port.tx_errors += 1
+    if error.errno in (EAGAIN, ENOBUFS):
+        port.losses.full += 1
+    elif error.errno == EMSGSIZE:
+        port.refuse(packet, port.carrier.room(), now)
+
+
+def drain_tun(descriptor: int, port: Port, gone: Callable[[], None]) -> Callable[[int, float], None]:
+    """The drain function of a port's own TUN. `gone`: the interface was removed."""
+    read = os.read
+
+    def drain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                packet = read(descriptor, LARGEST)
+            except OSError as error:
+                if error.errno not in (EAGAIN, EINTR):
+                    gone()
+                return
+            if packet:
+                encapsulate(port, packet, now)
+
+    return drain
+
+
+def drain_shared(descriptor: int, table: PrefixTable[Port], gone: Callable[[], None]) -> Callable[[int, float], None]:
+    """The drain function of a shared TUN: the inner destination chooses the port."""
+    read = os.read
+    hosts, find = table.hosts, table.find
+
+    def drain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                packet = read(descriptor, LARGEST)
+            except OSError as error:
+                if error.errno not in (EAGAIN, EINTR):
+                    gone()
+                return
+            if not packet:
+                continue
+            destination = packet[16:20] if packet[0] >> 4 == 4 else packet[24:40]
+            port = hosts.get(destination) or find(destination)
+            if port is not None:
+                encapsulate(port, packet, now)
+
+    return drain

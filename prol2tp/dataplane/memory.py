@@ -1,0 +1,188 @@
+"""A data path in memory, for tests: no sockets but the listeners' relay pairs, no interfaces, no privileges.
+
+What a session sends is kept in `sent`; `deliver` brings a frame as if from the peer, `inject` a packet as if from the
+interface, `packets` holds what was written to interfaces. Two ports, of one or two data paths, are joined by `join`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from prol2tp.dataplane import forward, l2tpv2
+from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TunnelSpec
+from prol2tp.dataplane.plane import BasePlane, Link
+from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.tun import TUN
+from prol2tp.dataplane.tunnels import Way
+
+
+class MemoryListener:
+    """A listener whose datagrams go to the data path's `datagram_sent`."""
+
+    def __init__(self, plane: MemoryDataPlane, identifier: int, address: Address) -> None:
+        self.id = identifier
+        self.address = address
+        self.plane = plane
+        self.carriers: dict[int, L2TPCarrier] = {}
+        self.tunnels: set[int] = set()
+        self.relay, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.relay.setblocking(False)
+        self.control = theirs.detach()
+
+    def way(self, spec: TunnelSpec, peer: Address) -> Way:
+        """See `tunnels.Outlet`."""
+        def send(datagram: bytes, traffic_class: int = 0) -> None:
+            self.plane.datagram_sent(self.id, spec.tunnel_id, datagram)
+
+        return peer, send, send
+
+    def path_mtu(self, socket_address: Any) -> int:
+        """See `tunnels.Outlet`."""
+        return 1500
+
+
+@implementer(IDataPlane)
+class MemoryDataPlane(BasePlane):
+    """See the module docstring.
+
+    :param clock: gives the time, and carries joined frames over in its next turn. Without one, time stands still and
+        `pump` carries them.
+    """
+
+    name = "memory"
+
+    def __init__(self, clock: Any = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self.sent: list[tuple[int, bytes]] = []
+        """Frames sent, as (port, frame), control and data alike."""
+        self.packets: list[tuple[int, bytes]] = []
+        """Packets written to interfaces, as (ifindex, packet)."""
+        self.refuse: dict[str, DataPathError] = {}
+        """Errors for coming operations, by method name; each is used once."""
+        self.relays: dict[int, socket.socket] = {}
+        """The other ends of the listeners' `control`; framing in `relay`."""
+        self.interfaces: dict[str, int] = {}
+        self._joined: dict[int, tuple[MemoryDataPlane, int]] = {}
+        self._moving: deque[tuple[MemoryDataPlane, int, bytes]] = deque()
+        self._by_peer: dict[tuple[int, int, int], int] = {}
+        self._last_ifindex = 0
+        self._last_ephemeral = 49151
+
+    def seconds(self) -> float:
+        return self._clock.seconds() if self._clock is not None else 0.0
+
+    # -- what tests do --
+
+    def deliver(self, port: int, frame: bytes, ns: int = -1) -> None:
+        """A data message from the peer: a PPP frame, with Ns if it is not -1."""
+        entry = self.ports[port]
+        carrier = entry.carrier
+        assert isinstance(carrier, L2TPCarrier)
+        carrier.receive(ns, frame, self.seconds())
+
+    def inject(self, port: int, packet: bytes) -> None:
+        """A packet from the port's interface."""
+        forward.encapsulate(self.ports[port], packet, self.seconds())
+
+    def inject_shared(self, name: str, packet: bytes) -> None:
+        """A packet from a shared interface: its destination chooses the port."""
+        table = self.links[name].table
+        assert table is not None
+        port = table.find(packet[16:20] if packet[0] >> 4 == 4 else packet[24:40])
+        if port is not None:
+            forward.encapsulate(port, packet, self.seconds())
+
+    def join(self, port: int, other: MemoryDataPlane, other_port: int) -> None:
+        """Frames sent on one port arrive on the other, in both directions."""
+        self._joined[port] = (other, other_port)
+        other._joined[other_port] = (self, port)
+
+    def pump(self) -> int:
+        """Carry over what joined ports have sent, and what that made them send. -> how many frames."""
+        count = 0
+        while self._moving:
+            plane, port, frame = self._moving.popleft()
+            count += 1
+            if port in plane.ports:
+                plane.deliver(port, frame)
+                if plane is not self and self._clock is None:
+                    count += plane.pump()
+        return count
+
+    def lose(self, reason: str = "test") -> None:
+        """The data path dies."""
+        self.events.path_lost(reason)
+
+    def take_interface_away(self, port: int) -> None:
+        """Somebody else removes the port's interface."""
+        attachment = self.ports[port].attachment
+        assert attachment is not None
+        self.link_gone(attachment.link)  # type: ignore[arg-type]
+
+    # -- what the base asks for --
+
+    def asked(self, operation: str) -> None:
+        error = self.refuse.pop(operation, None)
+        if error is not None:
+            raise error
+
+    def open_listener(self, identifier: int, address: Address) -> tuple[MemoryListener, Listener]:
+        if address[1] == 0:
+            self._last_ephemeral += 1
+            address = (address[0], self._last_ephemeral)
+        listener = MemoryListener(self, identifier, address)
+        self.relays[identifier] = listener.relay
+        return listener, Listener(identifier, address, listener.control, True)
+
+    def close_listener(self, listener: MemoryListener) -> None:
+        self.relays.pop(listener.id).close()
+
+    def open_link(self, name: str, multicast: bool) -> Deferred[TUN]:
+        number = 0
+        made = name
+        if "%d" in name:
+            while name.replace("%d", str(number)) in self.interfaces:
+                number += 1
+            made = name.replace("%d", str(number))
+        if made in self.interfaces:
+            return fail(DataPathError(IN_USE, f"interface {made} is there already"))
+        self._last_ifindex += 1
+        self.interfaces[made] = self._last_ifindex
+        return succeed(TUN(-1, made, self._last_ifindex))
+
+    def close_link(self, link: Link) -> Deferred[None]:
+        assert link.tun is not None
+        del self.interfaces[link.tun.name]
+        return succeed(None)
+
+    def watch_link(self, link: Link) -> None:
+        """Packets come by `inject`."""
+
+    def writer(self, link: Link) -> Callable[[bytes], object]:
+        assert link.tun is not None
+        ifindex = link.tun.ifindex
+        return lambda packet: self.packets.append((ifindex, packet))
+
+    def session_changed(self, carrier: L2TPCarrier) -> None:
+        self._by_peer[carrier.tunnel.spec.listener, carrier.tunnel.spec.tunnel_id, carrier.peer_session_id] = carrier.port.id
+
+    def datagram_sent(self, listener: int, tunnel_id: int, datagram: bytes) -> None:
+        """A session of ours has sent a data message."""
+        parsed = l2tpv2.parse(datagram)
+        assert parsed is not None
+        key, _, start, end = parsed
+        port = self._by_peer[listener, tunnel_id, key & 0xFFFF]
+        frame = datagram[start:end]
+        self.sent.append((port, frame))
+        joined = self._joined.get(port)
+        if joined is not None:
+            self._moving.append((*joined, frame))
+            if self._clock is not None:
+                self._clock.callLater(0, self.pump)

@@ -1,0 +1,334 @@
+"""A port: one PPP channel, what is attached to it, its counters. And the carrier: what brings its frames to the peer.
+
+Everything here works on octets in memory; sockets and interfaces come as callables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from prol2tp.dataplane import l2tpv2, packets
+from prol2tp.dataplane.interface import NetifSpec, SessionSpec
+from prol2tp.dataplane.prefixes import allowed, parse_prefix
+from prol2tp.dataplane.sequencing import ReceiveSequence
+
+if TYPE_CHECKING:
+    from prol2tp.dataplane.tunnels import Tunnel
+
+EARLY_MAX = 4
+"""Frames kept for a receiver that is still to come."""
+
+TOO_BIG_INTERVAL = 0.01
+"""Seconds between two "too big" errors of one port."""
+
+IP, IPV6 = 0x0021, 0x0057
+FRAME_MAX = 65000
+
+Receiver = Callable[[bytes], None]
+
+
+def ppp_header(protocol: int, pcomp: bool, accomp: bool) -> bytes:
+    """Address, control and protocol fields of a data packet (RFC 1661 sections 6.5 and 6.6)."""
+    return (b"" if accomp else b"\xff\x03") + (bytes((protocol,)) if pcomp else protocol.to_bytes(2, "big"))
+
+
+def ppp_protocol(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """-> protocol and where its packet starts; 0 if there is none."""
+    if data[start:start + 2] == b"\xff\x03":
+        start += 2
+    if start >= end:
+        return 0, start
+    first = data[start]
+    if first & 1:
+        return first, start + 1
+    if start + 2 > end:
+        return 0, start
+    return first << 8 | data[start + 1], start + 2
+
+
+class Carrier(Protocol):
+    """What a port's frames travel in. A PPPoE session, a tty or a kernel channel would be others."""
+
+    def send(self, frame: bytes, traffic_class: int) -> bool:
+        """Send a whole PPP frame; False: it was dropped."""
+
+    def room(self) -> int:
+        """Largest IP packet that the outer path takes now."""
+
+    def prefix(self, ppp: bytes) -> bytes | None:
+        """What stands before every packet with this PPP header; None: each packet needs its own."""
+
+    def changed(self) -> None:
+        """What the port may receive the short way has changed."""
+
+
+class Attachment:
+    """A port's end of an interface: the rules for its packets.
+
+    :param write: gives a packet to the interface; raises `OSError`.
+    """
+
+    __slots__ = ("spec", "write", "protocols", "prefixes", "mtu", "link", "too_big_at")
+
+    def __init__(self, spec: NetifSpec, write: Callable[[bytes], object], link: object) -> None:
+        self.spec = spec
+        self.write = write
+        self.link = link
+        self.protocols = frozenset(spec.protocols)
+        self.prefixes = [parse_prefix(text) for text in spec.prefixes]
+        self.mtu = spec.mtu
+        self.too_big_at = 0.0
+
+
+class Losses:
+    """What was dropped since it was last reported: packets for want of room, and ports that lost frames."""
+
+    __slots__ = ("full", "ports")
+
+    def __init__(self) -> None:
+        self.full = 0
+        self.ports: set[Port] = set()
+
+
+class Port:
+    """Counters and hot fields; see `interface.COUNTERS`."""
+
+    __slots__ = ("id", "carrier", "receiver", "early", "frames_lost", "losses", "attachment", "pending", "peer",
+                 "pcomp", "accomp", "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
+                 "tx_packets", "tx_octets", "tx_errors", "rx_packets", "rx_octets", "rx_errors",
+                 "rx_out_of_sequence", "rx_discards")
+
+    def __init__(self, identifier: int, losses: Losses) -> None:
+        self.id = identifier
+        self.carrier: Carrier
+        self.receiver: Receiver | None = None
+        self.early: list[bytes] = []
+        self.frames_lost = 0
+        self.losses = losses
+        self.attachment: Attachment | None = None
+        self.pending: tuple[object] | None = None
+        """Holds the interface that is being made."""
+        self.peer: Port | None = None
+        """Where a switched port's frames go."""
+        self.pcomp = False
+        self.accomp = False
+        self.head4: bytes | None = None
+        """What stands before an IPv4 packet towards the peer; None: the long way."""
+        self.head6: bytes | None = None
+        self.overhead = 0
+        """Octets of the PPP header in `head4`, `head6`."""
+        self.mtu = 0
+        self.clamp = False
+        self.transmit: Callable[[bytes], object] | None = None
+        """Sends a whole datagram that begins with a head."""
+        self.last = -1.0
+        self.tx_packets = self.tx_octets = self.tx_errors = 0
+        self.rx_packets = self.rx_octets = self.rx_errors = 0
+        self.rx_out_of_sequence = self.rx_discards = 0
+
+    def counters(self, now: float) -> tuple:
+        """`COUNTERS` + last_activity."""
+        return (self.tx_packets, self.tx_octets, self.tx_errors, self.rx_packets, self.rx_octets, self.rx_errors,
+                self.rx_out_of_sequence, self.rx_discards, now - self.last if self.last >= 0 else -1.0)
+
+    def prepare(self) -> None:
+        """Work out the short ways anew, after any change."""
+        self.head4 = self.head6 = None
+        attachment = self.attachment
+        if attachment is not None and self.peer is None:
+            self.mtu = attachment.mtu
+            self.clamp = attachment.spec.mss_clamp
+            self.overhead = len(ppp_header(IP, self.pcomp, self.accomp))
+            if "ip" in attachment.protocols:
+                self.head4 = self.carrier.prefix(ppp_header(IP, self.pcomp, self.accomp))
+            if "ipv6" in attachment.protocols:
+                self.head6 = self.carrier.prefix(ppp_header(IPV6, self.pcomp, self.accomp))
+        self.carrier.changed()
+
+    # -- towards the peer --
+
+    def send(self, frame: bytes, traffic_class: int = 0) -> None:
+        """A whole PPP frame."""
+        if self.carrier.send(frame, traffic_class):
+            self.tx_packets += 1
+            self.tx_octets += len(frame)
+        else:
+            self.tx_errors += 1
+
+    def send_packet(self, packet: bytes, now: float) -> None:
+        """An IP packet from the interface, by all the rules. The short way is `forward.encapsulate`."""
+        attachment = self.attachment
+        if attachment is None or self.peer is not None or len(packet) < 20:
+            return
+        version = packet[0] >> 4
+        if version == 4 and "ip" in attachment.protocols:
+            protocol = IP
+        elif version == 6 and "ipv6" in attachment.protocols and len(packet) >= 40:
+            protocol = IPV6
+        else:
+            return
+        if attachment.spec.mss_clamp:
+            packet = packets.clamp_mss(packet, attachment.mtu)
+        self.last = now
+        head = ppp_header(protocol, self.pcomp, self.accomp)
+        traffic_class = packets.traffic_class(packet)
+        if len(packet) <= attachment.mtu:
+            self.send(head + packet, traffic_class)
+            return
+        fragments: list[bytes] = []
+        if version == 4 and (attachment.spec.clear_df or not packets.dont_fragment(packet)):
+            fragments = packets.fragment4(packet, attachment.mtu)
+        for fragment in fragments:
+            self.send(head + fragment, traffic_class)
+        if not fragments:
+            self.tx_errors += 1
+            self.refuse(packet, attachment.mtu, now)
+
+    def refuse(self, packet: bytes, mtu: int, now: float) -> None:
+        """Tell the sender of a packet from the interface that it is larger than `mtu`; not too often."""
+        attachment = self.attachment
+        if attachment is None or now < attachment.too_big_at:
+            return
+        attachment.too_big_at = now + TOO_BIG_INTERVAL
+        answer = packets.too_big(packet, mtu)
+        if answer:
+            try:
+                attachment.write(answer)
+            except OSError:
+                pass
+
+    # -- from the peer --
+
+    def receive(self, frame: bytes, now: float) -> None:
+        """A PPP frame in its order."""
+        self.rx_packets += 1
+        self.rx_octets += len(frame)
+        if self.peer is not None:
+            self.peer.send(frame)
+            return
+        attachment = self.attachment
+        if attachment is not None:
+            protocol, start = ppp_protocol(frame, 0, len(frame))
+            if protocol in (IP, IPV6):
+                self._to_interface(attachment, protocol, frame[start:], now)
+                return
+        self.receive_control(frame)
+
+    def _to_interface(self, attachment: Attachment, protocol: int, packet: bytes, now: float) -> None:
+        size = len(packet)
+        if protocol == IP:
+            if size < 20 or packet[0] >> 4 != 4:
+                self.rx_errors += 1
+                return
+            open_, source = "ip" in attachment.protocols, packet[12:16]
+        else:
+            if size < 40 or packet[0] >> 4 != 6:
+                self.rx_errors += 1
+                return
+            open_, source = "ipv6" in attachment.protocols, packet[8:24]
+        if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes)):
+            self.rx_discards += 1
+            return
+        if attachment.spec.mss_clamp:
+            packet = packets.clamp_mss(packet, attachment.mtu)
+        self.last = now
+        try:
+            attachment.write(packet)
+        except OSError:
+            self.rx_discards += 1
+
+    def receive_control(self, frame: bytes) -> None:
+        """A frame for the receiver; it waits if there is none yet."""
+        if self.receiver is not None:
+            self.receiver(frame)
+        elif len(self.early) < EARLY_MAX:
+            self.early.append(frame)
+        else:
+            self.lost(1)
+
+    def lost(self, count: int) -> None:
+        self.frames_lost += count
+        self.losses.ports.add(self)
+
+    def set_receiver(self, receiver: Receiver | None) -> None:
+        self.receiver = receiver
+        if receiver is not None and self.early:
+            early, self.early = self.early, []
+            for frame in early:
+                receiver(frame)
+
+
+class L2TPCarrier:
+    """An L2TPv2 session (RFC 2661 section 3.1).
+
+    :param changed: called when the short way of receiving must be worked out anew.
+    """
+
+    __slots__ = ("port", "tunnel", "key", "header", "peer_tunnel_id", "peer_session_id", "lns", "send_sequence", "ns",
+                 "sequence", "reorder_timeout", "on_changed", "keys")
+
+    def __init__(self, port: Port, tunnel: Tunnel, spec: SessionSpec, changed: Callable[[L2TPCarrier], None]) -> None:
+        self.port = port
+        self.tunnel = tunnel
+        self.key = tunnel.spec.tunnel_id << 16 | spec.session_id
+        self.peer_tunnel_id = tunnel.spec.peer_tunnel_id
+        self.peer_session_id = spec.peer_session_id
+        self.header = l2tpv2.plain(self.peer_tunnel_id, spec.peer_session_id)
+        self.lns = spec.lns
+        self.send_sequence = spec.send_sequence
+        self.ns = 0
+        self.reorder_timeout = spec.reorder_timeout
+        self.sequence: ReceiveSequence | None = None
+        self.on_changed = changed
+        self.keys: list[bytes] = []
+        """Of the listener's `inbound`."""
+        self.expect_sequence(spec.receive_sequence)
+
+    def expect_sequence(self, wanted: bool) -> None:
+        self.sequence = ReceiveSequence(self.port.receive, self.reorder_timeout) if wanted else None
+
+    def send(self, frame: bytes, traffic_class: int) -> bool:
+        if self.send_sequence:
+            header = l2tpv2.sequenced(self.peer_tunnel_id, self.peer_session_id, self.ns)
+            self.ns = (self.ns + 1) & 0xFFFF
+        else:
+            header = self.header
+        return self.tunnel.send(header + frame, traffic_class)
+
+    def room(self) -> int:
+        return self.tunnel.room() - (10 if self.send_sequence else 6) - 4
+
+    def prefix(self, ppp: bytes) -> bytes | None:
+        return None if self.send_sequence or self.tunnel.copies_tos else self.header + ppp
+
+    def changed(self) -> None:
+        self.port.transmit = self.tunnel.transmit
+        self.on_changed(self)
+
+    def receive(self, ns: int, frame: bytes, now: float) -> float | None:
+        """A data message's payload; `ns` -1: it has none. -> when `expire` must be called."""
+        port = self.port
+        if not self.lns and (ns >= 0) != self.send_sequence:
+            # the LAC follows the LNS (RFC 2661 section 5.4)
+            self.send_sequence = ns >= 0
+            port.prepare()
+        sequence = self.sequence
+        if ns < 0 or sequence is None:
+            port.receive(frame, now)
+            return None
+        sequence.receive(ns, frame, now)
+        self._count(sequence)
+        return sequence.deadline
+
+    def expire(self, now: float) -> None:
+        """The reorder timeout has come."""
+        if self.sequence is not None:
+            self.sequence.expire(now)
+            self._count(self.sequence)
+
+    def _count(self, sequence: ReceiveSequence) -> None:
+        port = self.port
+        port.rx_out_of_sequence += sequence.out_of_sequence
+        port.rx_discards += sequence.discards
+        sequence.out_of_sequence = sequence.discards = 0

@@ -1,0 +1,160 @@
+"""TUN interfaces, made and removed on a thread of their own: the kernel makes the caller wait (20 ms to remove one)."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from errno import EBUSY, EEXIST, EINVAL, ENODEV
+from fcntl import ioctl
+from struct import Struct
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+
+from prol2tp.dataplane.interface import IN_USE, INVALID, SYSTEM, DataPathError
+from prol2tp.dataplane.rtlink import LinkRequests
+
+DEVICE = "/dev/net/tun"
+TUNSETIFF = 0x400454CA
+IFF_TUN = 0x0001
+IFF_NO_PI = 0x1000
+IFF_TUN_EXCL = 0x8000
+_IFREQ = Struct("16sH22x")
+NAME_MAX = 15
+
+GROUP_MAX = 64
+"""Interfaces removed in one request: it holds the kernel's rtnl lock, which others want too."""
+
+
+@dataclass(slots=True)
+class TUN:
+    """An open TUN interface. The descriptor does not block."""
+
+    descriptor: int
+    name: str
+    ifindex: int
+
+
+def check_name(name: str) -> None:
+    """Raises `DataPathError` for what cannot be an interface's name or pattern."""
+    sample = name.replace("%d", "0", 1)
+    if (not 0 < len(sample.encode()) <= NAME_MAX or sample in (".", "..") or "%" in sample or "/" in sample
+            or ":" in sample or not sample.isprintable() or " " in sample):
+        raise DataPathError(INVALID, f"{name!r} cannot be an interface name")
+
+
+def open_tun(requests: LinkRequests, name: str, multicast: bool) -> TUN:
+    """Make an interface. Blocks. Raises `DataPathError`."""
+    try:
+        descriptor = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DataPathError(SYSTEM, f"{DEVICE}: {error.strerror}") from None
+    try:
+        request = bytearray(_IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL))
+        ioctl(descriptor, TUNSETIFF, request)
+        made = bytes(request[:16]).split(b"\0", 1)[0].decode()
+        ifindex = socket.if_nametoindex(made)
+        requests.prepare(ifindex, multicast)
+    except OSError as error:
+        os.close(descriptor)
+        taken = error.errno in (EBUSY, EEXIST) or (error.errno == EINVAL and "%" not in name)
+        raise DataPathError(IN_USE if taken else SYSTEM, f"interface {name}: {error.strerror}") from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return TUN(descriptor, made, ifindex)
+
+
+def close_tuns(requests: LinkRequests, tuns: list[TUN], group: int) -> None:
+    """Remove interfaces. Blocks. Several go as one group."""
+    if len(tuns) > 1:
+        try:
+            for tun in tuns:
+                try:
+                    requests.set_group(tun.ifindex, group)
+                except OSError as error:
+                    if error.errno != ENODEV:
+                        raise
+            requests.delete_group(group)
+        except OSError:
+            pass  # closing the descriptors does the same, slower
+    for tun in tuns:
+        os.close(tun.descriptor)
+
+
+
+class LinkThread:
+    """Makes and removes TUNs in the order asked for, off the reactor's thread: a name that is asked for after its
+    removal is free by then. Deferreds fire on the reactor's thread."""
+
+    def __init__(self, reactor: IReactorFromThreads) -> None:
+        self._reactor = reactor
+        self._jobs: queue.SimpleQueue[tuple[str, tuple, Deferred] | None] = queue.SimpleQueue()
+        self._group = 0x40000000 | os.getpid()
+        self._requests = LinkRequests()
+        self._thread = threading.Thread(target=self._run, name="links", daemon=True)
+        self._thread.start()
+
+    def open(self, name: str, multicast: bool) -> Deferred[TUN]:
+        return self._ask("open", (name, multicast))
+
+    def close(self, tun: TUN) -> Deferred[None]:
+        """The descriptor must have left the poller."""
+        return self._ask("close", (tun,))
+
+    def stop(self) -> Deferred[None]:
+        """Everything asked for before is done first."""
+        return self._ask("stop", ())
+
+    def _ask(self, what: str, arguments: tuple) -> Deferred:
+        done: Deferred = Deferred()
+        self._jobs.put((what, arguments, done))
+        return done
+
+    def _run(self) -> None:
+        running = True
+        following = None
+        while running:
+            job = following or self._jobs.get()
+            following = None
+            assert job is not None
+            what, arguments, done = job
+            if what == "close":
+                tuns, waiting = [arguments[0]], [done]
+                while len(tuns) < GROUP_MAX:
+                    try:
+                        following = self._jobs.get_nowait()
+                    except queue.Empty:
+                        break
+                    assert following is not None
+                    if following[0] != "close":
+                        break
+                    tuns.append(following[1][0])
+                    waiting.append(following[2])
+                    following = None
+                result = self._carry_out(close_tuns, self._requests, tuns, self._group)
+                self._reactor.callFromThread(_answer, waiting, result)
+            elif what == "open":
+                result = self._carry_out(open_tun, self._requests, *arguments)
+                self._reactor.callFromThread(_answer, [done], result)
+            else:
+                running = False
+                self._requests.close()
+                self._reactor.callFromThread(_answer, [done], None)
+
+    @staticmethod
+    def _carry_out(work: Callable[..., object], *arguments: object) -> object:
+        try:
+            return work(*arguments)
+        except BaseException as error:
+            return Failure(error)
+
+
+def _answer(waiting: list[Deferred], result: object) -> None:
+    for done in waiting:
+        done.callback(result)  # a Failure goes to the errbacks

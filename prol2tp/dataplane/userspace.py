@@ -1,0 +1,168 @@
+"""The user-space data path: UDP sockets and TUN interfaces, packets moved in this process (see `forward`).
+
+It lives in prol2tp-pathd. It needs CAP_NET_ADMIN in its own user namespace and /dev/net/tun, and no kernel L2TP or PPP.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from prol2tp.dataplane import forward
+from prol2tp.dataplane.interface import Address, IDataPlane, IPathEvents, Listener
+from prol2tp.dataplane.listener import UDPListener
+from prol2tp.dataplane.plane import BasePlane, Link
+from prol2tp.dataplane.poller import Poller
+from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.tun import TUN, LinkThread
+
+REPORT_INTERVAL = 1.0
+"""Seconds between looks at what was lost."""
+
+
+def raise_descriptor_limit() -> None:
+    """A descriptor for each session's interface: take all that the system lets us have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@implementer(IDataPlane)
+class UserspaceDataPlane(BasePlane):
+    """See the module docstring.
+
+    :param split: False: never let the kernel split control from data.
+    """
+
+    name = "user"
+
+    def __init__(self, reactor: Any, split: bool = True) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._split = split
+        self._poller: Poller | None = None
+        self._thread: LinkThread | None = None
+        self._report: Any = None
+        self._expiries: dict[L2TPCarrier, Any] = {}
+        self.bad_headers = 0
+        """Datagrams that are no valid data message."""
+        self.unknown_sessions = 0
+        """Data messages for sessions that are not there."""
+
+    def seconds(self) -> float:
+        return time.monotonic()
+
+    def start(self, events: IPathEvents) -> Deferred[None]:
+        if self._poller is None:
+            self._poller = Poller(self._reactor)
+            self._thread = LinkThread(self._reactor)
+            self._report = self._reactor.callLater(REPORT_INTERVAL, self._report_losses)
+        return super().start(events)
+
+    def stop(self, keep: bool = False) -> Deferred[None]:
+        return super().stop(keep).addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> Deferred[None] | None:
+        if self._poller is None or self._thread is None:
+            return None
+        if self._report.active():
+            self._report.cancel()
+        self._poller.close()
+        thread, self._poller, self._thread = self._thread, None, None
+        return thread.stop()
+
+    # -- listeners --
+
+    def open_listener(self, identifier: int, address: Address) -> tuple[UDPListener, Listener]:
+        assert self._poller is not None
+        listener = UDPListener(identifier, address, self._split)
+        poller = self._poller
+        if listener.relay is None:
+            poller.add(listener.data.fileno(), forward.drain_listener(self, listener))
+        else:
+            poller.add(listener.data.fileno(), forward.drain_mixed(self, listener))
+            poller.add(listener.relay.fileno(), lambda quota, now: listener.send_relayed(quota, poller.remove))
+        answer = Listener(identifier, listener.address, listener.control_descriptor(), listener.relay is not None)
+        return listener, answer
+
+    def close_listener(self, listener: UDPListener) -> None:
+        assert self._poller is not None
+        self._poller.remove(listener.data.fileno())
+        if listener.relay is not None:
+            self._poller.remove(listener.relay.fileno())
+        listener.close()
+
+    # -- interfaces --
+
+    def open_link(self, name: str, multicast: bool) -> Deferred[TUN]:
+        assert self._thread is not None
+        return self._thread.open(name, multicast)
+
+    def close_link(self, link: Link) -> Deferred[None]:
+        assert self._thread is not None and self._poller is not None and link.tun is not None
+        self._poller.remove(link.tun.descriptor)
+        return self._thread.close(link.tun)
+
+    def watch_link(self, link: Link) -> None:
+        assert self._poller is not None and link.tun is not None
+        descriptor = link.tun.descriptor
+
+        def gone() -> None:
+            self.link_gone(link)
+
+        if link.table is None:
+            (port,) = link.ports
+            drain = forward.drain_tun(descriptor, port, gone)
+        else:
+            drain = forward.drain_shared(descriptor, link.table, gone)
+        self._poller.add(descriptor, drain)
+
+    def writer(self, link: Link) -> Callable[[bytes], object]:
+        assert link.tun is not None
+        descriptor = link.tun.descriptor
+        return lambda packet: os.write(descriptor, packet)
+
+    # -- sessions --
+
+    def session_changed(self, carrier: L2TPCarrier) -> None:
+        listener = self.listeners[carrier.tunnel.spec.listener]
+        attachment = carrier.port.attachment
+        link: Any = attachment.link if attachment is not None else None
+        forward.prepare_inbound(listener, carrier, link.tun.descriptor if link is not None else -1)
+
+    def expire_at(self, carrier: L2TPCarrier, deadline: float) -> None:
+        """Call the carrier's `expire` then; asked for again while the timer runs, nothing happens."""
+        if carrier not in self._expiries:
+            delay = max(0.0, deadline - time.monotonic())
+            self._expiries[carrier] = self._reactor.callLater(delay, self._expire, carrier)
+
+    def _expire(self, carrier: L2TPCarrier) -> None:
+        del self._expiries[carrier]
+        if carrier.port.id not in self.ports:
+            return
+        carrier.expire(time.monotonic())
+        if carrier.sequence is not None and carrier.sequence.deadline is not None:
+            self.expire_at(carrier, carrier.sequence.deadline)
+
+    # -- reports --
+
+    def _report_losses(self) -> None:
+        self._report = self._reactor.callLater(REPORT_INTERVAL, self._report_losses)
+        losses = self.losses
+        dropped, losses.full = losses.full, 0
+        for listener in self.listeners.values():
+            dropped += listener.kernel_drops()
+        ports, losses.ports = losses.ports, set()
+        for port in ports:
+            lost, port.frames_lost = port.frames_lost, 0
+            if lost and port.id in self.ports:
+                self.events.frames_lost(port.id, lost)
+        if dropped:
+            self.events.overload(dropped)
