@@ -5,7 +5,7 @@ This stage knows the grammar and no block type. The opening brace may stand on t
 
 from __future__ import annotations
 
-from prol2tp.config.lexer import CLOSE, END, OPEN, STRING, WORD, Token, tokens
+from prol2tp.config.lexer import CLOSE, END, INVALID, OPEN, STRING, WORD, Token, tokens
 from prol2tp.config.problems import Problems, shown
 
 Statement = list[Token]
@@ -15,7 +15,7 @@ Statement = list[Token]
 class Block:
     """One block as written. `statements` and `blocks` are in the order of the file."""
 
-    __slots__ = ("type", "name", "offset", "statements", "blocks")
+    __slots__ = ("type", "name", "offset", "statements", "blocks", "spoilt")
 
     def __init__(self, type: str, name: str | None, offset: int) -> None:
         self.type = type
@@ -23,6 +23,15 @@ class Block:
         self.offset = offset
         self.statements: list[Statement] = []
         self.blocks: list[Block] = []
+        self.spoilt: set[str] = set()
+        """Names of parameters that stand here but have been refused already."""
+
+    def add(self, statement: Statement) -> None:
+        for token in statement:
+            if token[0] == INVALID:
+                self.spoilt.add(statement[0][1])
+                return
+        self.statements.append(statement)
 
     def title(self) -> str:
         """Type and name, for messages."""
@@ -47,7 +56,7 @@ def parse(text: str, problems: Problems) -> Block:
             statement.append(token)
         elif kind == END:
             if statement:
-                block.statements.append(statement)
+                block.add(statement)
                 statement = []
         elif kind == OPEN:
             inner = _opened(statement or _held(block, token[2], text), token[2], problems)
@@ -57,19 +66,17 @@ def parse(text: str, problems: Problems) -> Block:
             block = inner
         elif kind == CLOSE:
             if statement:
-                block.statements.append(statement)
+                block.add(statement)
                 statement = []
             if stack:
                 block = stack.pop()
             else:
                 problems.add(token[2], "this } closes no block", "remove it, or look for a missing { above")
     if statement:
-        block.statements.append(statement)
+        block.add(statement)
     while stack:
         line = problems.line(block.offset)
-        problems.add(
-            block.offset, f"the block {block.title()} opened on line {line} is not closed", "add a }"
-        )
+        problems.add(block.offset, f"the block {block.title()} opened on line {line} is not closed", "add a }")
         block = stack.pop()
     return root
 
@@ -89,10 +96,10 @@ def _opened(header: Statement, brace: int, problems: Problems) -> Block:
     words = [token[1] for token in header if token[0] == WORD]
     strings = [token for token in header if token[0] == STRING]
     block = Block(" ".join(words), strings[0][1] if strings else None, offset)
-    if not words:
+    if any(token[0] == INVALID for token in header):
+        block.type = ""
+    elif not words:
         problems.add(offset, "a block without a type", 'write: block-type "name" {')
     elif len(strings) > 1 or strings and header[-1][0] != STRING:
-        problems.add(
-            strings[0][2], "a block has one name, right before the {", f'write: {shown(block.type)} "name" {{'
-        )
+        problems.add(strings[0][2], "a block has one name, right before the {", f'write: {shown(block.type)} "name" {{')
     return block

@@ -52,6 +52,4 @@ def changed_parameters(old: Any, new: Any) -> tuple[str, ...]:
     count."""
     if old == new:
         return ()
-    return tuple(
-        one.name for one in fields(new) if one.compare and getattr(old, one.name) != getattr(new, one.name)
-    )
+    return tuple(one.name for one in fields(new) if one.compare and getattr(old, one.name) != getattr(new, one.name))

@@ -15,7 +15,7 @@ from prol2tp.config.problems import Problems
 Token = tuple[int, str, int]
 """Kind, text (of a string: without quotes and escapes), offset into the file's text."""
 
-WORD, STRING, OPEN, CLOSE, END = 1, 2, 3, 4, 5
+INVALID, WORD, STRING, OPEN, CLOSE, END = 0, 1, 2, 3, 4, 5
 _UNCLOSED, _BAD = 6, 7
 
 _TOKEN = re.compile(
@@ -37,7 +37,7 @@ _REST_OF_STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')
 
 
 def tokens(text: str, problems: Problems) -> Iterator[Token]:
-    """The tokens of a file. What is no token is reported to `problems` and left out."""
+    """The tokens of a file. What is no token is reported to `problems`, and an `INVALID` stands in its place."""
     position = 1 if text.startswith("\ufeff") else 0
     end = len(text)
     next_token = _TOKEN.match
@@ -55,13 +55,11 @@ def tokens(text: str, problems: Problems) -> Iterator[Token]:
             if "\\" in value:
                 value = _unescaped(value, offset + 1, problems)
         elif kind == _UNCLOSED:
-            problems.add(
-                offset, 'this string has no closing "', "a string ends on the line on which it begins"
-            )
-            kind, value = STRING, value[1:]
+            problems.add(offset, 'this string has no closing "', "a string ends on the line on which it begins")
+            kind = INVALID
         elif kind == _BAD:
             position = _report(text, offset, problems)
-            continue
+            kind = INVALID
         yield kind, value, offset
 
 
@@ -83,9 +81,7 @@ def _report(text: str, offset: int, problems: Problems) -> int:
         if whole is not None:
             after = whole.end()
             if after < len(text) and not text[after].isspace() and text[after] not in "{};":
-                problems.add(
-                    after, "a string is followed by text without a space", "put a space between two values"
-                )
+                problems.add(after, "a string is followed by text without a space", "put a space between two values")
             else:
                 problems.add(offset, "this string has a control character in it", r"write a line end as \n")
             rest = _REST_OF_WORD.match(text, after)
@@ -94,15 +90,11 @@ def _report(text: str, offset: int, problems: Problems) -> int:
     end = max(rest.end() if rest is not None else 0, offset + 1)
     inside = text.find('"', offset, end)
     if inside > offset:
-        problems.add(
-            inside, "a quote inside a word", 'put the whole value in quotes, and write \\" for a quote in it'
-        )
+        problems.add(inside, "a quote inside a word", 'put the whole value in quotes, and write \\" for a quote in it')
     elif text[offset].isspace():
         problems.add(offset, "a white space character that means nothing here", "use an ordinary space")
     else:
-        problems.add(
-            offset, "this is no text", "a configuration file is UTF-8 text without control characters"
-        )
+        problems.add(offset, "this is no text", "a configuration file is UTF-8 text without control characters")
     return end
 
 

@@ -90,12 +90,8 @@ class Profile:
     chap_interval: float = row(Seconds(0, DAY), 0.0, "Time between challenges while the link is up; 0: none.")
     # LCP
     mru: int = row(Number(128, 16384, "octets"), 1500, "Maximum-Receive-Unit that we ask for.")
-    mtu: int = row(
-        Number(128, 16384, "octets"), 1500, "Largest packet that is sent, whatever the peer's MRU."
-    )
-    asyncmap: int | None = row(
-        Hexadecimal(), None, "Async-Control-Character-Map that we ask for; without it none."
-    )
+    mtu: int = row(Number(128, 16384, "octets"), 1500, "Largest packet that is sent, whatever the peer's MRU.")
+    asyncmap: int | None = row(Hexadecimal(), None, "Async-Control-Character-Map that we ask for; without it none.")
     magic: bool = row(Boolean(), True, "Ask for a Magic-Number, which finds loops.")
     pcomp: bool = row(Boolean(), True, "Ask for Protocol-Field-Compression.")
     accomp: bool = row(Boolean(), True, "Ask for Address-and-Control-Field-Compression.")
@@ -123,9 +119,7 @@ class Profile:
         most=64,
     )
     accept_local: bool = row(Boolean(), False, "Take our address from the peer although local_ip is given.")
-    accept_remote: bool = row(
-        Boolean(), False, "Take the peer's own idea of its address although we have one for it."
-    )
+    accept_remote: bool = row(Boolean(), False, "Take the peer's own idea of its address although we have one for it.")
     dns: tuple[str, ...] = row(Ip(4), (), "DNS servers that the peer is told.", many=True, most=2)
     nbns: tuple[str, ...] = row(Ip(4), (), "NetBIOS name servers that the peer is told.", many=True, most=2)
     usepeerdns: bool = row(Boolean(), False, "Ask the peer for DNS servers.")
@@ -137,21 +131,15 @@ class Profile:
     proxy_arp: bool = row(Boolean(), False, "Answer ARP for the peer's address on the local network.")
     table: int = row(Number(0, 2**32 - 1, "number"), 0, "Routing table for routes of the link; 0: main.")
     # interface
-    interface: str = row(
-        Choice(("own", "shared")), "own", "An interface for each session, or one that sessions share."
-    )
+    interface: str = row(Choice(("own", "shared")), "own", "An interface for each session, or one that sessions share.")
     interface_name: str = row(
         Template(), "", 'Name or template of the interface; without it "ppp%d", or "pppshared" when shared.'
     )
     mss_clamp: bool = row(Boolean(), True, "Lower the MSS of TCP connections to what the link carries.")
     clear_df: bool = row(Boolean(), False, "Ignore the DF bit of packets to the peer that are too large.")
-    source_check: bool = row(
-        Boolean(), True, "Drop packets of the peer with a source address that is not its own."
-    )
+    source_check: bool = row(Boolean(), True, "Drop packets of the peer with a source address that is not its own.")
     # limits
-    idle_timeout: float = row(
-        Seconds(0, YEAR), 0.0, "Time without traffic after which the link is ended; 0: never."
-    )
+    idle_timeout: float = row(Seconds(0, YEAR), 0.0, "Time without traffic after which the link is ended; 0: never.")
     session_timeout: float = row(Seconds(0, YEAR), 0.0, "Time after which the link is ended; 0: never.")
     max_sessions: int = row(Number(0, 2**31, "links"), 0, "Most links with this profile; 0: no limit.")
     one_session_per_user: bool = row(Boolean(), False, "Refuse a user who is online already.")
@@ -163,12 +151,10 @@ class IpPool:
     """Addresses for peers."""
 
     range: tuple[Range, ...] = row(AddressRange(), (), "Addresses from first to last.", many=True)
-    prefix: tuple[IPNetwork, ...] = row(
-        Prefix(4), (), "All addresses of a network but its first and last.", many=True
-    )
+    prefix: tuple[IPNetwork, ...] = row(Prefix(4), (), "All addresses of a network but its first and last.", many=True)
     name: str = ""
-    ranges: tuple[Range, ...] = field(default=(), compare=False)
-    """What there is to give: sorted, disjoint, without the local addresses of profiles."""
+    ranges: tuple[Range, ...] = ()
+    """What there is to give: sorted, disjoint, without the addresses of profiles and users."""
 
     @property
     def size(self) -> int:
@@ -182,17 +168,13 @@ class User:
     password: str = row(Password(), "", "Password.", required=True)
     ip: str | None = row(Ip(4), None, "Fixed IPv4 address.")
     dns: tuple[str, ...] | None = row(Ip(4), None, "DNS servers that the user is told.", many=True, most=2)
-    nbns: tuple[str, ...] | None = row(
-        Ip(4), None, "NetBIOS name servers that the user is told.", many=True, most=2
-    )
+    nbns: tuple[str, ...] | None = row(Ip(4), None, "NetBIOS name servers that the user is told.", many=True, most=2)
     interface_id: int | None = row(InterfaceId(), None, "IPv6 interface identifier.")
     routes: tuple[IPNetwork, ...] = row(Prefix(), (), "Networks behind the user.", many=True, most=64)
     idle_timeout: float | None = row(
         Seconds(0, YEAR), None, "Time without traffic after which the link is ended; 0: never."
     )
-    session_timeout: float | None = row(
-        Seconds(0, YEAR), None, "Time after which the link is ended; 0: never."
-    )
+    session_timeout: float | None = row(Seconds(0, YEAR), None, "Time after which the link is ended; 0: never.")
     mtu: int | None = row(Number(128, 16384, "octets"), None, "Largest packet that is sent.")
     name: str = ""
 

@@ -57,6 +57,18 @@ class Parameter:
             return " ".join(self.type.write(one) for one in value)
         return self.type.write(value)
 
+    def default_text(self) -> str:
+        """The default as it is written in a file; empty where it cannot be written and comes from elsewhere."""
+        if self.default is None or self.default in ("", b"", ()):
+            return ""
+        text = self.write(self.default)
+        if not self.many:
+            try:
+                self.type.read(text.strip('"'), False)
+            except Wrong:
+                return ""
+        return text
+
     def show(self, value: Any) -> str:
         """The value for people: secrets hidden."""
         return "***" if self.secret else self.write(value)
@@ -154,9 +166,7 @@ def read_values(kind: BlockType, texts: Mapping[str, str | Sequence[str]]) -> di
     for name, given in texts.items():
         row_ = kind.parameters.get(name)
         if row_ is None:
-            problems.add(
-                0, f"unknown parameter {shown(name)}", right_name(name, kind.parameters, "parameter")
-            )
+            problems.add(0, f"unknown parameter {shown(name)}", right_name(name, kind.parameters, "parameter"))
             continue
         words = [given] if isinstance(given, str) else list(given)
         try:
@@ -171,6 +181,7 @@ def _read_block(block: Block, kind: BlockType, problems: Problems, parent: Block
     given = Given(block, kind)
     rows = kind.parameters
     values = given.values
+    refused: set[str] = set()
     for statement in block.statements:
         name = statement[0][1]
         row_ = rows.get(name)
@@ -178,27 +189,21 @@ def _read_block(block: Block, kind: BlockType, problems: Problems, parent: Block
             _unknown_parameter(statement, block, kind, problems)
             continue
         if name in values and not row_.many:
-            problems.add(
-                statement[0][2], f"{name} is given twice", f"first on line {problems.line(block.place(name))}"
-            )
+            problems.add(statement[0][2], f"{name} is given twice", f"first on line {problems.line(block.place(name))}")
             continue
         try:
             value = _value(row_, [(token[1], token[0] == STRING) for token in statement[1:]])
         except Wrong as error:
             problems.add(_where(row_, statement), f"{name}: {error.wrong}", error.right)
+            refused.add(name)
             continue
         values[name] = _added(values[name], value) if name in values else value
     for inner in block.blocks:
         _read_inner(inner, given, problems)
     for row_ in rows.values():
-        if (
-            row_.required
-            and row_.name not in values
-            and not any(s[0][1] == row_.name for s in block.statements)
-        ):
-            problems.add(
-                block.offset, f"{block.title()} has no {row_.name}", f"add: {row_.name} {row_.type.metavar}"
-            )
+        if row_.required and row_.name not in values and row_.name not in refused | block.spoilt:
+            wrong = f"{block.title()} has no {row_.name}"
+            problems.add(block.offset, wrong, f"add: {row_.name} {row_.type.metavar}")
     return given
 
 
@@ -206,9 +211,7 @@ def _value(row_: Parameter, values: Sequence[tuple[str, bool]]) -> Any:
     if not values:
         raise Wrong("a value is missing", f"write: {row_.name} {row_.type.metavar}")
     if len(values) > 1 and not row_.many:
-        raise Wrong(
-            f"takes one value, {len(values)} are given", "end it with ; or put a text with spaces in quotes"
-        )
+        raise Wrong(f"takes one value, {len(values)} are given", "end it with ; or put a text with spaces in quotes")
     if len(values) > row_.most:
         raise Wrong(f"takes at most {row_.most} values, {len(values)} are given")
     return row_.read(values)
@@ -238,9 +241,7 @@ def _unknown_parameter(statement: Statement, block: Block, kind: BlockType, prob
         return
     title = block.title() or "the file"
     if kind_ == STRING:
-        problems.add(
-            offset, "a string where a parameter's name is expected", "names of parameters have no quotes"
-        )
+        problems.add(offset, "a string where a parameter's name is expected", "names of parameters have no quotes")
         return
     words = " ".join(token[1] for token in statement[:2])
     for header in (words, name):
@@ -277,9 +278,7 @@ def _read_inner(block: Block, outer: Given, problems: Problems) -> None:
         return
     name = block.name or ""
     if len(name) > 255 or not name.isprintable():
-        problems.add(
-            block.offset, f"the name of this {kind.words} is no good", "at most 255 printable characters"
-        )
+        problems.add(block.offset, f"the name of this {kind.words} is no good", "at most 255 printable characters")
         return
     known = outer.blocks[kind.words]
     if name in known:

@@ -119,9 +119,7 @@ class Problems:
         source = self._text[start : end if end >= 0 else len(self._text)].rstrip("\r")
         column = offset - start
         length = len(source)
-        secrets = [
-            (first - start, min(last - start, length)) for first, last in self._secrets if start <= first
-        ]
+        secrets = [(first - start, min(last - start, length)) for first, last in self._secrets if start <= first]
         source, caret = _hidden(source, column, [span for span in secrets if span[0] < length])
         source, caret = _window(source, caret)
         return Problem(self._filename, number, column + 1, text, source, caret)

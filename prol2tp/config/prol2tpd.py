@@ -91,9 +91,7 @@ def _fill(config: Prol2tpdConfig, file: Given) -> None:
         inherited = config.given["pseudowire profile"][DEFAULT]
         config.pseudowire_profiles[name] = PseudowireProfile(name=name, **{**inherited, **values})
     for name in config.given["session profile"]:
-        config.session_profiles[name] = SessionProfile(
-            name=name, **_session_values(config, name, {}, {}, None)
-        )
+        config.session_profiles[name] = SessionProfile(name=name, **_session_values(config, name, {}, {}, None))
     for name, values in config.given["tunnel profile"].items():
         config.tunnel_profiles[name] = _tunnel_profile(config, name, values)
     for name, block in file.blocks["tunnel"].items():
@@ -225,9 +223,7 @@ def _command_values(
     for name, value in values.items():
         to = kind.parameters[name].type
         if isinstance(to, Reference) and value not in config.given[to.to]:
-            raise _refusal(
-                f'there is no {to.to} "{shown(value)}"', right_name(value, config.given[to.to], to.to)
-            )
+            raise _refusal(f'there is no {to.to} "{shown(value)}"', right_name(value, config.given[to.to], to.to))
     return values
 
 

@@ -6,7 +6,8 @@ fills the PPP core's LinkSettings, `user_grant` its Grant: the keys are the fiel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -120,24 +121,21 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
 
 
 def _pools(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> dict[str, IpPool]:
-    ours = sorted({int(IPv4Address(profile.local_ip)) for profile in profiles.values() if profile.local_ip})
+    fixed = {profile.local_ip for profile in profiles.values() if profile.local_ip}
+    fixed.update(user.values["ip"] for user in file.blocks["user"].values() if "ip" in user.values)
+    taken = sorted(int(IPv4Address(address)) for address in fixed) if file.blocks["ip_pool"] else []
     pools: dict[str, IpPool] = {}
     spans: list[tuple[int, int, str]] = []
     for name, given in file.blocks["ip_pool"].items():
         pool = pools[name] = IpPool(name=name, **given.values)
         if not given.values and not given.block.statements:
-            given.wrong(
-                problems,
-                "range",
-                f"{given.block.title()} is empty",
-                "add: range first-last, or prefix network",
-            )
+            wrong = f"{given.block.title()} is empty"
+            given.wrong(problems, "range", wrong, "add: range first-last, or prefix network")
         own = [(int(one.first), int(one.last)) for one in pool.range]
         own += [_hosts(network) for network in pool.prefix if isinstance(network, IPv4Network)]
         spans += [(first, last, name) for first, last in own]
-        pool.ranges = tuple(
-            Range(IPv4Address(first), IPv4Address(last)) for first, last in _without(sorted(own), ours)
-        )
+        free = [span for first, last in sorted(own) for span in _without(first, last, taken)]
+        pool.ranges = tuple(Range(IPv4Address(first), IPv4Address(last)) for first, last in free)
     _refuse_overlaps(spans, file.blocks["ip_pool"], problems)
     return pools
 
@@ -148,23 +146,17 @@ def _hosts(network: IPv4Network) -> tuple[int, int]:
     return (first, last) if network.prefixlen >= 31 else (first + 1, last - 1)
 
 
-def _without(spans: Iterable[tuple[int, int]], taken: list[int]) -> list[tuple[int, int]]:
-    """The spans without the taken numbers; both sorted."""
-    left: list[tuple[int, int]] = []
-    for first, last in spans:
-        for number in taken:
-            if first <= number <= last:
-                if first < number:
-                    left.append((first, number - 1))
-                first = number + 1
-        if first <= last:
-            left.append((first, last))
-    return left
+def _without(first: int, last: int, taken: list[int]) -> Iterator[tuple[int, int]]:
+    """The numbers from first to last without the taken ones, which are sorted."""
+    for number in taken[bisect_left(taken, first) : bisect_right(taken, last)]:
+        if first < number:
+            yield first, number - 1
+        first = number + 1
+    if first <= last:
+        yield first, last
 
 
-def _refuse_overlaps(
-    spans: list[tuple[int, int, str]], pools: Mapping[str, Given], problems: Problems
-) -> None:
+def _refuse_overlaps(spans: list[tuple[int, int, str]], pools: Mapping[str, Given], problems: Problems) -> None:
     """An address in two places would be given to two peers."""
     spans.sort()
     end, owner = -1, ""

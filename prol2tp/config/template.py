@@ -34,9 +34,7 @@ class Template(Type):
             raise Wrong("%d and %u may stand once in an interface name")
         fixed = _PLACEHOLDER.sub("", text)
         if not _ALLOWED.fullmatch(fixed):
-            raise Wrong(
-                "an interface name has a character that it cannot have", "letters, digits and _ . - @ + ="
-            )
+            raise Wrong("an interface name has a character that it cannot have", "letters, digits and _ . - @ + =")
         if not text or text in (".", ".."):
             raise Wrong("this cannot be an interface name", 'for example "ppp%d"')
         length = len(fixed) + sum(_LENGTHS[match[1]] for match in _PLACEHOLDER.finditer(text))

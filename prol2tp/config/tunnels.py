@@ -57,9 +57,7 @@ class System:
     max_pending_tunnels: int = row(
         Number(1, 65535, "tunnels"), 1000, "Most tunnels that peers have asked for and that are not up yet."
     )
-    drain_tunnels: bool = row(
-        Boolean(), False, "Accept no new tunnels and sessions; those that are up live on."
-    )
+    drain_tunnels: bool = row(Boolean(), False, "Accept no new tunnels and sessions; those that are up live on.")
     tunnel_establish_timeout: float = row(Seconds(1, DAY), 120.0, "Time for a tunnel to come up.")
     session_establish_timeout: float = row(Seconds(1, DAY), 120.0, "Time for a session to come up.")
     tunnel_persist_pend_timeout: float = row(
@@ -123,9 +121,7 @@ class TunnelParameters:
     max_sessions: int = row(Number(0, 65535, "sessions"), 0, "Most sessions in the tunnel; 0: no limit.")
     mtu: int = row(Number(68, 65535, "octets"), 1460, "MTU of the sessions in the tunnel.")
     udp_checksums: bool = row(Boolean(), True, "Send UDP checksums in data messages.")
-    tos: int = row(
-        DsField(), 0, "DS field of the packets that carry data messages; copy: that of the packet inside."
-    )
+    tos: int = row(DsField(), 0, "DS field of the packets that carry data messages; copy: that of the packet inside.")
     pmtu_discovery: bool = row(Boolean(), False, "Set the DF bit in the packets that carry data messages.")
     reply_port: str = row(
         Choice(("same", "ephemeral")),
@@ -133,12 +129,8 @@ class TunnelParameters:
         "Port from which requests are answered: that on which they came, or one of the tunnel's own.",
     )
     persist: bool = row(Boolean(), True, "Start the tunnel again when it ends.")
-    session_profile: str = row(
-        Reference("session profile"), "default", "Session profile for sessions in the tunnel."
-    )
-    log_level: str = row(
-        Choice(LOG_LEVELS), "", "Log level of the tunnel and its sessions; without it that of system."
-    )
+    session_profile: str = row(Reference("session profile"), "default", "Session profile for sessions in the tunnel.")
+    log_level: str = row(Choice(LOG_LEVELS), "", "Log level of the tunnel and its sessions; without it that of system.")
     drain: bool = row(Boolean(), False, "Accept no new tunnels by this profile, or sessions in this tunnel.")
 
 
@@ -169,13 +161,9 @@ class SessionParameters(PseudowireParameters):
     )
     user_name: str = row(Text(), "", "Our user name towards the peer's PPP.")
     user_password: str = row(Password(), "", "Our password towards the peer's PPP.")
-    call: str = row(
-        Choice(("incoming", "outgoing")), "incoming", "Call that is placed: ICRQ as LAC, or OCRQ as LNS."
-    )
+    call: str = row(Choice(("incoming", "outgoing")), "incoming", "Call that is placed: ICRQ as LAC, or OCRQ as LNS.")
     sequencing_required: bool = row(Boolean(), False, "Send the Sequencing Required AVP.")
-    use_sequence_numbers: bool = row(
-        Boolean(), False, "Number our data messages although the peer does not ask."
-    )
+    use_sequence_numbers: bool = row(Boolean(), False, "Number our data messages although the peer does not ask.")
     reorder_timeout: float = row(
         Seconds(0, 10), 0.0, "Time for which early data messages wait for a missing one; 0: none waits."
     )
@@ -187,9 +175,7 @@ class SessionParameters(PseudowireParameters):
     )
     minimum_bps: int = row(Rate(), 0, "Minimum BPS AVP of an outgoing call, bits per second.")
     maximum_bps: int = row(Rate(), 1_000_000_000, "Maximum BPS AVP of an outgoing call, bits per second.")
-    connect_speed: Speed = row(
-        SpeedOf(), Speed(1_000_000_000, 0), "Tx and Rx Connect Speed AVPs, bits per second."
-    )
+    connect_speed: Speed = row(SpeedOf(), Speed(1_000_000_000, 0), "Tx and Rx Connect Speed AVPs, bits per second.")
     calling_number: str = row(Text(64), "", "Calling Number AVP.")
     called_number: str = row(Text(64), "", "Called Number AVP.")
     sub_address: str = row(Text(64), "", "Sub-Address AVP.")
@@ -261,9 +247,7 @@ class Tunnel(TunnelParameters):
         required=True,
         inherited=False,
     )
-    tunnel_profile: str = row(
-        Reference("tunnel profile"), "default", "Tunnel profile from which unset values come."
-    )
+    tunnel_profile: str = row(Reference("tunnel profile"), "default", "Tunnel profile from which unset values come.")
     name: str = ""
     sessions: dict[str, Session] = field(default_factory=dict, repr=False, compare=False)
     session: SessionProfile = field(default_factory=SessionProfile, repr=False, compare=False)

@@ -177,7 +177,10 @@ class Seconds(Type):
             raise Wrong(f"{shown(text)} is no time", "seconds, or a number with s, m, h or d: 90, 1.5, 5m")
         value = float(match[1]) * _UNITS[match[2]]
         if not self.low <= value <= self.high:
-            raise Wrong(f"{shown(text)} is out of range", f"from {self.low:g} to {self.high:g} seconds")
+            raise Wrong(
+                f"{shown(text)} is out of range",
+                f"from {self.write(self.low)} to {self.write(self.high)} seconds",
+            )
         return value
 
     def write(self, value: float) -> str:
@@ -195,9 +198,7 @@ class Text(Type):
     def read(self, text: str, is_string: bool) -> str:
         size = len(text) if text.isascii() else len(text.encode())
         if not 0 < size <= self.most:
-            raise Wrong(
-                "this text is empty" if not size else "this text is too long", f"1 to {self.most} octets"
-            )
+            raise Wrong("this text is empty" if not size else "this text is too long", f"1 to {self.most} octets")
         return text
 
     def write(self, value: str) -> str:
@@ -230,9 +231,7 @@ class Octets(Type):
     def read(self, text: str, is_string: bool) -> bytes:
         value = text.encode() if is_string or not text.startswith("hex:") else self._hexadecimal(text[4:])
         if not 0 < len(value) <= self.most:
-            raise Wrong(
-                "this value is empty" if not value else "this value is too long", f"1 to {self.most} octets"
-            )
+            raise Wrong("this value is empty" if not value else "this value is too long", f"1 to {self.most} octets")
         return value
 
     def _hexadecimal(self, digits: str) -> bytes:
@@ -262,9 +261,7 @@ class Choice(Type):
     """One of a few words. `choices` maps a word to its value, `refused` a word that is known but cannot be
     had to the reason."""
 
-    def __init__(
-        self, choices: Mapping[str, Any] | Sequence[str], refused: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, choices: Mapping[str, Any] | Sequence[str], refused: Mapping[str, str] | None = None) -> None:
         self.choices: dict[str, Any] = (
             dict(choices) if isinstance(choices, Mapping) else {word: word for word in choices}
         )
