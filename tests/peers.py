@@ -123,7 +123,7 @@ class FreeRADIUS:
                 address=address,
                 network=network,
                 secret=RADIUS_SECRET,
-                accounting="detail" if accounting else "ok",
+                accounting="detail" if accounting else "",
             )
         )
         (directory / "users").write_text(users)
