@@ -42,12 +42,12 @@ class LAIC(Session):
 
     def send_icrq(self, message: Any, now: float) -> None:
         self.call_serial_number = self.tunnel.context.call_serial_number()
-        self.tunnel.send(compose.icrq(self.settings, self.session_id, self.call_serial_number), 0, now)
+        self.send(compose.icrq(self.settings, self.session_id, self.call_serial_number), now)
 
     def send_iccn(self, message: ICRP, now: float) -> None:
         self.peer_session_id = message.assigned_session_id
         self.open_data_path()
-        self.tunnel.send(compose.iccn(self.settings), self.peer_session_id, now)
+        self.send(compose.iccn(self.settings), now)
 
     TABLE = table([
         # states, events, action, new state
@@ -97,7 +97,7 @@ class LNIC(Session):
     def send_icrp(self, settings: SessionSettings, now: float) -> None:
         self.settings = settings
         self.open_data_path()
-        self.tunnel.send(ICRP(self.session_id), self.peer_session_id, now)
+        self.send(ICRP(self.session_id), now)
 
     def take_iccn(self, message: ICCN, now: float) -> None:
         self.connected_by(message, now)

@@ -46,10 +46,10 @@ class LAOC(Session):
     def send_ocrp(self, settings: SessionSettings, now: float) -> None:
         self.settings = settings
         self.open_data_path()
-        self.tunnel.send(OCRP(self.session_id, settings.physical_channel_id), self.peer_session_id, now)
+        self.send(OCRP(self.session_id, settings.physical_channel_id), now)
 
     def send_occn(self, message: Any, now: float) -> None:
-        self.tunnel.send(compose.occn(self.settings), self.peer_session_id, now)
+        self.send(compose.occn(self.settings), now)
         self.report_up(message, now)
 
     TABLE = table([
@@ -88,7 +88,7 @@ class LNOC(Session):
 
     def send_ocrq(self, message: Any, now: float) -> None:
         self.call_serial_number = self.tunnel.context.call_serial_number()
-        self.tunnel.send(compose.ocrq(self.settings, self.session_id, self.call_serial_number), 0, now)
+        self.send(compose.ocrq(self.settings, self.session_id, self.call_serial_number), now)
 
     def take_ocrp(self, message: OCRP, now: float) -> None:
         self.peer_session_id = message.assigned_session_id

@@ -190,6 +190,9 @@ class Session(Machine):
 
     # actions
 
+    def send(self, message: Message, now: float) -> None:
+        self.tunnel.send(message, self.peer_session_id, now, self.session_id)
+
     def ask_admission(self, message: Any, now: float) -> None:
         self.tunnel.context.emit(AskSessionAdmission(self.tunnel.tunnel_id, self.session_id, message))
 
@@ -198,7 +201,7 @@ class Session(Machine):
 
     def send_cdn(self, cause: Cause, now: float) -> None:
         result_code = ResultCode(cause.result, cause.error, cause.message)
-        self.tunnel.send(CDN(result_code, self.session_id), self.peer_session_id, now)
+        self.send(CDN(result_code, self.session_id), now)
         self.tunnel.calls.ended(self, cause, now)
 
     def path_opened(self, message: Any, now: float) -> None:

@@ -23,10 +23,9 @@ def event(trace: Trace, name: str, tunnel_id: int, session_id: int, event: Enum,
 
 
 def message(trace: Trace, direction: str, message: Any, tunnel_id: int, session_id: int) -> None:
-    """One line for the message, one for each of its AVPs. `session_id` is the one in the header: the receiver's."""
+    """One line for the message, one for each of its AVPs; the ids are ours."""
     name = type(message).__name__
-    about = f" for session {session_id}" if session_id else ""
-    trace("message", tunnel_id, session_id, f"{direction} {name}{about}")
+    trace("message", tunnel_id, session_id, f"{direction} {name}")
     for field in fields(message):
         value = getattr(message, field.name)
         if value is None or value is False:
@@ -36,6 +35,7 @@ def message(trace: Trace, direction: str, message: Any, tunnel_id: int, session_
         trace("avp", tunnel_id, session_id, f"{direction} {name}: {field.name} {value!r}")
 
 
-def packet(trace: Trace, direction: str, tunnel_id: int, session_id: int, ns: int, nr: int, body: bytes) -> None:
-    what = f"{len(body)} octets" if body else "ZLB"
-    trace("transport", tunnel_id, session_id, f"{direction} Ns {ns} Nr {nr}, {what}")
+def packet(trace: Trace, direction: str, tunnel_id: int, header_session_id: int, ns: int, nr: int, body: bytes) -> None:
+    """One line for a datagram; the session id in its header is the receiver's."""
+    what = f"session {header_session_id}, {len(body)} octets" if body else "ZLB"
+    trace("transport", tunnel_id, 0, f"{direction} Ns {ns} Nr {nr}, {what}")

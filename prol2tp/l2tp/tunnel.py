@@ -245,12 +245,13 @@ class Tunnel(Machine):
                 self.peer_tunnel_id = error.assigned_tunnel_id or 0
             self.handle(event if state is self.state else Event.CLOSE_REQ, now, cause)
 
-    def send(self, message: Message, session_id: int, now: float) -> None:
+    def send(self, message: Message, session_id: int, now: float, our_session_id: int = 0) -> None:
+        """Encode and queue; `session_id` is the peer's, for the header."""
         settings = self.settings
         hide = settings.hide_avps and bool(settings.secret) and not isinstance(message, SCCRQ)
         body = encode(message, settings.secret, self.context.random_bytes, hide)
         if self.context.trace is not None:
-            trace.message(self.context.trace, "send", message, self.tunnel_id, session_id)
+            trace.message(self.context.trace, "send", message, self.tunnel_id, our_session_id)
         self.channel.send(session_id, body, now)
 
     def admit(self, settings: TunnelSettings, now: float) -> None:
