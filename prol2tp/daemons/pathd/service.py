@@ -1,0 +1,74 @@
+"""prol2tp-pathd under twistd: `twistd prol2tp-path --run-dir DIR`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python import usage
+
+from prol2tp.daemons.base import DaemonOptions, DaemonService, make_directory
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.pathd.server import AlreadyRunning, PathServer
+from prol2tp.dataplane.userspace import UserspaceDataPlane, raise_descriptor_limit
+
+
+class Options(DaemonOptions):
+    """The daemons' common options, of which the configuration file means nothing here, and these."""
+
+    daemon = "prol2tp-pathd"
+
+    optParameters: list[Any] = [
+        ["hold", None, 30.0, "Seconds that a crashed daemon's tunnels and interfaces stay.", float],
+    ]
+    optFlags: list[Any] = [
+        ["ephemeral", None, "End when the last daemon has left and nothing is held."],
+        ["no-split", None, "Relay control datagrams instead of letting the kernel split them from data."],
+    ]
+
+    def check(self) -> None:
+        if not 0 <= self["hold"] <= 86400:
+            raise usage.UsageError("--hold must be 0 to 86400 seconds")
+        if not self["dry-run"]:
+            make_directory(self["run-dir"], "run directory")
+
+
+class PathService(DaemonService):
+    """The process: the data path and its server. `reactor.stop` ends it with all interfaces gone."""
+
+    def __init__(self, options: Options, log: Log, reactor: Any) -> None:
+        super().__init__(options, log, reactor)
+        self.plane = UserspaceDataPlane(reactor, split=not options["no-split"])
+        self.server = PathServer(reactor, self.plane, options["run-dir"], options["hold"],
+                                 self._last_left if options["ephemeral"] else None)
+
+    def startService(self) -> None:
+        raise_descriptor_limit()
+        try:
+            self.server.start()
+        except AlreadyRunning as error:
+            if self.options["ephemeral"]:
+                # two daemons started one each: the other one serves both
+                sys.exit(0)
+            sys.exit(f"prol2tp-pathd: {error}")
+        except OSError as error:
+            sys.exit(f"prol2tp-pathd: {error.filename or self.options['run-dir']}: {os.strerror(error.errno or 0)}")
+        super().startService()
+        self.log.notice("data path {name} ready in {run_dir}", name=self.plane.name, run_dir=self.options["run-dir"])
+
+    def stopService(self) -> Deferred[None]:
+        return self.server.stop().addBoth(lambda _: super(PathService, self).stopService())
+
+    def _last_left(self) -> None:
+        self.log.info("the last daemon has left")
+        self.reactor.stop()
+
+
+def makeService(options: Options) -> PathService:
+    """For the twistd plugin."""
+    from twisted.internet import reactor
+
+    level = Level(min(Level.DEBUG, Level.NOTICE + options["debug"]))
+    return PathService(options, Log("prol2tp.pathd", level), reactor)
