@@ -18,7 +18,7 @@ from prol2tp.daemons.base import DaemonOptions, default_run_dir, make_directory
 
 
 def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[str]) -> list[str]:
-    """The twistd command line for a console script's words. Raises `usage.UsageError` for what twistd would do worse."""
+    """The twistd command line for a console script's words. Raises `usage.UsageError`."""
     foreground = False
     passed: list[str] = []
     run_dir = default_run_dir()

@@ -6,7 +6,6 @@ grace time and are then ended with a reason; when it comes back, all are attache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Protocol
 
@@ -31,25 +30,14 @@ class Channel(Protocol):
 
 
 class Attachment:
-    """The sessions that propppd has or should have.
+    """The sessions that propppd has or should have. `plane` is set by the plane itself when it is made."""
 
-    :param row: makes the `attach-row` of a session.
-    :param close_session: `(record, message)`: end the L2TP session, because its PPP is over.
-    :param sessions: all sessions that are up and want PPP, for attaching anew.
-    """
-
-    def __init__(self, clock: IReactorTime, log: Log, grace: float, row: Callable[[SessionRecord], dict[str, Any]],
-                 close_session: Callable[[SessionRecord, str, str], None],
-                 find: Callable[[int, int], SessionRecord | None],
-                 sessions: Callable[[], Iterable[SessionRecord]]) -> None:
+    def __init__(self, clock: IReactorTime, log: Log, grace: float) -> None:
+        self.plane: Any = None
         self.channel: Channel | None = None
         self.grace = grace
         self._clock = clock
         self._log = log
-        self._row = row
-        self._close_session = close_session
-        self._find = find
-        self._sessions = sessions
         self._to_attach: dict[str, SessionRecord] = {}
         self._to_detach: list[dict[str, Any]] = []
         self._flush_call: Any = None
@@ -89,7 +77,7 @@ class Attachment:
         """propppd is there (again): attach all."""
         self.channel = channel
         self._log.notice("connected to propppd")
-        for record in self._sessions():
+        for record in self.plane.ppp_sessions():
             self._to_attach[record.key] = record
             record.attached = True
         self.pending_since.clear()
@@ -101,7 +89,7 @@ class Attachment:
         self.channel = None
         self._to_detach.clear()
         now = self._clock.seconds()
-        for record in self._sessions():
+        for record in self.plane.ppp_sessions():
             if record.attached:
                 self.pending_since[record.key] = now
         if self.pending_since:
@@ -118,12 +106,12 @@ class Attachment:
             del self.pending_since[key]
             record = self._by_key(key)
             if record is not None:
-                self._close_session(record, "NAS Error", "propppd is not running")
+                self.plane.ppp_closed(record, "NAS Error", "propppd is not running")
 
     def _by_key(self, key: str) -> SessionRecord | None:
         tunnel, _, session = key.partition("/")
         try:
-            return self._find(int(tunnel), int(session))
+            return self.plane.find(int(tunnel), int(session))
         except ValueError:
             return None
 
@@ -146,7 +134,7 @@ class Attachment:
         turn = [waiting.pop(key) for key in list(islice(waiting, TURN))]
         if waiting:
             self._flush_soon()
-        for rows in batches(self._row(record) for record in turn):
+        for rows in batches(attach_row(self.plane, record) for record in turn):
             call = channel.call("AttachSessions", sessions=rows)
             call.addCallbacks(self._attach_answered, self._call_failed,
                               callbackArgs=([row["id"] for row in rows],), errbackArgs=("AttachSessions",))
@@ -158,7 +146,7 @@ class Attachment:
                 if record is not None:
                     self._log.error("session {key}: propppd refused it: {problem}", key=key, problem=problem)
                     record.attached = False
-                    self._close_session(record, "NAS Error", str(problem))
+                    self.plane.ppp_closed(record, "NAS Error", str(problem))
 
     def _call_failed(self, failure: Failure, command: str) -> None:
         """The connection broke (then `disconnected` comes too), or propppd could not take the batch."""
@@ -172,7 +160,7 @@ class Attachment:
                 continue
             if row.get("state") == "closed":
                 record.attached = False
-                self._close_session(record, str(row.get("cause") or "User Request"), str(row.get("message") or ""))
+                self.plane.ppp_closed(record, str(row.get("cause") or "User Request"), str(row.get("message") or ""))
             else:
                 record.user = str(row.get("user") or "")
                 record.interface = str(row.get("interface") or "")

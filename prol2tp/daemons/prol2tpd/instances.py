@@ -174,9 +174,10 @@ class ClientTunnel(_Instance):
                 host = route_source(peer[0])
             return self.plane.path.listen((host, wanted[1] if wanted else 0))
 
-        self._trying = resolve(host).addCallback(resolved)
-        self._trying.addCallbacks(lambda listener: self._listening(listener, peer[0]), self._failed)
-        self._trying.addErrback(self._failed)
+        self._trying = trying = resolve(host)
+        trying.addCallback(resolved)
+        trying.addCallback(lambda listener: self._listening(listener, peer[0]))
+        trying.addErrback(self._failed)
 
     def _listening(self, listener: Listener, peer: Address) -> None:
         self._trying = None

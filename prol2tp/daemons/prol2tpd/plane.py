@@ -40,13 +40,16 @@ class Plane:
     """
 
     def __init__(self, config: Any, path: IDataPlane, ppp: Any, clock: IReactorTime, log: Log,
-                 random_bytes: Callable[[int], bytes], reactor: Any = None) -> None:
+                 random_bytes: Callable[[int], bytes], reactor: Any = None,
+                 make_port: Callable[..., ControlPort] = ControlPort) -> None:
         self.config = config
         self.path = path
         self.ppp = ppp
+        ppp.plane = self
         self.clock = clock
         self.log = log
         self.reactor = reactor if reactor is not None else clock
+        self._make_port = make_port
         self.tunnels: dict[int, TunnelRecord] = {}
         self.tunnel_roll = Roll()
         self.session_roll = Roll()
@@ -64,9 +67,9 @@ class Plane:
             outputs.Transmit: self._transmit,
             outputs.AskTunnelAdmission: self._ask_tunnel,
             outputs.AskSessionAdmission: self._ask_session,
-            outputs.OpenDataPath: lambda output: self.paths.open(output),
-            outputs.ModifyDataPath: lambda output: self.paths.modify(output),
-            outputs.CloseDataPath: lambda output: self.paths.close(output),
+            outputs.OpenDataPath: self._open_path,
+            outputs.ModifyDataPath: self._modify_path,
+            outputs.CloseDataPath: self._close_path,
             outputs.TunnelCreated: self._tunnel_created,
             outputs.TunnelUp: self._tunnel_up,
             outputs.TunnelDown: self._tunnel_down,
@@ -96,7 +99,7 @@ class Plane:
     # sockets
 
     def add_port(self, listener: Listener) -> ControlPort:
-        port = ControlPort(self.reactor, listener, self._received, self.driver.reschedule)
+        port = self._make_port(self.reactor, listener, self._received, self.driver.reschedule)
         self.ports.add(port)
         return port
 
@@ -133,6 +136,17 @@ class Plane:
         port = self.ports.find(output.local)
         if port is not None:
             port.send(output.data, output.peer, output.local, output.ifindex)
+
+    # the data path
+
+    def _open_path(self, output: outputs.OpenDataPath) -> None:
+        self.paths.open(output)
+
+    def _modify_path(self, output: outputs.ModifyDataPath) -> None:
+        self.paths.modify(output)
+
+    def _close_path(self, output: outputs.CloseDataPath) -> None:
+        self.paths.close(output)
 
     # admission
 
@@ -214,7 +228,7 @@ class Plane:
         return done.addCallback(lambda result: timer.stop())
 
     def _unacknowledged(self) -> bool:
-        return any(not tunnel.channel.idle for tunnel in self.endpoint.tunnels.values())
+        return any(not tunnel.channel.drained for tunnel in self.endpoint.tunnels.values())
 
     def _empty(self, force: bool = False) -> None:
         if self._emptied and (force or not self._unacknowledged()):

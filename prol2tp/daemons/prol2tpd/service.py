@@ -21,7 +21,7 @@ from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, make_d
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.addresses import text
-from prol2tp.daemons.prol2tpd.attach import Attachment, attach_row
+from prol2tp.daemons.prol2tpd.attach import Attachment
 from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.status import Status
@@ -84,12 +84,7 @@ class Prol2tpdService(DaemonService):
     def _start(self) -> Any:
         run_dir = self.options["run-dir"]
         yield self.path.connect(run_dir, spawn=True)
-        self.attachment = Attachment(
-            self.reactor, self.log, self.config.system.propppd_grace_timeout,
-            row=lambda record: attach_row(self.plane, record),
-            close_session=lambda record, cause, message: self.plane.ppp_closed(record, cause, message),
-            find=lambda tunnel_id, session_id: self.plane.find(tunnel_id, session_id),
-            sessions=lambda: self.plane.ppp_sessions())
+        self.attachment = Attachment(self.reactor, self.log, self.config.system.propppd_grace_timeout)
         self.plane = Plane(self.config, self.path, self.attachment, self.reactor, self.log, secrets.token_bytes)
         yield self.path.start(PathEvents(self))
         yield self._listen()

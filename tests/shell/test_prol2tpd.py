@@ -1,0 +1,294 @@
+"""prol2tpd's wiring: two daemons in one process on a clock that the test turns, a memory data path under each."""
+
+import random
+
+import pytest
+from twisted.internet.task import Clock
+
+from prol2tp.config.prol2tpd import load
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.prol2tpd import reload
+from prol2tp.daemons.prol2tpd.commands import Commands
+from prol2tp.daemons.prol2tpd.plane import Plane
+from prol2tp.daemons.prol2tpd.status import Status
+from prol2tp.dataplane.interface import SYSTEM, DataPathError
+from prol2tp.dataplane.memory import MemoryDataPlane
+
+LNS = """
+system { hostname "lns"; listen 10.99.0.1:1701 }
+pseudowire profile "ppp" { pseudowire_type ppp; ppp_profile "subscribers" }
+session profile "lac" { pseudowire_profile "ppp" }
+tunnel profile "lac1" { peer 10.99.0.0/24; peer_hostname "lac"; secret "s3cret"; session_profile "lac" }
+"""
+LAC = """
+system { hostname "lac" }
+tunnel "one" {
+    peer 10.99.0.1
+    secret "s3cret"
+    session "u1" { pseudowire_type ppp; ppp_profile "client"; user_name "u1@example.com"; user_password "pw1" }
+    session "u2" { pseudowire_type ppp; ppp_profile "client"; user_name "u2@example.com"; user_password "pw2" }
+}
+"""
+
+
+class Wire:
+    """Joins the fake ports of several hosts; delivers in order, in the next turn of the clock."""
+
+    def __init__(self, clock):
+        self.clock, self.ports, self.lost = clock, {}, False
+
+    def send(self, data, peer, local):
+        if not self.lost:
+            self.clock.callLater(0.001, self._arrive, data, peer, local)
+
+    def _arrive(self, data, peer, local):
+        port = self.ports.get(peer)
+        if port is not None:
+            port.receive(data, local, peer, 0)
+            port.burst_done()
+
+
+class FakePort:
+    def __init__(self, wire, listener, receive, burst_done):
+        self.wire, self.listener, self.receive, self.burst_done = wire, listener, receive, burst_done
+        wire.ports[listener.address] = self
+
+    def send(self, data, peer, local, ifindex=0):
+        self.wire.send(data, peer, local)
+
+    def close(self):
+        self.wire.ports.pop(self.listener.address, None)
+
+
+class FakePPP:
+    """Stands where the attachment to propppd is."""
+
+    def __init__(self):
+        self.up, self.down, self.plane, self.grace = [], [], None, 30
+
+    def session_up(self, record):
+        self.up.append(record)
+
+    def session_down(self, record, by_peer, message):
+        self.down.append((record, message))
+
+    def session_forgotten(self, record):
+        pass
+
+
+class Host:
+    def __init__(self, wire, text, monkeypatch=None):
+        self.log = Log("test", Level.CRITICAL)
+        self.ppp = FakePPP()
+        self.path = MemoryDataPlane()
+        self.path.start(object())
+        self.plane = Plane(load(text, "test.conf"), self.path, self.ppp, wire.clock, self.log,
+                           random.Random(len(text)).randbytes,
+                           make_port=lambda reactor, *arguments: FakePort(wire, *arguments))
+        self.status = Status(self.plane, "test.conf")
+        self.commands = Commands(self.plane, self.status, lambda: "").table()
+
+    def start(self):
+        for address in self.plane.config.system.listen:
+            if address.host not in ("0.0.0.0", "::"):
+                self.plane.serve((address.host, address.port))
+        for tunnel in self.plane.config.tunnels.values():
+            self.plane.start_instance(tunnel)
+
+    def call(self, name, **arguments):
+        """A control command, as a client would call it."""
+        results, failures = [], []
+        answer = self.commands[name](None, **arguments)
+        if hasattr(answer, "addCallbacks"):
+            answer.addCallbacks(results.append, failures.append)
+            if failures:
+                failures[0].raiseException()
+            return results[0] if results else None
+        return answer
+
+
+@pytest.fixture
+def world(monkeypatch):
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.instances.route_source", lambda peer: "10.99.0.2")
+    clock = Clock()
+    wire = Wire(clock)
+
+    class World:
+        pass
+
+    world = World()
+    world.clock, world.wire = clock, wire
+    world.run = lambda seconds: clock.pump([0.01] * int(seconds * 100))
+    world.host = lambda text: Host(wire, text)
+    return world
+
+
+@pytest.fixture
+def pair(world):
+    world.lns, world.lac = world.host(LNS), world.host(LAC)
+    world.lns.start()
+    world.lac.start()
+    world.run(2)
+    return world
+
+
+def states(host):
+    tunnels = host.call("ListTunnels", cursor="", limit=100)["rows"]
+    sessions = host.call("ListSessions", cursor="", limit=100)["rows"]
+    return [row["state"] for row in tunnels], [row["state"] for row in sessions]
+
+
+def test_the_tunnel_and_both_sessions_of_the_configuration_come_up(pair):
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+    assert states(pair.lac) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+    assert len(pair.lns.ppp.up) == 2 and len(pair.lac.ppp.up) == 2
+
+
+def test_status_shows_profiles_names_and_peers(pair):
+    row = pair.lns.call("ListTunnels", cursor="", limit=10)["rows"][0]
+    tunnel = pair.lns.call("ShowTunnel", tunnel_id=row["tunnel_id"])["tunnel"]
+    assert (tunnel["mode"], tunnel["profile"], tunnel["peer_host_name"], tunnel["origin"]) == (
+        "LNS", "lac1", "lac", "net")
+    row = pair.lns.call("ListSessions", cursor="", limit=10)["rows"][0]
+    session = pair.lns.call("ShowSession", tunnel_id=row["tunnel_id"], session_id=row["session_id"],
+                            stats=True)["session"]
+    assert (session["profile"], session["pseudowire_profile"], session["mode"]) == ("lac", "ppp", "LNS")
+    assert session["stats"]["tx_packets"] == 0
+    mine = pair.lac.call("ShowSession", tunnel_name="one", session_name="u1")["session"]
+    assert (mine["origin"], mine["tunnel_name"], mine["name"], mine["identifier"]) == (
+        "config", "one", "u1", "u1@example.com")
+
+
+def test_a_destroyed_session_of_the_configuration_is_not_tried_again(pair):
+    pair.lac.call("DestroySession", tunnel_name="one", session_name="u1")
+    pair.run(200)
+    assert states(pair.lac) == (["ESTABLISHED"], ["ESTABLISHED"])
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"])
+
+
+def test_a_session_ended_by_the_peer_is_opened_again(pair):
+    row = pair.lns.call("ListSessions", cursor="", limit=10)["rows"][0]
+    pair.lns.call("DestroySession", tunnel_id=row["tunnel_id"], session_id=row["session_id"])
+    pair.run(5)
+    assert states(pair.lac) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+    assert len(pair.lns.ppp.up) == 3
+
+
+def test_a_tunnel_ended_by_the_peer_is_opened_again_with_its_sessions(pair):
+    row = pair.lns.call("ListTunnels", cursor="", limit=10)["rows"][0]
+    pair.lns.call("DestroyTunnel", tunnel_id=row["tunnel_id"])
+    pair.run(60)
+    assert states(pair.lac) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+def test_a_peer_that_is_silent_at_first_is_tried_until_it_answers(world):
+    lac = world.host(LAC)
+    lac.start()
+    world.run(400)
+    lns = world.host(LNS)
+    lns.start()
+    world.run(200)
+    assert states(lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+def test_a_tunnel_with_persist_false_is_tried_once(world):
+    lac = world.host(LAC.replace("peer 10.99.0.1", "peer 10.99.0.1\n persist false"))
+    lac.start()
+    world.run(400)
+    assert states(lac) == ([], []) and not lac.plane.instances and not world.wire.ports
+
+
+def test_a_wrong_secret_is_refused_and_said(world):
+    lns, lac = world.host(LNS.replace("s3cret", "other")), world.host(LAC)
+    lns.start()
+    lac.start()
+    world.run(5)
+    assert "ESTABLISHED" not in states(lns)[0]
+    assert lac.plane.instances["one"].last_error
+
+
+def test_a_peer_without_a_profile_is_refused(world):
+    lns, lac = world.host(LNS.replace('"lac"; secret', '"someone"; secret')), world.host(LAC)
+    lns.start()
+    lac.start()
+    world.run(5)
+    assert not lns.ppp.up and "not authorized" in lac.plane.instances["one"].last_error
+
+
+def test_draining_refuses_new_tunnels_and_keeps_those_that_are_up(pair):
+    drained = LNS.replace("listen 10", "drain_tunnels true; listen 10")
+    assert "drain_tunnels" in reload.apply(pair.lns.plane, load(drained, "test.conf"))
+    pair.run(100)
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+    pair.lac.call("CreateTunnel", parameters={"name": "two", "peer": "10.99.0.1", "secret": "s3cret"})
+    pair.run(3)
+    assert states(pair.lns)[0].count("ESTABLISHED") == 1
+
+
+def test_max_tunnels_and_max_sessions_are_limits(world):
+    lns = world.host(LNS.replace("listen 10", "max_sessions 1; listen 10"))
+    lac = world.host(LAC)
+    lns.start()
+    lac.start()
+    world.run(3)
+    assert len(lns.ppp.up) == 1
+
+
+def test_a_reload_that_changes_nothing_touches_nothing(pair):
+    before = pair.lac.call("ListSessions", cursor="", limit=10)["rows"]
+    assert reload.apply(pair.lac.plane, load(LAC, "test.conf")) == "nothing changed"
+    pair.run(1)
+    after = pair.lac.call("ListSessions", cursor="", limit=10)["rows"]
+    assert [row["session_id"] for row in before] == [row["session_id"] for row in after]
+
+
+def test_a_reload_closes_only_the_session_that_is_gone_and_opens_the_new_one(pair):
+    kept = pair.lac.plane.instances["one"].sessions["u2"].session_id
+    text = LAC.replace('session "u1"', 'session "u3"')
+    reload.apply(pair.lac.plane, load(text, "test.conf"))
+    pair.run(3)
+    sessions = pair.lac.plane.instances["one"].sessions
+    assert set(sessions) == {"u2", "u3"} and sessions["u2"].session_id == kept
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+def test_a_reload_with_another_secret_opens_that_tunnel_anew(pair):
+    first = pair.lac.plane.instances["one"].tunnel_id
+    text = LAC.replace("secret", "hello_timeout 30\n secret")
+    reload.apply(pair.lac.plane, load(text, "test.conf"))
+    pair.run(60)
+    assert pair.lac.plane.instances["one"].tunnel_id not in (None, first)
+    assert states(pair.lac) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+def test_created_tunnels_and_sessions_come_up_and_are_local(pair):
+    answer = pair.lac.commands["CreateTunnel"](
+        None, parameters={"name": "two", "peer": "10.99.0.1", "secret": "s3cret"})
+    pair.run(2)
+    assert answer.result["tunnel_id"] == pair.lac.plane.instances["two"].tunnel_id
+    pair.lac.call("CreateSession", tunnel_name="two", parameters={"name": "x"})
+    pair.run(2)
+    tunnel = pair.lac.call("ShowTunnel", tunnel_name="two")["tunnel"]
+    assert (tunnel["origin"], tunnel["state"], tunnel["sessions"]) == ("local", "ESTABLISHED", 1)
+    assert len(pair.lns.ppp.up) == 3
+
+
+def test_stopping_sends_stopccn_and_leaves_no_socket_session_or_timer(pair):
+    done = []
+    pair.lac.plane.stop(3).addCallback(done.append)
+    pair.run(1)
+    assert done
+    pair.run(60)
+    assert states(pair.lns) == ([], []) and states(pair.lac) == ([], [])
+    assert pair.lac.path.counters().result == {}
+    pair.lac.plane.close()
+    pair.lns.plane.close()
+    assert [call for call in pair.clock.getDelayedCalls() if call.active()] == []
+
+
+def test_a_data_path_that_refuses_costs_only_the_session(pair):
+    pair.lns.path.refuse["session_add"] = DataPathError(SYSTEM, "no room")
+    pair.lac.call("CreateSession", tunnel_name="one", parameters={"name": "x", "persist": "false"})
+    pair.run(3)
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
