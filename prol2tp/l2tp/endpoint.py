@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from prol2tp.common.ids import IdPool
 from prol2tp.common.wire import WireError
@@ -132,7 +133,7 @@ class Endpoint:
             return
         if known is not None and not self._is_new(self.tunnels[known], header, body, now):
             return
-        self._requested(message, header, peer, local, ifindex, now)
+        self._requested(message, header, body, peer, local, ifindex, now)
 
     def _refuse_malformed(self, error: MessageError, header: ControlHeader, peer: Address, local: Address,
                           ifindex: int) -> None:
@@ -141,22 +142,22 @@ class Endpoint:
             self._transmit(refusal(error.assigned_tunnel_id, cause), peer, local, ifindex)
 
     def _is_new(self, tunnel: Tunnel, header: ControlHeader, body: bytes, now: float) -> bool:
-        """Whether an SCCRQ that names a tunnel we have is a new request all the same."""
-        if tunnel.replaceable:
-            tunnel.handle(Event.CLOSED, now)
-            self._settle(tunnel, now)
+        """Whether an SCCRQ that names a tunnel we have is a new request all the same: the peer has started anew."""
+        copy = tunnel.request_checksum == crc32(body)
+        if not copy and not tunnel.established:
+            self._drop(tunnel, Cause(1, 0, "the peer has started anew", True), now)
             return True
         self.context.counters.duplicate_requests += 1
-        if tunnel.established and now - tunnel.state_since > tunnel.channel.cycle():
-            # too late for a copy: the peer may have started anew. Its old self will not answer this HELLO.
+        if tunnel.established and (not copy or now - tunnel.state_since > tunnel.channel.cycle()):
+            # anybody could have sent this, so ask: the peer's new self will not answer a HELLO for the old tunnel
             tunnel.probe(now)
             self._settle(tunnel, now)
-        else:
+        elif not tunnel.stopped:
             self._receive_for(tunnel, header, body, now)
         return False
 
-    def _requested(self, message: Any, header: ControlHeader, peer: Address, local: Address, ifindex: int,
-                   now: float) -> None:
+    def _requested(self, message: SCCRQ, header: ControlHeader, body: bytes, peer: Address, local: Address,
+                   ifindex: int, now: float) -> None:
         cause = wrong_version(message.protocol_version)
         if cause is not None:
             self.context.counters.bad_requests += 1
@@ -175,7 +176,8 @@ class Endpoint:
         tunnel = self._make(TunnelSettings(host_name=""), peer, local, ifindex, True, now)
         self._requests.add(tunnel, message.assigned_tunnel_id, now)
         # the SCCRQ passes through the channel too: it has a number, and is acknowledged
-        tunnel.channel.receive(header.ns, header.nr, 0, b"\0", now)
+        tunnel.channel.receive(header.ns, header.nr, 0, body, now)
+        tunnel.request_checksum = crc32(body)
         if self.context.trace is not None:
             trace.message(self.context.trace, "receive", message, tunnel.tunnel_id, 0)
         tunnel.handle(Event.SCCRQ, now, message)

@@ -91,13 +91,14 @@ class Tunnel(Machine):
     :ivar deleted: nothing is left to say; the endpoint forgets it.
     :ivar settled: the endpoint has nothing more to note about how it was set up.
     :ivar was_up: it has been ESTABLISHED.
+    :ivar request_checksum: CRC of the SCCRQ that made it, to tell a copy of that from a new one with the same id.
     :ivar calls: the calls and their ids; `sessions` is its dictionary.
     """
 
     __slots__ = (
         "context", "tunnel_id", "peer_tunnel_id", "peer", "local", "ifindex", "settings", "created_at", "lns",
         "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps", "calls", "sessions", "channel",
-        "tie_breaker", "challenge", "peer_challenge", "deleted", "settled", "was_up",
+        "tie_breaker", "challenge", "peer_challenge", "deleted", "settled", "was_up", "request_checksum",
         "_establish_due", "_closed_due",
     )
 
@@ -128,13 +129,14 @@ class Tunnel(Machine):
         self.deleted = False
         self.settled = False
         self.was_up = False
+        self.request_checksum = 0
         self._establish_due: float | None = None
         self._closed_due: float | None = None
         self.limit_establishing(now)
 
     @property
-    def replaceable(self) -> bool:
-        """The peer has cleared this tunnel, and may use its own id again."""
+    def stopped(self) -> bool:
+        """The peer has cleared this tunnel, and has no right to more than acknowledgements of its StopCCN."""
         return self._closed_due is not None
 
     @property
@@ -360,12 +362,12 @@ class Tunnel(Machine):
         self.channel.drop_unsent()
         self.send(StopCCN(self.tunnel_id, ResultCode(cause.result, cause.error, cause.message[:200])), 0, now)
 
-    def stopped(self, cause: Cause, now: float) -> None:
+    def stop(self, cause: Cause, now: float) -> None:
         """The peer has cleared the tunnel; what it sends again is acknowledged for a full cycle (section 5.7)."""
         self._down(cause, now)
-        self.stopped_again(cause, now)
+        self.stop_again(cause, now)
 
-    def stopped_again(self, cause: Cause, now: float) -> None:
+    def stop_again(self, cause: Cause, now: float) -> None:
         if self._closed_due is None:
             self.channel.stop()
             self._closed_due = now + self.channel.cycle()
@@ -413,9 +415,9 @@ class Tunnel(Machine):
         ((WAITCTLCONN,), (Event.SCCRQ, Event.SCCRP_ACCEPT), send_stopccn, CLOSING),
         ((ESTABLISHED,), (Event.SCCRQ, Event.SCCRP_ACCEPT, Event.SCCCN_ACCEPT), send_stopccn, CLOSING),
         ((WAIT_ADMIT, WAITCTLREPLY, WAITCTLCONN, ESTABLISHED), (Event.CLOSE_REQ,), send_stopccn, CLOSING),
-        ((WAIT_ADMIT, WAITCTLREPLY, WAITCTLCONN, ESTABLISHED), (Event.STOPCCN,), stopped, CLOSING),
+        ((WAIT_ADMIT, WAITCTLREPLY, WAITCTLCONN, ESTABLISHED), (Event.STOPCCN,), stop, CLOSING),
         ((WAIT_ADMIT, WAITCTLREPLY, WAITCTLCONN, ESTABLISHED), (Event.XPRT_DOWN,), vanish, IDLE),
-        ((CLOSING,), (Event.STOPCCN,), stopped_again, CLOSING),
+        ((CLOSING,), (Event.STOPCCN,), stop_again, CLOSING),
         ((CLOSING,), (Event.CLOSED, Event.XPRT_DOWN), delete, IDLE),
         ((CLOSING,), (Event.SCCRQ, Event.SCCRP_ACCEPT, Event.SCCCN_ACCEPT, Event.CLOSE_REQ), None, CLOSING),
     ])
@@ -455,5 +457,5 @@ class Tunnel(Machine):
         return tunnel
 
 
-_RECORDED = ("tunnel_id", "peer_tunnel_id", "ifindex", "lns", "was_up", "peer_host_name", "peer_vendor_name",
-             "peer_framing_caps", "peer_bearer_caps")
+_RECORDED = ("tunnel_id", "peer_tunnel_id", "ifindex", "lns", "was_up", "request_checksum",
+             "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps")
