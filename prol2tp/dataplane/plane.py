@@ -306,15 +306,18 @@ class BasePlane:
             raise DataPathError(IN_USE, f"port {port} has an interface already")
         shared = spec.mode == "shared"
         link = self.links.get(spec.name) if shared else None
+        new = link is None
         if link is None:
             link = Link(spec.name, shared)
             if shared:
                 self.links[spec.name] = link
-            self.open_link(spec.name, spec.multicast).addCallbacks(
-                self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         token = entry.pending = (link,)
         link.ports.add(entry)
         ready = self._link_ready(link)
+        if new:
+            # last: it may answer at once, and a link without ports and waiters is closed again
+            self.open_link(spec.name, spec.multicast).addCallbacks(
+                self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
                            lambda failure: self._not_attached(entry, token, failure))
         return ready
