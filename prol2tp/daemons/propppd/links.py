@@ -333,7 +333,7 @@ class PPPLink:
     def close(self, cause: str = "User Request", message: str = "") -> None:
         """LCP Terminate-Request; the end follows by itself, at the latest when the peer has not answered."""
         if not self.ended:
-            self.tell(self.core.close, cause, message)
+            self.tell(self.core.close, cause=cause, message=message)
 
     def lost(self, cause: str, message: str) -> None:
         """No frame can pass any more."""
