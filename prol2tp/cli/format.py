@@ -1,7 +1,7 @@
 """Records of the control channel as text: pure functions, the layouts that operators know.
 
-Every function takes a record of `control/commands/*.py` and gives lines without line ends. Text that a peer chose cannot
-break a line: control characters are shown as `\\xNN`. Missing text is `-` in lists and details.
+Every function takes a record of `control/commands/*.py` and gives lines without line ends. Text that a peer chose
+cannot break a line: control characters are shown as `\\xNN`. Missing text is `-` in lists and details.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The words of a command line tool: one table of forms, from which matching, help, errors and completion all come.
 
-A form is written as its usage line: lower-case words are keywords, upper-case ones arguments (described in a second table),
-`{a | b}` is a choice, `[a]` may be left out, `[a ...]` comes any number of times. Keywords may be abbreviated as long as the
-whole line can only mean one form.
+A form is written as its usage line: lower-case words are keywords, upper-case ones arguments (described in a second
+table), `{a | b}` is a choice, `[a]` may be left out, `[a ...]` comes any number of times. Keywords may be abbreviated
+as long as the whole line can only mean one form.
 """
 
 from __future__ import annotations
@@ -191,8 +191,8 @@ class Grammar:
     def complete(
         self, words: Iterable[str], text: str, lookup: Callable[[str, dict[str, Any]], Iterable[str]] | None = None
     ) -> list[str]:
-        """What may stand for the last, unfinished word `text` after `words`. `lookup(key, values)` knows the values that
-        an argument may have."""
+        """What may stand for the last, unfinished word `text` after `words`. `lookup(key, values)` knows the values
+        that an argument may have."""
         try:
             paths = self._walk(words)
         except UsageError:

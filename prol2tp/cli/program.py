@@ -1,6 +1,7 @@
 """What the command line tools share: options, output, exit codes.
 
-Exit codes: 0 done, 1 refused or not found, 2 usage, 3 the daemon cannot be reached; each failure with one line on stderr.
+Exit codes: 0 done, 1 refused or not found, 2 usage, 3 the daemon cannot be reached; each failure with one
+line on stderr.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from prol2tp.control.command import (
     MAX_KEYS,
     Command,
     Internal,
+    Invalid,
     error_from_wire,
     read_values,
     write_values,
@@ -66,7 +67,7 @@ class Connection:
             while True:
                 answer = self._read_box()
                 if answer.get(ANSWER) == tag:
-                    return read_values(command.response, answer)
+                    return _response(command, answer)
                 if answer.get(ERROR) == tag:
                     raise error_from_wire(
                         answer.get(ERROR_CODE, b"").decode("latin-1"),
@@ -122,6 +123,13 @@ class Connection:
         data = b"".join(parts)
         self._buffer = data[size:]
         return data[:size]
+
+
+def _response(command: Command, answer: dict[bytes, bytes]) -> dict[str, Any]:
+    try:
+        return read_values(command.response, answer)
+    except Invalid as error:
+        raise Internal(f"{command.name}: bad answer: {error.text}") from None
 
 
 def _reason(error: OSError) -> str:

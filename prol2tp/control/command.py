@@ -102,8 +102,8 @@ class Command(NamedTuple):
 
 
 class Field(NamedTuple):
-    """One field of a record. `type`: text, integer, number, boolean, address (`192.0.2.1:1701` or `[2001:db8::1]:1701`), words (list of text),
-    json, or the name of another record; with '?' it may be null."""
+    """One field of a record. `type`: text, integer, number, boolean, address (`192.0.2.1:1701` or `[2001:db8::1]:1701`
+    as text), words (list of text), json, or the name of another record; with '?' it may be null."""
 
     name: str
     type: str
@@ -222,7 +222,7 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
 
 
 def write_value(type: str, value: Any) -> bytes:
-    """A value of an argument as bytes. ValueError when it is of another type, TypeError for JSON's impossible values."""
+    """A value of an argument as bytes. ValueError when it is of another type, TypeError for what JSON has not."""
     return _WRITERS[type](value)
 
 

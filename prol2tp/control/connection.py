@@ -238,9 +238,12 @@ class Connection(BinaryBoxProtocol):
         asked, self._asked = self._asked, {}
         for _, answer in asked.values():
             answer.errback(Gone("the connection was lost"))
-        for function in self.on_lost:
-            function(self)
-        self.on_lost = []
+        functions, self.on_lost = self.on_lost, []
+        for function in functions:
+            try:
+                function(self)
+            except Exception:
+                self.log.failure("control connection lost, and {function} failed", function=function)
 
     def connectionMade(self) -> None:
         self.connected = 1

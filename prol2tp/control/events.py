@@ -88,8 +88,9 @@ class Events:
             if event in subscriber.events:
                 if text is None:
                     text = write_row({"event": event, "time": self._clock(), "data": data})
-                    if len(text) > MAX_VALUE - 3:
-                        raise ValueError(f"an event of {len(text)} bytes does not fit into a value")
+                if len(text) > MAX_VALUE - 3:
+                    subscriber.dropped += 1
+                    continue
                 subscriber.add(text)
 
     def _subscribe(self, connection: Connection, events: Any) -> None:

@@ -15,8 +15,8 @@ RELOAD = Command(
     "Reload",
     (),
     (Argument("summary", "text", False, "one line: what changed"),),
-    "Read the configuration file again, as SIGHUP does. `Refused` with `FILE:LINE:COLUMN: what is wrong` when it is bad;"
-    " the running configuration then stays.",
+    "Read the configuration file again, as SIGHUP does. `Refused` with `FILE:LINE:COLUMN: what is wrong` when it is"
+    " bad; the running configuration then stays.",
 )
 NOTIFY = Command(
     "Notify",
