@@ -1,7 +1,7 @@
 """Two endpoints and a bad network between them, in virtual time.
 
-`Pair` carries out the outputs of both ends as a shell would: datagrams travel (or are lost, doubled, delayed), questions
-are answered by the `Shell` of the end. Everything is seeded; nothing sleeps.
+`Pair` carries out the outputs of both ends as a shell would: datagrams travel (or are lost, doubled, delayed),
+questions are answered by the `Shell` of the end. Everything is seeded; nothing sleeps.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Network:
         for _ in range(copies):
             if self.random.random() < self.loss:
                 continue
-            late = self.delay * (1 + 20 * self.random.random()) if self.random.random() < self.reordering else self.delay
+            late = self.delay
+            if self.random.random() < self.reordering:
+                late *= 1 + 20 * self.random.random()
             self.sent += 1
             heappush(self.in_flight, (now + late, self.sent, datagram))
 
