@@ -75,8 +75,8 @@ def parse(text: str, problems: Problems) -> Block:
     if statement:
         block.add(statement)
     while stack:
-        line = problems.line(block.offset)
-        problems.add(block.offset, f"the block {block.title()} opened on line {line} is not closed", "add a }")
+        wrong = "" if problems.full else f"opened on line {problems.line(block.offset)} is not closed"
+        problems.add(block.offset, f"the block {block.title()} {wrong}", "add a }")
         block = stack.pop()
     return root
 

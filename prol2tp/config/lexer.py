@@ -21,7 +21,7 @@ _UNCLOSED, _BAD = 6, 7
 _TOKEN = re.compile(
     r"""[ \t\r]*(?:\#[^\n]*)?(?:
         ([^\s{};"\x00-\x1f\x7f\ud800-\udfff]+(?=[\s{};]|\Z))
-      | "((?:[^"\\\n\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\\.)*)"(?=[\s{};]|\Z)
+      | "((?:[^"\\\n\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\\.)*)"(?=[\s{};\#]|\Z)
       | (\{)
       | (\})
       | ([\n;])
@@ -80,7 +80,7 @@ def _report(text: str, offset: int, problems: Problems) -> int:
         whole = _REST_OF_STRING.match(text, offset)
         if whole is not None:
             after = whole.end()
-            if after < len(text) and not text[after].isspace() and text[after] not in "{};":
+            if after < len(text) and not text[after].isspace() and text[after] not in "{};#":
                 problems.add(after, "a string is followed by text without a space", "put a space between two values")
             else:
                 problems.add(offset, "this string has a control character in it", r"write a line end as \n")

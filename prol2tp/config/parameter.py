@@ -197,7 +197,12 @@ def _read_block(block: Block, kind: BlockType, problems: Problems, parent: Block
             problems.add(_where(row_, statement), f"{name}: {error.wrong}", error.right)
             refused.add(name)
             continue
-        values[name] = _added(values[name], value) if name in values else value
+        if name in values:
+            value = _added(values[name], value)
+            if isinstance(value, tuple) and len(value) > row_.most:
+                problems.add(statement[0][2], f"{name} takes at most {row_.most} values in all")
+                continue
+        values[name] = value
     for inner in block.blocks:
         _read_inner(inner, given, problems)
     for row_ in rows.values():

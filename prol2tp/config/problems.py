@@ -148,8 +148,9 @@ def _hidden(source: str, caret: int, secrets: list[tuple[int, int]]) -> tuple[st
 def _window(source: str, caret: int) -> tuple[str, int]:
     """At most `_WIDEST_LINE` characters around the caret, all printable."""
     start = 0 if caret < _WIDEST_LINE - 20 else caret - _WIDEST_LINE // 2
-    source = source[start : start + _WIDEST_LINE].rstrip()
     caret -= start
+    source = source[start : start + _WIDEST_LINE]
+    source = source[: max(len(source.rstrip()), caret + 1)]
     return "".join(c if c == "\t" or c.isprintable() else "?" for c in source), caret
 
 
