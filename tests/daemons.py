@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.netns import Failed, Namespace, Process, wait_until
 
-BIN = Path(sys.executable).parent
+_OWN = Path(sys.executable).parent
+BIN = _OWN if (_OWN / "twistd").exists() else Path(__file__).parent.parent / ".venv" / "bin"
 PLUGINS = {"prol2tpd": "prol2tp", "propppd": "proppp"}
 Row = Mapping[str, Any]
 

@@ -20,18 +20,16 @@ def dissect(path: str, display_filter: str, *options: str) -> list[str]:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Taken down after the test, however it ends; captures are dissected first."""
     with World() as made:
         lac, lns = made.namespace("lac"), made.namespace("lns")
         made.cable(lac, lns, [f"{LAC}/24"], [f"{LNS}/24"])
         capture = Capture(lns, "eth0", made.path("capture.pcap"))
-        try:
-            yield made
-        except BaseException:
-            print(made.report())
-            raise
+        yield made
         path = str(capture.stop())
+        if not getattr(request.node, "passed", False):
+            return
         assert dissect(path, "l2tp"), "nothing was captured"
         bad = dissect(path, BAD)
         assert not bad, "\n".join(bad[:20])
@@ -42,6 +40,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """A failed test shows the last words of every process."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when == "call":
+        item.passed = report.passed  # type: ignore[attr-defined]
     made = getattr(item, "funcargs", {}).get("world")
     if report.when == "call" and report.failed and isinstance(made, World):
         report.sections.append(("processes", made.report()))
