@@ -1,0 +1,117 @@
+"""Address pools."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
+
+
+def span(text):
+    first, last = text.split("-")
+    return int(IPv4Address(first)), int(IPv4Address(last))
+
+
+def pools(reserved=(), **ranges):
+    made = Addresses()
+    made.configure({name: [span(text) for text in texts] for name, texts in ranges.items()}, reserved)
+    return made
+
+
+def test_addresses_come_in_order_and_each_once():
+    addresses = pools(a=["10.0.0.5-10.0.0.6", "10.0.0.1-10.0.0.1"])
+    assert [addresses.take(["a"], n).text for n in range(3)] == ["10.0.0.1", "10.0.0.5", "10.0.0.6"]
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], 4)
+
+
+def test_the_address_that_is_free_for_longest_comes_first():
+    addresses = pools(a=["10.0.0.1-10.0.0.3"])
+    one, two, three = [addresses.take(["a"], n) for n in range(3)]
+    for lease in (two, three, one):
+        addresses.release(lease)
+    assert [addresses.take(["a"], n).text for n in range(3)] == ["10.0.0.2", "10.0.0.3", "10.0.0.1"]
+
+
+def test_the_next_pool_is_asked_when_one_is_used_up():
+    addresses = pools(a=["10.0.0.1-10.0.0.1"], b=["10.1.0.1-10.1.0.1"])
+    assert [addresses.take(["a", "b"], n).text for n in range(2)] == ["10.0.0.1", "10.1.0.1"]
+    with pytest.raises(NoAddress, match="a b"):
+        addresses.take(["a", "b"], 3)
+
+
+def test_reserved_addresses_are_for_their_users():
+    addresses = pools(["10.0.0.1"], a=["10.0.0.1-10.0.0.2"])
+    assert addresses.take(["a"], "x").text == "10.0.0.2"
+    lease = addresses.claim("10.0.0.1", "y")
+    assert addresses.holder("10.0.0.1") == "y"
+    with pytest.raises(NoAddress):
+        addresses.claim("10.0.0.1", "z")
+    addresses.release(lease)
+    addresses.release(lease)
+    assert addresses.holder("10.0.0.1") is None
+
+
+def test_a_reservation_that_is_lifted_gives_the_address_back_to_its_pool():
+    addresses = pools(["10.0.0.1"], a=["10.0.0.1-10.0.0.2"])
+    addresses.take(["a"], "x")
+    addresses.configure({"a": [span("10.0.0.1-10.0.0.2")]}, [])
+    assert addresses.take(["a"], "y").text == "10.0.0.1"
+
+
+def test_a_pool_that_is_gone_gives_nothing_and_takes_its_addresses_back():
+    addresses = pools(a=["10.0.0.1-10.0.0.2"])
+    lease = addresses.take(["a"], "x")
+    addresses.configure({}, [])
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "y")
+    addresses.release(lease)
+    assert addresses.leases == {}
+
+
+def test_a_pool_of_sixteen_million_addresses_is_as_cheap_as_a_small_one():
+    addresses = pools(a=["10.0.0.0-10.255.255.255"])
+    leases = [addresses.take(["a"], n) for n in range(1000)]
+    for lease in leases:
+        addresses.release(lease)
+    pool = addresses.pools["a"]
+    assert len(pool._free) == 1000 and pool.size == 1 << 24
+    assert pool.prefixes() == ["10.0.0.0/8"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(("take", "release", "resize", "claim")), st.integers(0, 30)), max_size=200))
+def test_no_address_is_ever_with_two_owners(steps):
+    addresses = pools(["10.0.0.7"], a=["10.0.0.0-10.0.0.9"], b=["10.0.0.20-10.0.0.25"])
+    held = []
+    for step, number in steps:
+        try:
+            if step == "take":
+                held.append(addresses.take(["a", "b"], object()))
+            elif step == "claim":
+                held.append(addresses.claim(f"10.0.0.{number}", object()))
+            elif step == "release" and held:
+                addresses.release(held.pop(number % len(held)))
+            elif step == "resize":
+                addresses.configure({"a": [span(f"10.0.0.{number // 2}-10.0.0.{number // 2 + 5}")],
+                                     "b": [span("10.0.0.40-10.0.0.42")]}, ["10.0.0.7"])
+        except NoAddress:
+            pass
+        texts = [lease.text for lease in held]
+        assert len(set(texts)) == len(texts)
+        assert len(addresses.leases) == len(held)
+    for lease in held:
+        addresses.release(lease)
+    taken = []
+    while True:
+        try:
+            taken.append(addresses.take(["a", "b"], object()).address)
+        except NoAddress:
+            break
+    usable = [n for pool in addresses.pools.values() for first, last in pool.ranges for n in range(first, last + 1)]
+    assert sorted(taken) == sorted(set(usable) - {int(IPv4Address("10.0.0.7"))})
+    assert all(a != b for a, b in pairwise(sorted(taken)))
