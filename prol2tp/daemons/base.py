@@ -28,6 +28,14 @@ def default_run_dir() -> str:
     return os.environ.get("PROL2TP_RUN_DIR") or RUN_DIR
 
 
+_outputs: list[Output] = []
+
+
+def chosen_output() -> Output:
+    """The log observer that the options chose; twistd wants to find it by name."""
+    return _outputs[0]
+
+
 class DaemonOptions(usage.Options):
     """Options of a daemon under twistd; the console scripts map theirs on these. Subclasses set `daemon` and
     `default_config`, and `check(self)`, which reads the configuration and raises `usage.UsageError`."""
@@ -85,7 +93,8 @@ class DaemonOptions(usage.Options):
         parent = getattr(self, "parent", None)
         if parent is not None:
             self.output = Output(self.daemon, path, to_terminal=bool(parent.get("nodaemon")))
-            parent["logger"] = lambda: self.output
+            _outputs[:] = [self.output]
+            parent["logger"] = "prol2tp.daemons.base.chosen_output"
 
     def check(self) -> None:
         """Read the configuration. Raises `usage.UsageError` with text for people."""

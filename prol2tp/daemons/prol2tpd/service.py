@@ -66,7 +66,7 @@ class Prol2tpdService(DaemonService):
     def __init__(self, options: Options, log: Log, reactor: Any) -> None:
         super().__init__(options, log, reactor)
         self.config = options.config
-        self.path = PathClient(reactor)
+        self.path: PathClient | None = None
         self.attachment: Attachment
         self.plane: Plane
         self.control: ControlServer | None = None
@@ -83,7 +83,7 @@ class Prol2tpdService(DaemonService):
     @inlineCallbacks
     def _start(self) -> Any:
         run_dir = self.options["run-dir"]
-        yield self.path.connect(run_dir, spawn=True)
+        self.path = yield PathClient.connect(self.reactor, run_dir, "prol2tpd")
         self.attachment = Attachment(self.reactor, self.log, self.config.system.propppd_grace_timeout)
         self.plane = Plane(self.config, self.path, self.attachment, self.reactor, self.log, secrets.token_bytes)
         yield self.path.start(PathEvents(self))
@@ -148,7 +148,8 @@ class Prol2tpdService(DaemonService):
             self.log.notice("stopping: {tunnels} tunnels, {sessions} sessions", tunnels=len(self.plane.tunnels),
                             sessions=self.plane.session_count)
             yield self._stop_parts(STOP_PATIENCE)
-        yield self.path.stop()
+        if self.path is not None:
+            yield self.path.stop()
         yield super().stopService()
         self.log.notice("stopped")
 
@@ -174,7 +175,6 @@ class Prol2tpdService(DaemonService):
     def _start_again(self) -> Any:
         yield self._stop_parts(patience=1.0)
         if not self._stopping:
-            self.path = PathClient(self.reactor)
             yield self._start()
 
 

@@ -69,11 +69,11 @@ def makeService(options: Options) -> PropppdService:
 class PropppdService(DaemonService):
     """Starts in this order: netlink, control channel, data path; stops with the links first.
 
-    :param open_path: gives a data path client, with `connect` as `PathClient` has it.
+    :param open_path: `(reactor, run_dir, owner)` -> Deferred(IDataPlane), as `PathClient.connect`.
     """
 
     def __init__(self, options: Options, log: Log, reactor: Any,
-                 open_path: Callable[[Any], Any] = PathClient, network: Any = None) -> None:
+                 open_path: Callable[[Any, str, str], Any] = PathClient.connect, network: Any = None) -> None:
         super().__init__(options, log, reactor)
         self.config: PropppdConfig = options.config
         self.network = network or LinuxNetwork(reactor)
@@ -81,7 +81,7 @@ class PropppdService(DaemonService):
         self.users = LocalUsers(self.config.users)
         self.configs = ConfigCounts()
         self._open_path = open_path
-        self._path = open_path(reactor)
+        self._path: Any = None
         self._path_there = False
         self._delay = FIRST_DELAY
         self._retry: Any = None
@@ -117,13 +117,15 @@ class PropppdService(DaemonService):
     def _connect_path(self) -> Any:
         self._retry = None
         try:
-            yield self._path.connect(self.options["run-dir"], spawn=True)
-            yield self._path.start(self)
+            path = yield self._open_path(self.reactor, self.options["run-dir"], "propppd")
+            yield path.start(self)
         except Exception as error:
             self.log.error("no data path: {reason}", reason=error)
             self._try_again()
             return
         self._delay = FIRST_DELAY
+        self._path = path
+        self.links.use(path)
         self._path_there = True
         self.links.refusing = ""
         self.log.info("data path: {name}", name=self._path.name)
@@ -131,8 +133,6 @@ class PropppdService(DaemonService):
     def _try_again(self) -> None:
         if self._stopping or self._retry is not None:
             return
-        self._path = self._open_path(self.reactor)
-        self.links.use(self._path)
         self._retry = self.reactor.callLater(self._delay, self._connect_path)
         self._delay = min(LAST_DELAY, self._delay * 2)
 
