@@ -99,7 +99,7 @@ class Plane:
     # sockets
 
     def add_port(self, listener: Listener) -> ControlPort:
-        port = self._make_port(self.reactor, listener, self._received, self.driver.reschedule)
+        port = self._make_port(self.reactor, listener, self._received, self._burst_done)
         self.ports.add(port)
         return port
 
@@ -131,6 +131,11 @@ class Plane:
     def _received(self, data: bytes, peer: Address, local: Address, ifindex: int) -> None:
         self.endpoint.receive(data, peer, local, ifindex, self.driver.now())
         self.driver.drain()
+
+    def _burst_done(self) -> None:
+        self.driver.reschedule()
+        if self._emptied:
+            self._empty()
 
     def _transmit(self, output: outputs.Transmit) -> None:
         port = self.ports.find(output.local)
@@ -318,8 +323,6 @@ class Plane:
             # the closed tunnel lingers to answer retransmissions; the next try need not wait for that
             instance, record.instance = record.instance, None
             instance.closed()
-        if self._emptied:
-            self.reactor.callLater(0, self._empty)
 
     def _tunnel_deleted(self, output: outputs.TunnelDeleted) -> None:
         record = self.tunnels.pop(output.tunnel_id, None)
@@ -333,8 +336,6 @@ class Plane:
             gone.addCallback(lambda result, port=record.port: self.unlisten(port))
         if record.log_level is not None:
             self.set_level(record, None)
-        if self._emptied:
-            self.reactor.callLater(0, self._empty)
 
     # facts about sessions
 
