@@ -84,8 +84,13 @@ class Suite:
         return self.established()
 
     def wait_gone(self, seconds: float = 15) -> None:
-        """No tunnel and no session left."""
-        wait_until(lambda: not self.tunnels() and not self.sessions(), seconds, f"{self.host.name}: nothing left")
+        """No session is left, and of tunnels only those that answer the peer for one more retransmission cycle
+        (RFC 2661 section 5.7)."""
+
+        def gone() -> bool:
+            return not self.sessions() and all(row["state"] == "CLOSING" for row in self.tunnels())
+
+        wait_until(gone, seconds, f"{self.host.name}: nothing left")
 
     def stop(self, daemon: str = "") -> None:
         for name in [daemon] if daemon else list(self.processes):
