@@ -95,6 +95,11 @@ class Channel:
         return not self._queue
 
     @property
+    def settled(self) -> bool:
+        """Everything is acknowledged, in both directions."""
+        return not self._queue and self._ack_due is None
+
+    @property
     def queued(self) -> int:
         return len(self._queue)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from prol2tp.control.paging import Roll
@@ -24,6 +24,8 @@ from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.driver import Driver
 from prol2tp.net.udp import ControlPort
 
+LOOK = 0.05
+"""Seconds between looks whether the peers have acknowledged the end."""
 ADMINISTRATIVE = frozenset({"Admin Reset", "Admin Reboot", "NAS Request"})
 """Causes (RFC 2866 section 5.10) that are CDN result 3: for administrative reasons."""
 FAULTS = frozenset({"NAS Error", "Port Error", "Service Unavailable"})
@@ -59,7 +61,6 @@ class Plane:
         self.stopping = False
         self.events: Any = None
         """`control.events.Events` once the control channel is there."""
-        self._emptied: list[Deferred] = []
         self._instance_of: ClientTunnel | None = None
         self._session_instance: ClientSession | None = None
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
@@ -99,7 +100,7 @@ class Plane:
     # sockets
 
     def add_port(self, listener: Listener) -> ControlPort:
-        port = self._make_port(self.reactor, listener, self._received, self._burst_done)
+        port = self._make_port(self.reactor, listener, self._received, self.driver.reschedule)
         self.ports.add(port)
         return port
 
@@ -131,11 +132,6 @@ class Plane:
     def _received(self, data: bytes, peer: Address, local: Address, ifindex: int) -> None:
         self.endpoint.receive(data, peer, local, ifindex, self.driver.now())
         self.driver.drain()
-
-    def _burst_done(self) -> None:
-        self.driver.reschedule()
-        if self._emptied:
-            self._empty()
 
     def _transmit(self, output: outputs.Transmit) -> None:
         port = self.ports.find(output.local)
@@ -224,22 +220,18 @@ class Plane:
         for tunnel_id in list(self.tunnels):
             if tunnel_id in self.endpoint.tunnels:
                 self.close_tunnel(tunnel_id, result=6, message="shutting down")
-        if not self._unacknowledged():
-            return succeed(None)
         done: Deferred = Deferred()
-        self._emptied.append(done)
-        timer = LazyTimer(self.clock, lambda now: self._empty(force=True))
-        timer.want(self.clock.seconds() + patience)
-        return done.addCallback(lambda result: timer.stop())
+        end = self.clock.seconds() + patience
 
-    def _unacknowledged(self) -> bool:
-        return any(not tunnel.channel.drained for tunnel in self.endpoint.tunnels.values())
-
-    def _empty(self, force: bool = False) -> None:
-        if self._emptied and (force or not self._unacknowledged()):
-            waiting, self._emptied = self._emptied, []
-            for done in waiting:
+        def look(now: float) -> None:
+            if now >= end or all(tunnel.channel.settled for tunnel in self.endpoint.tunnels.values()):
                 done.callback(None)
+            else:
+                timer.want(now + LOOK)
+
+        timer = LazyTimer(self.clock, look)
+        look(self.clock.seconds())
+        return done
 
     def ppp_closed(self, record: SessionRecord, cause: str, message: str) -> None:
         """PPP on a session is over: CDN with the reason."""
