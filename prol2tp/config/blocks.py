@@ -92,6 +92,8 @@ def _held(block: Block, offset: int, text: str) -> Statement:
 
 
 def _opened(header: Statement, brace: int, problems: Problems) -> Block:
+    if len(header) == 2 and header[0][0] == WORD and header[1][0] == STRING:  # fifty thousand users are of this form
+        return Block(header[0][1], header[1][1], header[0][2])
     offset = header[0][2] if header else brace
     words = [token[1] for token in header if token[0] == WORD]
     strings = [token for token in header if token[0] == STRING]

@@ -153,8 +153,9 @@ class IpPool:
     range: tuple[Range, ...] = row(AddressRange(), (), "Addresses from first to last.", many=True)
     prefix: tuple[IPNetwork, ...] = row(Prefix(4), (), "All addresses of a network but its first and last.", many=True)
     name: str = ""
-    ranges: tuple[Range, ...] = ()
-    """What there is to give: sorted, disjoint, without the addresses of profiles and users."""
+    ranges: tuple[Range, ...] = field(default=(), compare=False)
+    """Ranges and prefixes together: sorted, disjoint. Addresses of profiles and users may be among them; the
+    allocator does not give those."""
 
     @property
     def size(self) -> int:

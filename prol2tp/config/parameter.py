@@ -103,7 +103,7 @@ def parameters(record: type) -> dict[str, Parameter]:
 class BlockType:
     """A kind of block: its words, whether it has a name, its parameters and the blocks in it."""
 
-    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "parameters")
+    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "parameters", "references")
 
     def __init__(
         self,
@@ -122,6 +122,10 @@ class BlockType:
         self.blocks = {kind.words: kind for kind in blocks}
         self.refused = refused
         self.parameters = parameters(record) if record is not None else {}
+        self.references = [
+            (name, made, made.type.to) for name, made in self.parameters.items() if isinstance(made.type, Reference)
+        ]
+        """Parameters that name another block: name, row and type of that block."""
 
     def walk(self) -> Iterator[BlockType]:
         """This kind and all kinds inside it."""
@@ -319,21 +323,21 @@ def _unknown_block(block: Block, outer: Given, problems: Problems) -> None:
 
 
 def check_references(given: Given, names: dict[str, dict[str, Given]], problems: Problems) -> None:
-    """Every `Reference` in a block and the blocks in it has to name a block that is there; `default` always
-    is."""
-    for name, row_ in given.kind.parameters.items():
-        if not isinstance(row_.type, Reference) or name not in given.values:
+    """Every `Reference` in a block and the blocks in it has to name a block that is there; a profile `default`
+    always is."""
+    for name, row_, to in given.kind.references:
+        if name not in given.values:
             continue
-        value = given.values[name]
-        known = names[row_.type.to]
+        value, known = given.values[name], names[to]
         for one in value if row_.many else (value,):
-            if one in known or one == "default" and not row_.many:
+            if one in known or one == "default" and to.endswith("profile"):
                 continue
-            right = "" if problems.full else right_name(one, known, row_.type.to)
-            given.wrong(problems, name, f'{name}: there is no {row_.type.to} "{shown(one)}"', right)
-    for blocks in given.blocks.values():
-        for inner in blocks.values():
-            check_references(inner, names, problems)
+            right = "" if problems.full else right_name(one, known, to)
+            given.wrong(problems, name, f'{name}: there is no {to} "{shown(one)}"', right)
+    for kind, blocks in given.blocks.items():
+        if any(inner.references for inner in given.kind.blocks[kind].walk()):
+            for block in blocks.values():
+                check_references(block, names, problems)
 
 
 __all__ = [

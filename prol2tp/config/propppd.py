@@ -6,8 +6,7 @@ fills the PPP core's LinkSettings, `user_grant` its Grant: the keys are the fiel
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -67,7 +66,7 @@ def load(text: str, filename: str) -> PropppdConfig:
     check_references(file, file.blocks, problems)
     system = _system(file)
     profiles = _profiles(file, system, problems)
-    pools = _pools(file, profiles, problems)
+    pools = _pools(file, problems)
     problems.refuse()
     users = {name: User(name=name, **one.values) for name, one in file.blocks["user"].items()}
     return PropppdConfig(system, profiles, pools, users)
@@ -120,10 +119,7 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
         )
 
 
-def _pools(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> dict[str, IpPool]:
-    fixed = {profile.local_ip for profile in profiles.values() if profile.local_ip}
-    fixed.update(user.values["ip"] for user in file.blocks["user"].values() if "ip" in user.values)
-    taken = sorted(int(IPv4Address(address)) for address in fixed) if file.blocks["ip_pool"] else []
+def _pools(file: Given, problems: Problems) -> dict[str, IpPool]:
     pools: dict[str, IpPool] = {}
     spans: list[tuple[int, int, str]] = []
     for name, given in file.blocks["ip_pool"].items():
@@ -133,9 +129,8 @@ def _pools(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> 
             given.wrong(problems, "range", wrong, "add: range first-last, or prefix network")
         own = [(int(one.first), int(one.last)) for one in pool.range]
         own += [_hosts(network) for network in pool.prefix if isinstance(network, IPv4Network)]
+        pool.ranges = tuple(Range(IPv4Address(first), IPv4Address(last)) for first, last in sorted(own))
         spans += [(first, last, name) for first, last in own]
-        free = [span for first, last in sorted(own) for span in _without(first, last, taken)]
-        pool.ranges = tuple(Range(IPv4Address(first), IPv4Address(last)) for first, last in free)
     _refuse_overlaps(spans, file.blocks["ip_pool"], problems)
     return pools
 
@@ -144,16 +139,6 @@ def _hosts(network: IPv4Network) -> tuple[int, int]:
     """First and last address that a host may have (RFC 3021: both of a /31)."""
     first, last = int(network.network_address), int(network.broadcast_address)
     return (first, last) if network.prefixlen >= 31 else (first + 1, last - 1)
-
-
-def _without(first: int, last: int, taken: list[int]) -> Iterator[tuple[int, int]]:
-    """The numbers from first to last without the taken ones, which are sorted."""
-    for number in taken[bisect_left(taken, first) : bisect_right(taken, last)]:
-        if first < number:
-            yield first, number - 1
-        first = number + 1
-    if first <= last:
-        yield first, last
 
 
 def _refuse_overlaps(spans: list[tuple[int, int, str]], pools: Mapping[str, Given], problems: Problems) -> None:

@@ -156,8 +156,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-@pytest.mark.parametrize("load", [prol2tpd.load, propppd.load])
-def test_time_grows_no_faster_than_the_text(load, case: str) -> None:
+def test_time_grows_no_faster_than_the_text(case: str) -> None:
+    load = propppd.load if "ip_pool" in HOSTILE[case] else prol2tpd.load
     assert seconds_of(load, HOSTILE[case]) < 3.0
 
 

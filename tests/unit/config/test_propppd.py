@@ -73,15 +73,6 @@ def test_a_pool_of_ranges_and_prefixes() -> None:
     assert config.pools["a"].size == 11
 
 
-def test_a_pool_does_not_give_the_addresses_of_profiles_and_users() -> None:
-    config = conf(
-        'profile "p" { local_ip 10.0.0.1; ip_pool "a" }\nip_pool "a" { prefix 10.0.0.0/28 }\n'
-        'user "u" { password "p"; ip 10.0.0.7 }\nuser "v" { password "p"; ip 10.0.0.14 }\n'
-        'user "w" { password "p"; ip 10.9.0.1 }'
-    )
-    assert ranges(config, "a") == ["10.0.0.2-10.0.0.6", "10.0.0.8-10.0.0.13"]
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -125,13 +116,13 @@ def test_differences_of_users_pools_and_profiles() -> None:
         'user "a" { password "1" }\nuser "b" { password "1" }\nip_pool "p" { prefix 10.0.0.0/24 }\nprofile "x" { }'
     )
     new = conf(
-        'user "b" { password "2"; ip 10.0.0.5 }\nuser "c" { password "1" }\nip_pool "p" { prefix 10.0.0.0/24 }\n'
+        'user "b" { password "2"; ip 10.0.0.5 }\nuser "c" { password "1" }\nip_pool "p" { prefix 10.0.0.0/23 }\n'
         'profile "x" { mru 1400 }\nsystem { log_categories { ppp debug } }'
     )
     assert diff(old, new) == [
         Change("user", ("a",), REMOVED),
         Change("system", (), CHANGED, ("log_categories",)),
-        Change("ip_pool", ("p",), CHANGED, ("ranges",)),
+        Change("ip_pool", ("p",), CHANGED, ("prefix",)),
         Change("profile", ("x",), CHANGED, ("mru",)),
         Change("user", ("b",), CHANGED, ("password", "ip")),
         Change("user", ("c",), ADDED),
