@@ -29,6 +29,7 @@ from prol2tp.ppp.settings import Grant, LinkSettings
 
 _log = Logger(namespace="propppd")
 
+CONNECT_DELAY = 1.0
 PER_TURN = 100
 """Links that are closed in one turn of the reactor when all have to go."""
 
@@ -56,7 +57,8 @@ class PPPLink:
 
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
                  "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
-                 "message", "ended", "confirmed", "compressed", "_draining", "__weakref__")
+                 "message", "ended", "confirmed", "compressed", "waiting",
+                 "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
@@ -84,6 +86,8 @@ class PPPLink:
         """False while the daemon that attached it is away."""
         self.compressed = False
         """The data path sends compressed headers."""
+        self.waiting = False
+        """For the peer's first frame."""
         self._draining = False
         self.traced()
 
@@ -130,13 +134,29 @@ class PPPLink:
 
     # the core's inputs
 
+    @property
+    def connect_delay(self) -> float:
+        """Seconds that we wait for the peer's first frame: an LNS is seldom ready when its call is up, and the first
+        Configure-Request would be lost."""
+        return 0.0 if self.carrier.lns or self.core.settings.silent else CONNECT_DELAY
+
     def start(self) -> None:
         """The session is up: take its frames, start LCP."""
+        if self.connect_delay:
+            self.waiting = True
+            self.links.deadlines.set(self, self.links.clock.seconds() + self.connect_delay)
+        else:
+            self.tell(self.core.open)
         self.links.dataplane.port_receiver(self.port, self.receive)
+
+    def _begin(self) -> None:
+        self.waiting = False
         self.tell(self.core.open)
 
     def receive(self, frame: bytes) -> None:
         """A PPP frame from the data path."""
+        if self.waiting:
+            self._begin()
         core = self.core
         try:
             core.receive(frame, self.links.clock.seconds())
@@ -146,6 +166,9 @@ class PPPLink:
 
     def expired(self, now: float) -> None:
         """The core's deadline has come."""
+        if self.waiting:
+            self._begin()
+            return
         try:
             self.core.timeout(now)
         except Exception:
@@ -366,8 +389,8 @@ class PPPLink:
         self._went_down()
         user = self.shown_user
         self._offline()
-        self.say(Level.NOTICE, "ended: {cause}{message}, user {user}, {seconds} s", cause=self.cause,
-                 message=f" ({self.message})" if self.message else "", user=user or "-", seconds=seconds)
+        self.say(Level.NOTICE, "ended: {cause}{why}, user {user}, {seconds} s", cause=self.cause,
+                 why=f" ({self.message})" if self.message else "", user=user or "-", seconds=seconds)
         links.ended(self, user)
 
 
@@ -432,6 +455,9 @@ class Links:
         """Authenticated users, with the number of their links."""
         self._of_profile: dict[str, int] = {}
         self._settings: dict[Any, LinkSettings] = {}
+        # without the universal bit (RFC 5072 section 4.1)
+        self._shared_identifier = int.from_bytes(self.random_bytes(8), "big") & ~(2 << 56) or 1
+        """Our interface identifier on shared interfaces: one link-local address there, not one for each link."""
         self._next = 1
         self._when_empty: Callable[[], None] | None = None
         self._closing: set[Deferred[None]] = set()
@@ -510,12 +536,14 @@ class Links:
 
     def _link_settings(self, profile: Profile, carrier: Carrier, password: str) -> LinkSettings:
         """One record for all links that are told the same."""
-        if carrier.user_name:
-            return link_settings(profile, carrier, password)
         key = (carrier.ppp_profile, carrier.mtu)
-        settings = self._settings.get(key)
+        settings = None if carrier.user_name else self._settings.get(key)
         if settings is None:
-            settings = self._settings[key] = link_settings(profile, carrier, password)
+            settings = link_settings(profile, carrier, password)
+            if profile.interface == "shared" and not settings.local_interface_id:
+                settings.local_interface_id = self._shared_identifier
+            if not carrier.user_name:
+                self._settings[key] = settings
         return settings
 
     def ended(self, link: PPPLink, user: str) -> None:

@@ -123,6 +123,9 @@ class PropppdService(DaemonService):
             self.log.error("no data path: {reason}", reason=error)
             self._try_again()
             return
+        if self._stopping:
+            yield path.stop()
+            return
         self._delay = FIRST_DELAY
         self._path = path
         self.links.use(path)
@@ -211,21 +214,21 @@ class PropppdService(DaemonService):
         if len(links):
             self.log.notice("stopping: {count} links", count=len(links))
             yield links.end_all("Admin Reboot", "propppd stops", STOP_PATIENCE)
-        yield self._within(links.interfaces_gone(), REMOVE_PATIENCE)
+        yield self._within(links.interfaces_gone())
         self.attachments.stop()
-        yield self.control.stopService()
+        yield self._within(self.control.stopService())
         links.stop()
         if self._path_there:
-            yield self._within(self._path.stop(), REMOVE_PATIENCE)
+            yield self._within(self._path.stop())
         yield self.network.stop()
         yield super().stopService()
         self.log.notice("stopped")
 
     @inlineCallbacks
-    def _within(self, done: Deferred[Any], seconds: float) -> Any:
-        """Wait, but not longer."""
-        late = deferLater(self.reactor, seconds, lambda: None)
+    def _within(self, done: Deferred[Any]) -> Any:
+        """Wait for one step of the end, but not for ever; whatever fails, the next one follows."""
+        late = deferLater(self.reactor, REMOVE_PATIENCE, lambda: None)
         late.addErrback(lambda _: None)
-        done.addErrback(lambda _: None)
+        done.addErrback(lambda failure: self.log.warning("{reason}", reason=failure.getErrorMessage()))
         yield DeferredList([done, late], fireOnOneCallback=True)
         late.cancel()

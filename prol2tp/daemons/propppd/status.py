@@ -106,7 +106,7 @@ class Status:
             "user": link.shown_user,
             "up": link.up,
             "debug": _SYSLOG_LEVEL[level],
-            "connect_delay": 0,
+            "connect_delay": int(link.connect_delay * 1000),
             "state": state(link),
             "connect_seconds": self._duration(link),
             "mtu": core.mtu,
