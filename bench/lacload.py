@@ -4,8 +4,9 @@
 Standard library only and none of the suite's own code, so that it measures it from outside, like any other LNS.
 Plain non-blocking UDP sockets, one per tunnel; RFC 2661 windows are kept, lost messages are sent again.
 
-    mode l2tp    ICRQ, ICRP, ICCN                                        set up when the ICCN is acknowledged
-    mode ppp     the same, then LCP, PAP and IPCP as a client            set up when IPCP is open on both sides
+    mode l2tp    ICRQ, ICRP, ICCN                              set up when the ICCN is acknowledged (in its own time:
+                                                               what counts as latency is ICRQ to ICRP)
+    mode ppp     the same, then LCP, PAP, IPCP as a client     set up when IPCP is open on both sides
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Call:
     """One call, and in mode ppp the client of it."""
 
     __slots__ = (
-        "number", "session_id", "peer_session_id", "state", "asked_at", "up_at", "header", "lcp_ours", "lcp_theirs",
+        "number", "session_id", "peer_session_id", "state", "asked_at", "header", "lcp_ours", "lcp_theirs",
         "authenticated", "ipcp_ours", "ipcp_theirs", "address", "ppp_sent", "ppp_retries", "identifier", "name",
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ class Call:
         self.session_id = session_id
         self.peer_session_id = 0
         self.state = CALL_IDLE
-        self.asked_at = self.up_at = self.ppp_sent = 0.0
+        self.asked_at = self.ppp_sent = 0.0
         self.header = b""
         self.lcp_ours = self.lcp_theirs = self.authenticated = self.ipcp_ours = self.ipcp_theirs = False
         self.address = b"\0\0\0\0"
@@ -203,7 +204,7 @@ class Tunnel:
         call.peer_session_id = struct.unpack("!H", avps[14])[0]
         call.header = struct.pack("!HHHBB", 2, self.peer_tunnel_id, call.peer_session_id, 0xFF, 3)
         call.state = CALL_CONNECTED
-        self.load.answered(call)
+        self.load.answered(self, call)
         self.send(call.peer_session_id, message(
             ICCN, avp(24, struct.pack("!I", 100_000_000)), avp(19, struct.pack("!I", 1)),
         ), ICCN, call)  # fmt: skip
@@ -296,7 +297,7 @@ class Tunnel:
                 return
             self.ppp_send(call, LCP, CONF_ACK, identifier, body)
             call.lcp_theirs = True
-            if call.lcp_ours:
+            if call.lcp_ours or not call.ppp_sent:
                 self.ppp_advance(call)
         elif code == CONF_ACK and not call.lcp_ours:
             call.lcp_ours = True
@@ -324,9 +325,9 @@ class Tunnel:
 class Load:
     """Makes calls when told to. `sockets` are connected to the LNS, one a tunnel; `names(number)` gives user names.
 
-    `concurrency` calls are under way at a time, of them `per_tunnel` between ICRQ and the end of ICCN in one tunnel.
-    One is the default: l2tpns withholds its acknowledgements while a message of its own is on the way, so that two
-    ICRPs and a full window make both ends wait for a retransmission.
+    `concurrency` calls are under way at a time, of them `per_tunnel` between ICRQ and ICRP in one tunnel. One is the
+    default: l2tpns withholds its acknowledgements while a message of its own is on the way, so that two ICRPs and a
+    full window make both ends wait for a retransmission.
     """
 
     def __init__(self, sockets: list[socket.socket], *, ppp: bool = False, secret: bytes = b"",
@@ -340,7 +341,6 @@ class Load:
         self.now = time.monotonic()
         self.lost = self.refused = self.terminated = self.dropped = self.data_octets = 0
         self.latencies: list[float] = []
-        self.answer_times: list[float] = []
         self.up_count = 0
         self.pending: dict[int, tuple[Tunnel, Call]] = {}
         self._number = 0
@@ -356,12 +356,13 @@ class Load:
 
     # what the tunnels report
 
-    def answered(self, call: Call) -> None:
-        self.answer_times.append(self.now - call.asked_at)
+    def answered(self, tunnel: Tunnel, call: Call) -> None:
+        self._free.append(tunnel)
+        if not self.ppp:
+            self.latencies.append(self.now - call.asked_at)
 
     def connected(self, tunnel: Tunnel, call: Call) -> None:
         """The peer has the ICCN."""
-        self._free.append(tunnel)
         if call.state != CALL_CONNECTED:
             return
         if not self.ppp:
@@ -371,9 +372,9 @@ class Load:
 
     def up(self, call: Call) -> None:
         call.state = CALL_UP
-        call.up_at = self.now
         self.up_count += 1
-        self.latencies.append(self.now - call.asked_at)
+        if self.ppp:
+            self.latencies.append(self.now - call.asked_at)
         self.pending.pop(call.number, None)
 
     def ended(self, tunnel: Tunnel, call: Call) -> None:
