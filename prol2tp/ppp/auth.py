@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from prol2tp.ppp import frame
 from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.outputs import AskAuthentication
 from prol2tp.ppp.settings import LinkSettings
 
 
@@ -37,6 +38,38 @@ def method_of(option: bytes) -> Method | None:
 
 PEER_FAILED = "Authentication Failed"
 WE_FAILED = "Authentication To Peer Failed"
+
+
+class Asking:
+    """The question to the shell that is open, at most one: answers carry no name. When the link starts anew while one
+    is open, its answer does not matter any more, and the next question is kept back until that answer has come."""
+
+    __slots__ = ("question", "_stale", "_next")
+
+    def __init__(self) -> None:
+        self.question: AskAuthentication | None = None
+        self._stale = False
+        self._next: AskAuthentication | None = None
+
+    def ask(self, question: AskAuthentication) -> AskAuthentication | None:
+        """What to ask the shell now."""
+        if self.question is not None:
+            self._next = question
+            return None
+        self.question = question
+        return question
+
+    def forget(self) -> None:
+        """No answer matters any more."""
+        self._next = None
+        self._stale = self.question is not None
+
+    def answered(self) -> tuple[AskAuthentication | None, AskAuthentication | None]:
+        """The question that the answer is for, None when it does not matter; and what to ask next."""
+        question, stale = self.question, self._stale
+        self.question, self._next = self._next, None
+        self._stale = False
+        return None if stale else question, self.question
 
 
 class Authentication:

@@ -30,8 +30,9 @@ OPTIONS = options.table(
 
 MRU_MIN = 128
 NO_MAGIC = b"\x00\x00\x00\x00"
-LOOPS_MAX = 10
-"""Configure-Requests with our own magic number in a row; then the line is looped back (RFC 1661 section 6.4)."""
+LOOPS_MAX = 4
+"""Configure-Requests with our own magic number in a row; then the line is looped back (RFC 1661 section 6.4). Below
+max_failure, after which the option would be rejected, and the loop could open."""
 
 _STATUS_ORDER = ("pap", "chap", "eap", "asyncmap", "magic", "mru", "pcomp", "accomp")
 
@@ -168,7 +169,7 @@ class LCP(Automaton):
     def _consider_magic(self, data: bytes) -> bytes | None:
         if data == self.magic and data != NO_MAGIC:
             self._loops += 1
-            if self._loops >= LOOPS_MAX:
+            if self._loops >= max(2, min(LOOPS_MAX, self.settings.max_failure)):
                 self.lower.signal(self, Signal.FAILED, ("Loopback", "our own frames come back", False))
         elif data != NO_MAGIC:
             self._loops = 0

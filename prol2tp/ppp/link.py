@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame, record
-from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Authentication, Method
+from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.chap import CHAP
@@ -26,30 +25,12 @@ from prol2tp.ppp.outputs import (
     Output,
 )
 from prol2tp.ppp.pap import PAP
+from prol2tp.ppp.phase import Phase, check
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 __all__ = ["CAUSES", "PEER_METHODS", "Link", "Phase"]
 
 FAR = float("inf")
-
-
-class Phase(Enum):
-    DEAD = 0
-    ESTABLISH = 1
-    AUTHENTICATE = 2
-    NETWORK = 3
-    TERMINATE = 4
-
-
-def check(settings: LinkSettings) -> None:
-    """Raises `ValueError` for settings with which no link can work."""
-    if settings.auth and not any(name in PEER_METHODS for name in settings.auth_methods):
-        raise ValueError("auth is set, but none of auth_methods is known")
-    for name in ("user", "password"):
-        if len(getattr(settings, name).encode()) > 255:
-            raise ValueError(f"{name} is longer than 255 octets")
-    if not 0 < settings.mru < 1 << 16 or settings.mtu <= 0:
-        raise ValueError("mru or mtu out of range")
 
 
 class Link:
@@ -60,37 +41,14 @@ class Link:
     :param trace: called with a kind ('fsm', 'packet', 'phase') and a text.
     """
 
+    # fmt: off
     __slots__ = (
-        "settings",
-        "phase",
-        "lcp",
-        "ipcp",
-        "ipv6cp",
-        "pap",
-        "chap",
-        "mtu",
-        "peer_mru",
-        "user",
-        "auth_done",
-        "run_count",
-        "discards",
-        "peer_message",
-        "over",
-        "_lower",
-        "_network",
-        "_demanded",
-        "_promised",
-        "_ask",
-        "_ask_stale",
-        "_ask_next",
-        "_cause",
-        "_mtu_limit",
-        "_auth_at",
-        "_idle_at",
-        "_session_at",
-        "_idle_timeout",
+        "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "mtu", "peer_mru", "user", "auth_done",
+        "run_count", "discards", "peer_message", "over", "_lower", "_network", "_demanded", "_promised",
+        "_asking", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at", "_idle_timeout",
         "_session_timeout",
     )
+    # fmt: on
 
     def __init__(
         self,
@@ -124,9 +82,7 @@ class Link:
         self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
         self._demanded: Method | None = None
         self._promised: Method | None = None
-        self._ask: AskAuthentication | None = None  # what the shell has not answered yet
-        self._ask_stale = False  # ... and whose answer does not matter any more
-        self._ask_next: AskAuthentication | None = None  # kept back until then: answers carry no name
+        self._asking = Asking()
         self._cause: tuple[str, str, bool] | None = None
         self._mtu_limit = settings.mtu
         self._auth_at = FAR
@@ -194,7 +150,7 @@ class Link:
 
     def authenticated(self, grant: Grant, now: float) -> None:
         """Answer to AskAuthentication: the peer is who it says."""
-        ask = self._answered(now)
+        ask = self._answered()
         if ask is None:
             return
         name = grant.user or frame.text(ask.user)
@@ -209,7 +165,7 @@ class Link:
 
     def refused(self, message: str, now: float) -> None:
         """Answer to AskAuthentication: no. The peer is told, and the link ends."""
-        ask = self._answered(now)
+        ask = self._answered()
         if ask is None:
             return
         self._method(ask.method).refused(message, now)
@@ -327,6 +283,9 @@ class Link:
         self.mtu = min(self._mtu_limit, lcp.peer_mru)
         self._demanded = lcp.demanded
         self._promised = lcp.promised
+        if self.settings.auth and self._demanded is None:
+            self._terminate(PEER_FAILED, "LCP opened without the authentication that is demanded", False, now)
+            return
         self.auth_done = ("", "")
         self.user = ""
         self._lower.queue.append(LinkOpened())
@@ -349,8 +308,7 @@ class Link:
         self._lower.peer_mru = frame.DEFAULT_MRU
         self.pap.stop()
         self.chap.stop()
-        self._ask_next = None
-        self._ask_stale = self._ask is not None
+        self._asking.forget()
         self._auth_at = self._idle_at = FAR
         for ncp in self._network:
             ncp.lower_down(now)
@@ -389,28 +347,21 @@ class Link:
 
     def _authentication_signal(self, source: Authentication, signal: Signal, value: Any, now: float) -> None:
         if signal is Signal.ASK:
-            if self._ask is not None:
-                self._ask_next = value
-            else:
-                self._ask = value
-                self._lower.queue.append(value)
+            question = self._asking.ask(value)
+            if question is not None:
+                self._lower.queue.append(question)
         elif signal is Signal.TEXT:
             self.peer_message = value
         elif self._promised is not None:
             self.auth_done = (self.auth_done[0], self._promised.name)
             self._network_phase(now)
 
-    def _answered(self, now: float) -> AskAuthentication | None:
+    def _answered(self) -> AskAuthentication | None:
         """The question that the shell's answer is for; None when it does not matter any more."""
-        ask, stale = self._ask, self._ask_stale
-        self._ask = None
-        self._ask_stale = False
-        if not stale:
-            return ask if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
-        if self._ask_next is not None:
-            self._ask, self._ask_next = self._ask_next, None
-            self._lower.queue.append(self._ask)
-        return None
+        question, following = self._asking.answered()
+        if following is not None:
+            self._lower.queue.append(following)
+        return question if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
 
     def _method(self, name: str) -> Authentication:
         return self.chap if PEER_METHODS[name].protocol == frame.CHAP else self.pap
@@ -507,7 +458,7 @@ class Link:
         self.pap.stop()
         self.chap.stop()
         self._lower.signals.clear()
-        self._ask = self._ask_next = None
+        self._asking.forget()
         cause, message, by_peer = self._cause or ("Lost Carrier", "", False)
         self._lower.queue.append(LinkDown(cause, message, by_peer))
 

@@ -24,7 +24,13 @@ OUTPUTS_MAX = 12
 
 def lns() -> LinkSettings:
     return LinkSettings(
-        auth=True, auth_methods=("chap", "pap"), name="lns", local_ip="10.0.0.1", dns=("9.9.9.9",), user="x", password="y"
+        auth=True,
+        auth_methods=("chap", "pap"),
+        name="lns",
+        local_ip="10.0.0.1",
+        dns=("9.9.9.9",),
+        user="x",
+        password="y",
     )
 
 
@@ -51,8 +57,9 @@ def recorded() -> list[bytes]:
         pair.run(12.0)
         for link in pair.links:
             link.lcp.reject_protocol(frame.CCP, b"\x01\x01\x00\x04")
-        pair.do(0, lambda link: link.receive(frame.header(frame.LCP) + frame.packet(99, 1), pair.now))
-        pair.do(0, lambda link: link.close(pair.now))
+        now = pair.now
+        pair.do(0, lambda link, now=now: link.receive(frame.header(frame.LCP) + frame.packet(99, 1), now))
+        pair.do(0, lambda link, now=now: link.close(now))
         pair.run(20.0)
     frames += [
         frame.header(frame.LCP) + frame.packet(code, 3, b"\x00\x00\x00\x00abc")
@@ -60,7 +67,10 @@ def recorded() -> list[bytes]:
     ]
     asked = b"\x01\x04\x05\x78\x02\x06\x00\x00\x00\x00\x03\x05\xc2\x23\x05\x05\x06\x01\x02\x03\x04\x07\x02\x08\x02"
     frames += [frame.header(frame.LCP) + frame.packet(code, 1, asked) for code in (1, 2, 3, 4)]
-    frames += [frame.header(frame.CHAP) + frame.packet(4, 1, b"no"), frame.header(frame.PAP) + frame.packet(3, 1, b"\x02no")]
+    frames += [
+        frame.header(frame.CHAP) + frame.packet(4, 1, b"no"),
+        frame.header(frame.PAP) + frame.packet(3, 1, b"\x02no"),
+    ]
     return sorted(set(frames))
 
 
@@ -72,7 +82,9 @@ def feed(link: Link, octets: bytes, now: float) -> None:
     link.receive(octets, now)
     said = link.outputs()
     assert len(said) <= OUTPUTS_MAX
-    assert sum(len(output.frame) for output in said if isinstance(output, SendFrame)) <= 12 * 60 + 3 * len(octets)
+    assert sum(len(output.frame) for output in said if isinstance(output, SendFrame)) <= 12 * 60 + 3 * len(
+        octets
+    )
     for output in said:
         if isinstance(output, AskAuthentication):
             answer = SERVER(output)
@@ -81,10 +93,6 @@ def feed(link: Link, octets: bytes, now: float) -> None:
             else:
                 link.refused(answer, now)
             assert len(link.outputs()) <= OUTPUTS_MAX
-
-
-def targets(make: Callable[[int], Link]) -> list[Link]:
-    return [make(seed) for seed in range(4)]
 
 
 def link_in(phase: Phase, settings: LinkSettings) -> Link:
@@ -107,7 +115,9 @@ def link_in(phase: Phase, settings: LinkSettings) -> Link:
     for ncp in (link.ipcp, link.ipv6cp) if phase is Phase.NETWORK else ():
         assert ncp is not None
         ncp_request = options.write(ncp.asked.items())
-        kind = b"\x03\x06\x0a\x00\x00\x05" if ncp is link.ipcp else b"\x01\x0a\x01\x02\x03\x04\x05\x06\x07\x08"
+        kind = (
+            b"\x03\x06\x0a\x00\x00\x05" if ncp is link.ipcp else b"\x01\x0a\x01\x02\x03\x04\x05\x06\x07\x08"
+        )
         header = frame.header(ncp.PROTOCOL)
         link.receive(header + frame.packet(2, ncp._identifier, ncp_request), 0.0)
         link.receive(header + frame.packet(1, 1, kind), 0.0)
@@ -203,10 +213,10 @@ def test_options_come_back_as_they_were_written(values: list[tuple[int, bytes]])
     assert options.read(options.write(values)) == values
 
 
-@given(
-    st.sampled_from(sorted(frame.PROTOCOL_NAMES)), st.booleans(), st.booleans(), st.binary(max_size=40)
-)
-def test_frames_come_back_however_they_are_compressed(protocol: int, accomp: bool, pcomp: bool, data: bytes) -> None:
+@given(st.sampled_from(sorted(frame.PROTOCOL_NAMES)), st.booleans(), st.booleans(), st.binary(max_size=40))
+def test_frames_come_back_however_they_are_compressed(
+    protocol: int, accomp: bool, pcomp: bool, data: bytes
+) -> None:
     octets = frame.header(protocol, accomp, pcomp) + data
     number, start = frame.read_header(octets)
     assert (number, octets[start:]) == (protocol, data)
@@ -218,7 +228,12 @@ AUTOMATA = {"lcp": lcp.LCP, "ipcp": ipcp.IPCP, "ipv6cp": ipv6cp.IPV6CP}
 @given(
     st.sampled_from(sorted(AUTOMATA)),
     st.lists(
-        st.tuples(st.integers(0, 14), st.integers(0, 3), st.binary(max_size=24), st.sampled_from((0.0, 0.5, 3.0, 40.0))),
+        st.tuples(
+            st.integers(0, 14),
+            st.integers(0, 3),
+            st.binary(max_size=24),
+            st.sampled_from((0.0, 0.5, 3.0, 40.0)),
+        ),
         max_size=30,
     ),
 )

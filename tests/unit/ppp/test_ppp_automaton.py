@@ -59,7 +59,9 @@ class Example(Automaton):
     __slots__ = ()
     NAME = "EXAMPLE"
     PROTOCOL = 0x8031
-    OPTIONS = options.table((1, "Number", "number", "number", 2, False, b"\x00\x09"), (2, "Flag", "flag", "flag", 0, False, b""))
+    OPTIONS = options.table(
+        (1, "Number", "number", "number", 2, False, b"\x00\x09"), (2, "Flag", "flag", "flag", 0, False, b"")
+    )
 
     def begin(self) -> None:
         self.asked[1] = b"\x00\x07"
@@ -208,7 +210,9 @@ def test_an_option_of_wrong_length_gets_a_nak_of_the_right_length_or_a_reject() 
     assert sent(automaton) == [(3, 3, b"\x01\x04\x00\x09"), (4, 4, b"\x02\x03\x05")]
 
 
-@pytest.mark.parametrize("data", [b"\x01\x00", b"\x01\x01", b"\x01", b"\x01\x05\x00\x01", b"\x01\x04\x00\x05\x02"])
+@pytest.mark.parametrize(
+    "data", [b"\x01\x00", b"\x01\x01", b"\x01", b"\x01\x05\x00\x01", b"\x01\x04\x00\x05\x02"]
+)
 def test_options_whose_lengths_do_not_add_up_are_dropped_whole(data: bytes) -> None:
     automaton = up()
     sent(automaton)
