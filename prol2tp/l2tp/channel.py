@@ -12,8 +12,9 @@ from typing import Any
 from prol2tp.l2tp.context import Counters
 from prol2tp.l2tp.settings import TunnelSettings
 
-ACK_DELAY = 0.1
-"""Seconds that an acknowledgement waits for a message to ride on."""
+ACK_DELAY = 0.005
+"""Seconds that an acknowledgement waits for a message to ride on, and for others to share it: long enough for a burst
+of calls, short enough for a peer whose window is still one message."""
 
 DEFAULT_WINDOW = 4
 """The peer's receive window when it sends no Receive Window Size AVP (section 4.4.3)."""

@@ -91,7 +91,7 @@ class SessionPaths:
             listener=tunnel.port.listener.id, local=core.local, peer=core.peer, tunnel_id=tunnel.tunnel_id,
             peer_tunnel_id=peer_tunnel_id, version=2, ifindex=core.ifindex,
             udp_checksum=getattr(profile, "udp_checksums", True),
-            tos=-1 if getattr(profile, "copy_tos", False) else getattr(profile, "tos", 0),
+            tos=getattr(profile, "tos", 0),
             pmtu_discovery=getattr(profile, "pmtu_discovery", False))
         self._path.tunnel_add(spec).addCallbacks(self._tunnel_added, self._tunnel_failed,
                                                  callbackArgs=(tunnel,), errbackArgs=(tunnel,))
