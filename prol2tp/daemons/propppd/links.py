@@ -24,7 +24,7 @@ from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings, link_sett
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp import outputs
 from prol2tp.ppp.frame import text
-from prol2tp.ppp.link import Link
+from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 _log = Logger(namespace="propppd")
@@ -362,7 +362,9 @@ class PPPLink:
         """No frame can pass any more."""
         if self.ended:
             return
-        self.cause, self.message = cause, message
+        if self.core.phase is not Phase.TERMINATE:
+            # else the reason why it was ending is the true one
+            self.cause, self.message = cause, message
         self.tell(self.core.lower_down)
         self.finish(cause, message)
 
