@@ -5,7 +5,7 @@ A setting of 0 or "" that the settings call "left out" is None here, and so is n
 
 from __future__ import annotations
 
-from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ
+from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ, encode
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
 
 _LONGEST_TEXT = 1000
@@ -92,6 +92,18 @@ def occn(settings: SessionSettings) -> OCCN:
         rx_connect_speed=settings.rx_connect_speed or None,
         sequencing_required=settings.sequencing_required,
     )
+
+
+def check_tunnel(settings: TunnelSettings) -> None:
+    """Raise `ValueError` for a value that does not fit its AVP, while there is a caller to tell."""
+    if not settings.host_name:
+        raise ValueError("host_name is empty")
+    if not 0 < settings.rx_window_size <= 1 << 15:
+        raise ValueError(f"rx_window_size is {settings.rx_window_size}, not 1 to 32768")
+    for text in (settings.host_name, settings.vendor_name):
+        if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TEXT:
+            raise ValueError(f"a name is longer than {_LONGEST_TEXT} octets")
+    encode(sccrq(settings, 1, None, None))
 
 
 def check(settings: SessionSettings) -> None:

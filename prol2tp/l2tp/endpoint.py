@@ -22,7 +22,7 @@ from prol2tp.l2tp.header import (
     read_control,
     write_control,
 )
-from prol2tp.l2tp.messages import ACCM, SCCRQ, SLI, WEN, CallErrors, MessageError, StopCCN, decode, encode
+from prol2tp.l2tp.messages import ACCM, SCCRQ, SLI, WEN, CallErrors, MessageError, StopCCN, decode
 from prol2tp.l2tp.outputs import Address, Output, Transmit, TunnelCreated, TunnelDeleted
 from prol2tp.l2tp.requests import MOST_TUNNELS, Requests, refusal
 from prol2tp.l2tp.session import UNSET, Session
@@ -87,10 +87,10 @@ class Endpoint:
         tunnel = self.tunnels.get(header.tunnel_id)
         if tunnel is None:
             counters.unknown_tunnels += 1
-        elif tunnel.peer == peer:
-            self._receive_for(tunnel, header, body, now)
         elif tunnel.state is State.WAITCTLREPLY and tunnel.peer[0] == peer[0]:
             self._receive_answer(tunnel, header, body, peer, local, ifindex, now)
+        elif tunnel.peer == peer:
+            self._receive_for(tunnel, header, body, now)
         else:
             counters.wrong_sources += 1
 
@@ -103,9 +103,11 @@ class Endpoint:
     def _receive_answer(self, tunnel: Tunnel, header: ControlHeader, body: bytes, peer: Address, local: Address,
                         ifindex: int, now: float) -> None:
         """The peer answers our SCCRQ from a port of its choice (section 8.1); its SCCRP or StopCCN settles which."""
+        if self.context.trace is not None:
+            trace.packet(self.context.trace, "receive", tunnel.tunnel_id, header.session_id, header.ns, header.nr, body)
         tunnel.receive(header.ns, header.nr, header.session_id, body, now)
         if tunnel.state is not State.WAITCTLREPLY:
-            tunnel.peer = peer
+            tunnel.peer, tunnel.local, tunnel.ifindex = peer, local, ifindex
         self._settle(tunnel, now)
 
     def _receive_unaddressed(self, header: ControlHeader, body: bytes, peer: Address, local: Address, ifindex: int,
@@ -204,7 +206,7 @@ class Endpoint:
 
     def open_tunnel(self, settings: TunnelSettings, peer: Address, local: Address, now: float, ifindex: int = 0) -> int:
         """Send an SCCRQ. Raises `ValueError` for settings that do not fit their AVPs."""
-        encode(compose.sccrq(settings, 1, None, None))
+        compose.check_tunnel(settings)
         if len(self.tunnels) >= MOST_TUNNELS:
             raise ValueError("no tunnel id is free")
         tunnel = self._make(settings, peer, local, ifindex, False, now)
@@ -395,6 +397,11 @@ class Endpoint:
         self.context.emit(TunnelDeleted(tunnel.tunnel_id))
 
     # record
+
+    def ask_again(self) -> None:
+        """Repeat every question that is not answered: for a shell that did not live to see them."""
+        for tunnel in self.tunnels.values():
+            tunnel.ask_again()
 
     def to_record(self, now: float) -> dict[str, Any]:
         """Plain data; deadlines as seconds left. It holds the secrets of the tunnels."""

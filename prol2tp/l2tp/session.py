@@ -196,6 +196,13 @@ class Session(Machine):
     def ask_admission(self, message: Any, now: float) -> None:
         self.tunnel.context.emit(AskSessionAdmission(self.tunnel.tunnel_id, self.session_id, message))
 
+    def ask_again(self) -> None:
+        """Repeat the question that is not answered."""
+        if self.state is State.WAIT_ADMIT:
+            self.ask_admission(self.peer_message, 0.0)
+        elif self.path == PATH_ASKED:
+            self._ask_path()
+
     def clean_up(self, cause: Cause, now: float) -> None:
         self.tunnel.calls.ended(self, cause, now)
 
@@ -215,10 +222,14 @@ class Session(Machine):
 
     def open_data_path(self) -> None:
         """Both ids are known. The peer's wish for sequence numbers may become known only later."""
-        settings, tunnel = self.settings, self.tunnel
+        settings = self.settings
         self.receive_sequence = settings.sequencing_required
         self.send_sequence = settings.send_sequence or settings.sequencing_required
         self.path = PATH_ASKED
+        self._ask_path()
+
+    def _ask_path(self) -> None:
+        tunnel = self.tunnel
         tunnel.context.emit(OpenDataPath(
             tunnel.tunnel_id, self.session_id, tunnel.peer_tunnel_id, self.peer_session_id,
             self.send_sequence, self.receive_sequence, self.lns,

@@ -5,7 +5,7 @@ Times are seconds, rates bits per second. The records hold no behaviour, so that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -16,7 +16,7 @@ class TunnelSettings:
     """Host Name AVP."""
     vendor_name: str = ""
     """Vendor Name AVP; left out when empty."""
-    secret: bytes = b""
+    secret: bytes = field(default=b"", repr=False)
     """Shared secret for the tunnel challenge and for AVP hiding; empty: none."""
     challenge: bool = False
     """Send a Challenge and demand the right answer (section 5.1.1). A challenge of the peer is always answered
@@ -85,9 +85,9 @@ class SessionSettings:
     last_received_lcp_confreq: bytes = b""
     proxy_authen_type: int | None = None
     proxy_authen_name: bytes = b""
-    proxy_authen_challenge: bytes = b""
+    proxy_authen_challenge: bytes = field(default=b"", repr=False)
     proxy_authen_id: int | None = None
-    proxy_authen_response: bytes = b""
+    proxy_authen_response: bytes = field(default=b"", repr=False)
     profile_name: str = ""
     pseudowire_profile_name: str = ""
     name: str = ""

@@ -91,6 +91,7 @@ class Tunnel(Machine):
     :ivar deleted: nothing is left to say; the endpoint forgets it.
     :ivar settled: the endpoint has nothing more to note about how it was set up.
     :ivar was_up: it has been ESTABLISHED.
+    :ivar request: the SCCRQ, until it is answered.
     :ivar request_checksum: CRC of the SCCRQ that made it, to tell a copy of that from a new one with the same id.
     :ivar calls: the calls and their ids; `sessions` is its dictionary.
     """
@@ -98,7 +99,7 @@ class Tunnel(Machine):
     __slots__ = (
         "context", "tunnel_id", "peer_tunnel_id", "peer", "local", "ifindex", "settings", "created_at", "lns",
         "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps", "calls", "sessions", "channel",
-        "tie_breaker", "challenge", "peer_challenge", "deleted", "settled", "was_up", "request_checksum",
+        "tie_breaker", "challenge", "peer_challenge", "deleted", "settled", "was_up", "request", "request_checksum",
         "_establish_due", "_closed_due",
     )
 
@@ -129,6 +130,7 @@ class Tunnel(Machine):
         self.deleted = False
         self.settled = False
         self.was_up = False
+        self.request: SCCRQ | None = None
         self.request_checksum = 0
         self._establish_due: float | None = None
         self._closed_due: float | None = None
@@ -258,11 +260,12 @@ class Tunnel(Machine):
 
     def admit(self, settings: TunnelSettings, now: float) -> None:
         """The shell's answer. Raises `ValueError` for settings that do not fit their AVPs."""
-        encode(compose.sccrp(settings, self.tunnel_id, None, None))
+        compose.check_tunnel(settings)
         if self.state is not WAIT_ADMIT:
             self.context.counters.late_answers += 1
             return
         self.settings = settings
+        self.request = None
         self.channel.configure(settings)
         self.limit_establishing(self.created_at)
         fault = self.unanswerable(self.peer_challenge)
@@ -332,8 +335,16 @@ class Tunnel(Machine):
 
     def ask_admission(self, message: SCCRQ, now: float) -> None:
         self._learn(message)
+        self.request = message
         self.peer_challenge = message.challenge
         self.context.emit(AskTunnelAdmission(self.tunnel_id, self.peer, self.local, message))
+
+    def ask_again(self) -> None:
+        """Repeat the questions that are not answered."""
+        if self.state is WAIT_ADMIT:
+            self.context.emit(AskTunnelAdmission(self.tunnel_id, self.peer, self.local, self.request))
+        for session in self.sessions.values():
+            session.ask_again()
 
     def send_sccrp(self, message: Any, now: float) -> None:
         settings = self.settings
@@ -426,7 +437,7 @@ class Tunnel(Machine):
 
     def to_record(self, now: float) -> dict[str, Any]:
         record: dict[str, Any] = {name: getattr(self, name) for name in _RECORDED}
-        for name in ("tie_breaker", "challenge", "peer_challenge"):
+        for name in ("tie_breaker", "challenge", "peer_challenge", "request"):
             record[name] = to_plain(getattr(self, name))
         for name in ("establish_due", "closed_due"):
             due = getattr(self, "_" + name)
@@ -445,7 +456,7 @@ class Tunnel(Machine):
         tunnel = cls(context, record["tunnel_id"], settings, peer, local, record["ifindex"], record["lns"], now)
         for name in _RECORDED:
             setattr(tunnel, name, record[name])
-        for name in ("tie_breaker", "challenge", "peer_challenge"):
+        for name in ("tie_breaker", "challenge", "peer_challenge", "request"):
             setattr(tunnel, name, from_plain(record[name]))
         for name in ("establish_due", "closed_due"):
             setattr(tunnel, "_" + name, None if record[name] is None else now + record[name])

@@ -128,6 +128,13 @@ class Shell:
         elif isinstance(output, ModifyDataPath):
             assert call in self._paths
 
+    def forget_questions(self) -> None:
+        """What was asked and not answered is lost with the process."""
+        for _, _, question in self.later:
+            if isinstance(question, OpenDataPath):
+                self._paths.discard((question.tunnel_id, question.session_id))
+        self.later.clear()
+
     def assert_empty(self) -> None:
         """Nothing is left behind: no tunnel, call, path, id, deadline or pending request."""
         endpoint = self.endpoint

@@ -474,3 +474,40 @@ def test_linear_ids_count_from_one() -> None:
     pair = Pair(1, linear_ids=True)
     assert [pair.open_tunnel(port=port) for port in (1, 2)] == [1, 2]
     assert [pair.open_session(1) for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_shell_that_did_not_live_to_answer_is_asked_again() -> None:
+    pair = Pair(1)
+    for end in (pair.lac, pair.lns):
+        end.delay = 5.0
+    questions = 0
+    tunnel_id = pair.open_tunnel(TunnelSettings("lac", establish_timeout=500.0))
+    pair.open_session(tunnel_id, SessionSettings(establish_timeout=500.0))
+    while len(pair.lac.up) < 2 or len(pair.lns.up) < 2:
+        for end in (pair.lac, pair.lns):
+            if end.later:
+                questions += len(end.later)
+                end.forget_questions()
+                pair.restart(end)
+                end.endpoint.ask_again()
+                end.delay = 0.0
+                pair.settle()
+                end.delay = 5.0
+        assert pair.step()
+    assert questions == 3  # tunnel, session with its path, and the path of the other end
+    assert pair.lns.count["AskTunnelAdmission"] == pair.lns.count["AskSessionAdmission"] == 2
+
+
+def test_an_initiator_learns_its_own_address_from_the_answer() -> None:
+    world = World()
+    peer = Peer(world, ("192.0.2.9", 1701))
+    world.endpoint.open_tunnel(TunnelSettings("us"), peer.address, ("0.0.0.0", 0), world.now)
+    (request,) = peer.heard()
+    peer.their_id = request.message.assigned_tunnel_id
+    peer.send(sccrp(peer))
+    assert peer.tunnel.local == OURS
+
+
+def test_settings_never_show_their_secrets() -> None:
+    shown = repr(TunnelSettings("h", secret=b"s3cret")) + repr(SessionSettings(proxy_authen_response=b"s3cret"))
+    assert "s3cret" not in shown

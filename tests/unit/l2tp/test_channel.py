@@ -51,7 +51,7 @@ def test_four_acknowledged_messages_make_the_window_five() -> None:
 def test_the_window_never_exceeds_the_peers_and_is_four_when_the_peer_says_nothing() -> None:
     for peer_window, most in ((None, 4), (1, 1), (3, 3), (100, 10)):
         channel = make(peer_window=peer_window)
-        for number in range(30):
+        for _ in range(30):
             channel.send(0, b"m", 0.0)
         acknowledged = 0
         for _ in range(12):

@@ -46,7 +46,8 @@ LNS_INCOMING = {
 }
 LAC_OUTGOING = {
     "IDLE": {"WAIT_ADMIT": "OCRQ", "-": "OCRP OCCN CDN"},
-    "WAIT_ADMIT": {"WAITCSANSWER": "OCRQ_ACCEPT", "IDLE": "OCRQ_DENY OCRQ OCRP OCCN UNEXPECTED CDN CLOSE_REQ XPRT_DOWN"},
+    "WAIT_ADMIT": {"WAITCSANSWER": "OCRQ_ACCEPT",
+                   "IDLE": "OCRQ_DENY OCRQ OCRP OCCN UNEXPECTED CDN CLOSE_REQ XPRT_DOWN"},
     "WAITCSANSWER": {"ESTABLISHED": "BEARER_UP",
                      "IDLE": "BEARER_DOWN OCRQ OCRP OCCN UNEXPECTED CDN CLOSE_REQ XPRT_DOWN"},
     "ESTABLISHED": {"IDLE": "OCRQ OCRP OCCN UNEXPECTED CDN BEARER_DOWN CLOSE_REQ XPRT_DOWN"},
@@ -89,7 +90,8 @@ class Bare(Machine):
 
 
 @pytest.mark.parametrize(("machine", "state", "event", "new"), cells())
-def test_every_cell_is_legal_and_right_or_raises(machine: type[Machine], state: Any, event: Any, new: str | None) -> None:
+def test_every_cell_is_legal_and_right_or_raises(machine: type[Machine], state: Any, event: Any,
+                                                 new: str | None) -> None:
     bare = Bare(state)
     bare.__class__ = type(  # the same table, its actions replaced
         "Bare", (Bare,), {"__slots__": (), "TABLE": {
@@ -122,6 +124,6 @@ def test_an_established_call_ends_with_a_cdn_unless_the_peer_or_the_tunnel_ended
 
 def test_the_states_and_events_are_those_that_prol2tp_logs() -> None:
     assert {"IDLE", "WAITCTLREPLY", "WAITCTLCONN", "ESTABLISHED", "CLOSING"} <= {state.name for state in control.State}
-    assert {event.name for event in control.Event} - {"SCCRQ", "CLOSED"} == set(
-        "OPEN_REQ SCCRQ_ACCEPT SCCRQ_DENY SCCRP_ACCEPT SCCRP_DENY LOSETIE SCCCN_ACCEPT SCCCN_DENY CLOSE_REQ STOPCCN "
-        "XPRT_DOWN".split())
+    assert {event.name for event in control.Event} - {"SCCRQ", "CLOSED"} == {
+        "OPEN_REQ", "SCCRQ_ACCEPT", "SCCRQ_DENY", "SCCRP_ACCEPT", "SCCRP_DENY", "LOSETIE", "SCCCN_ACCEPT", "SCCCN_DENY",
+        "CLOSE_REQ", "STOPCCN", "XPRT_DOWN"}
