@@ -22,7 +22,8 @@ class Form(NamedTuple):
 
 class Word(NamedTuple):
     """An argument. `key`: its name in the result. `kind`: 'text', 'integer', 'choice' (one of `choices`, which may be
-    abbreviated), 'list' (may come again; the result is a list), 'name' and 'value' (a pair that goes into a dict)."""
+    abbreviated), 'list' (may come again; the result is a list), 'name' and 'value' (a pair that goes into a dict), or
+    'flag' (a keyword that is True in the result when it was said)."""
 
     key: str
     help: str
@@ -140,11 +141,12 @@ class Grammar:
         arguments: list[_Path] = []
         for path, edge in self._edges(paths):
             word = self.words.get(edge.token)
-            if word is None:
+            if word is None or word.kind == "flag":
+                values = path.values if word is None else {**path.values, word.key: True}
                 if edge.token == text:
-                    exact.append(_Path(edge.target, path.values))
+                    exact.append(_Path(edge.target, values))
                 elif text and edge.token.startswith(text):
-                    abbreviated.append(_Path(edge.target, path.values))
+                    abbreviated.append(_Path(edge.target, values))
                 continue
             value = _value(word, text)
             if value is not None:
@@ -200,7 +202,7 @@ class Grammar:
         found: dict[str, None] = {}
         for path, edge in self._edges(paths):
             word = self.words.get(edge.token)
-            if word is None:
+            if word is None or word.kind == "flag":
                 candidates: Iterable[str] = (edge.token,)
             elif word.choices:
                 candidates = word.choices
@@ -224,13 +226,14 @@ class Grammar:
 
     def arguments(self) -> list[str]:
         """Help: what the arguments are."""
-        return [f"  {name:<14} {word.help}" for name, word in self.words.items()]
+        return [f"  {name:<14} {word.help}" for name, word in self.words.items() if word.kind != "flag"]
 
     def keywords(self) -> set[str]:
         """All keywords of all forms, and the words of choices."""
         tokens = {edge.token for state in self._states for edge in state.edges}
         choices = {choice for word in self.words.values() for choice in word.choices}
-        return (tokens - set(self.words)) | choices
+        arguments = {name for name, word in self.words.items() if word.kind != "flag"}
+        return (tokens - arguments) | choices
 
 
 def _value(word: Word, text: str) -> Any:
@@ -248,7 +251,10 @@ def _with(values: dict[str, Any], word: Word, value: Any) -> dict[str, Any]:
     if word.kind == "list":
         return {**values, word.key: [*values.get(word.key, ()), value]}
     if word.kind == "name":
-        return {**values, word.key: {**values.get(word.key, {}), value: ""}}
+        pairs = dict(values.get(word.key, {}))
+        # said again: last, where its value is expected
+        pairs.pop(value, None)
+        return {**values, word.key: {**pairs, value: ""}}
     if word.kind == "value":
         pairs = dict(values[word.key])
         pairs[next(reversed(pairs))] = value

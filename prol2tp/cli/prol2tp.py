@@ -50,6 +50,7 @@ WORDS = {
     "ADDRESS": Word("peer", "address or host name of the peer, with a port if it is not 1701"),
     "PARAMETER": Word("parameters", "parameter of prol2tpd.conf(5)", "name"),
     "VALUE": Word("parameters", "its value; several in one word, separated by blanks", "value"),
+    "stats": Word("stats", "with the counters of the data path", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }

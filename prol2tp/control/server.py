@@ -11,7 +11,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -59,6 +61,13 @@ class _Factory(Factory):
         return connection
 
 
+class _Port(unix.Port):
+    """A port that leaves the name to `ControlServer`: Twisted's would remove that of a successor too."""
+
+    def connectionLost(self, reason: Any) -> None:
+        tcp.Port.connectionLost(self, reason)
+
+
 class ControlServer(Service):
     """The service. `commands` with `responders` is what the daemon answers; `callbacks` what it may call on the other
     side (`connection.call`). `gids`: groups whose members are let in besides root and our own user.
@@ -97,22 +106,20 @@ class ControlServer(Service):
         if directory:
             os.makedirs(directory, mode=0o750, exist_ok=True)
         clear_stale(self.path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mode = 0o660 if self.gids else 0o600
+        port = _Port(os.fsencode(self.path), _Factory(self), 64, mode, self._reactor)
+        # the mode must be right from the first moment on
+        mask = os.umask(0o777 & ~mode)
         try:
-            # the mode must be right from the first moment on
-            mask = os.umask(0o117 if self.gids else 0o177)
-            try:
-                listener.bind(self.path)
-            finally:
-                os.umask(mask)
-            if self.gids:
-                os.chown(self.path, -1, min(self.gids))
-            listener.listen(64)
-            listener.setblocking(False)
-            self._port = self._reactor.adoptStreamPort(listener.fileno(), socket.AF_UNIX, _Factory(self))
-            self._inode = _inode(self.path)
+            port.startListening()
+        except CannotListenError as error:
+            raise error.socketError from None
         finally:
-            listener.close()
+            os.umask(mask)
+        self._port = port
+        self._inode = _inode(self.path)
+        if self.gids:
+            os.chown(self.path, -1, min(self.gids))
 
     def stopService(self) -> Deferred[Any]:
         """Stop listening, remove the socket, end the connections."""

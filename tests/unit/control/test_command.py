@@ -24,7 +24,10 @@ from prol2tp.control.commands import prol2tpd, propppd
 from prol2tp.control.shapes import problems
 
 ALL = (
-    Argument("word", "text"), Argument("count", "integer"), Argument("flag", "boolean"), Argument("data", "json"),
+    Argument("word", "text"),
+    Argument("count", "integer"),
+    Argument("flag", "boolean"),
+    Argument("data", "json"),
     Argument("extra", "text", True),
 )
 VALUES = {"word": "Grüße", "count": -7, "flag": True, "data": {"a": [1, 2.5, None, "x"]}}
@@ -54,12 +57,27 @@ def test_a_missing_argument_is_named(missing):
         read_values(ALL, box)
 
 
-@pytest.mark.parametrize(("type", "data"), [
-    ("integer", b""), ("integer", b"-"), ("integer", b" 1"), ("integer", b"1_0"), ("integer", "١".encode()),
-    ("integer", b"1" * 5000), ("integer", b"1.0"), ("boolean", b"true"), ("boolean", b""), ("text", b"\xff"),
-    ("json", b""), ("json", b"[" * 60000), ("json", b"NaN"), ("json", b"{} {}"), ("json", b"\xff"),
-    ("json", b"9" * 60000),
-])
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        ("integer", b""),
+        ("integer", b"-"),
+        ("integer", b" 1"),
+        ("integer", b"1_0"),
+        ("integer", "١".encode()),
+        ("integer", b"1" * 5000),
+        ("integer", b"1.0"),
+        ("boolean", b"true"),
+        ("boolean", b""),
+        ("text", b"\xff"),
+        ("json", b""),
+        ("json", b"[" * 60000),
+        ("json", b"NaN"),
+        ("json", b"{} {}"),
+        ("json", b"\xff"),
+        ("json", b"9" * 60000),
+    ],
+)
 def test_bytes_of_another_type_are_a_value_error(type, data):
     with pytest.raises(ValueError):
         read_value(type, data)
@@ -67,9 +85,17 @@ def test_bytes_of_another_type_are_a_value_error(type, data):
         read_values((Argument("a", type),), {b"a": data})
 
 
-@pytest.mark.parametrize(("type", "value"), [
-    ("text", b"x"), ("integer", "1"), ("boolean", 1), ("json", float("nan")), ("json", object()), ("json", {1: object()}),
-])
+@pytest.mark.parametrize(
+    ("type", "value"),
+    [
+        ("text", b"x"),
+        ("integer", "1"),
+        ("boolean", 1),
+        ("json", float("nan")),
+        ("json", object()),
+        ("json", {1: object()}),
+    ],
+)
 def test_a_value_of_another_type_cannot_be_sent(type, value):
     with pytest.raises(Invalid):
         write_values((Argument("a", type),), {"a": value})
@@ -127,11 +153,20 @@ def test_declarations_are_consistent(module):
 
 def test_counters_are_those_of_the_data_path():
     from prol2tp.dataplane.interface import COUNTERS
+
     assert tuple(field.name for field in prol2tpd.COUNTERS_RECORD.fields) == COUNTERS
 
 
 def test_shapes_tell_what_is_wrong_with_a_record():
-    row = {"name": "session-1", "interface": "", "duration": 1.5, "up": True, "state": "RUNNING", "user": "u", "id": "1/2"}
+    row = {
+        "name": "session-1",
+        "interface": "",
+        "duration": 1.5,
+        "up": True,
+        "state": "RUNNING",
+        "user": "u",
+        "id": "1/2",
+    }
     record = propppd.LINK_ROW
     assert problems(row, record, propppd.RECORDS) == []
     assert problems({**row, "up": 1}, record, propppd.RECORDS) == ["link-row: up is no boolean: 1"]

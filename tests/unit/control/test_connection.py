@@ -11,12 +11,14 @@ from prol2tp.control.blocking import write_box
 from prol2tp.control.command import Argument, Command, Gone, Internal, Invalid, NotFound, Refused, Unknown, table
 from prol2tp.control.connection import MAX_OPEN, Connection, Responders
 
-COMMANDS = table((
-    Command("Echo", (Argument("text", "text"), Argument("data", "json", True)), (Argument("text", "text"),), "."),
-    Command("Later", (), (Argument("number", "integer"),), "."),
-    Command("Fail", (Argument("how", "text"),), (), "."),
-    Command("Empty", (), (), "."),
-))
+COMMANDS = table(
+    (
+        Command("Echo", (Argument("text", "text"), Argument("data", "json", True)), (Argument("text", "text"),), "."),
+        Command("Later", (), (Argument("number", "integer"),), "."),
+        Command("Fail", (Argument("how", "text"),), (), "."),
+        Command("Empty", (), (), "."),
+    )
+)
 
 
 class Transport(StringTransport):
@@ -31,10 +33,18 @@ class Side:
 
     def __init__(self):
         self.waiting = []
-        self.connection = Connection(Responders(COMMANDS, {
-            "Echo": lambda connection, text, data: {"text": text},
-            "Later": self.later, "Fail": self.fail, "Empty": lambda connection: None,
-        }), COMMANDS)
+        self.connection = Connection(
+            Responders(
+                COMMANDS,
+                {
+                    "Echo": lambda connection, text, data: {"text": text},
+                    "Later": self.later,
+                    "Fail": self.fail,
+                    "Empty": lambda connection: None,
+                },
+            ),
+            COMMANDS,
+        )
         self.transport = Transport()
         self.connection.makeConnection(self.transport)
 
@@ -64,7 +74,7 @@ class Side:
         box, strings = {}, []
         while data:
             size = int.from_bytes(data[:2], "big")
-            string, data = data[2:2 + size], data[2 + size:]
+            string, data = data[2 : 2 + size], data[2 + size :]
             if not size and len(strings) % 2 == 0:
                 box = dict(zip(strings[::2], strings[1::2], strict=True))
                 found.append(box)
@@ -98,7 +108,9 @@ def test_a_question_without_a_tag_gets_no_answer_and_no_error(side):
     assert side.boxes() == [] and not side.transport.aborted
 
 
-@pytest.mark.parametrize(("how", "code"), [("refused", b"REFUSED"), ("notfound", b"NOT_FOUND"), ("invalid", b"INVALID")])
+@pytest.mark.parametrize(
+    ("how", "code"), [("refused", b"REFUSED"), ("notfound", b"NOT_FOUND"), ("invalid", b"INVALID")]
+)
 def test_an_error_of_a_responder_goes_to_the_asker(side, lines, how, code):
     side.ask("Fail", how=how.encode())
     assert side.boxes() == [{b"_error": b"1", b"_error_code": code, b"_error_description": b"because " + how.encode()}]
@@ -108,7 +120,7 @@ def test_an_error_of_a_responder_goes_to_the_asker(side, lines, how, code):
 @pytest.mark.parametrize("how", ["key", "response", "recursion"])
 def test_a_fault_in_a_responder_is_one_log_line_and_an_internal_error(side, lines, how):
     side.ask("Fail", how=how.encode())
-    box, = side.boxes()
+    (box,) = side.boxes()
     assert box[b"_error_code"] == b"INTERNAL" and len(lines) == 1
     assert "\n" not in lines[0]["text"] and lines[0]["command"] == "Fail"
     side.ask("Echo", text=b"still here")
@@ -154,6 +166,7 @@ def test_an_answer_after_the_connection_is_lost_goes_nowhere(side):
 def lose(side):
     from twisted.internet.error import ConnectionDone
     from twisted.python.failure import Failure
+
     side.connection.connectionLost(Failure(ConnectionDone()))
 
 
@@ -200,13 +213,22 @@ def test_a_question_that_cannot_be_sent_fails_at_once(side):
     assert side.boxes() == []
 
 
-@pytest.mark.parametrize("data", [
-    b"\0\0", b"\x01\x00" + b"k" * 300, b"\xff\xff", write_box({b"a": b"b"}), write_box({b"_answer": b"77"}),
-    write_box({b"_error": b"77"}), write_box({b"_error": b"77", b"_error_code": b"\xff"}),
-    write_box({b"k%d" % number: b"" for number in range(100)}),
-    write_box({b"k%d" % number: b"x" * 65535 for number in range(20)}),
-    b"\0\1a\0\0" * 100,
-], ids=range(10))
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0",
+        b"\x01\x00" + b"k" * 300,
+        b"\xff\xff",
+        write_box({b"a": b"b"}),
+        write_box({b"_answer": b"77"}),
+        write_box({b"_error": b"77"}),
+        write_box({b"_error": b"77", b"_error_code": b"\xff"}),
+        write_box({b"k%d" % number: b"" for number in range(100)}),
+        write_box({b"k%d" % number: b"x" * 65535 for number in range(20)}),
+        b"\0\1a\0\0" * 100,
+    ],
+    ids=range(10),
+)
 def test_a_bad_box_ends_its_connection_with_one_log_line(side, lines, data):
     side.connection.dataReceived(data)
     assert side.transport.aborted and len(lines) == 1
@@ -219,7 +241,7 @@ def test_boxes_may_come_in_any_pieces(side):
     data = write_box({b"_command": b"Echo", b"_ask": b"1", b"text": b"abc"}) * 3
     for size in (1, 2, 3, 7, 1000):
         for start in range(0, len(data), size):
-            side.connection.dataReceived(data[start:start + size])
+            side.connection.dataReceived(data[start : start + size])
         assert len(side.boxes()) == 3
 
 
@@ -245,11 +267,15 @@ def test_nothing_more_is_answered_while_the_other_side_does_not_read(side):
 
 
 def test_a_responder_that_answers_another_question_does_not_mix_up_the_reading(side):
-    side.connection._responders = Responders(COMMANDS, {
-        "Later": side.later,
-        "Echo": lambda connection, text, data: [d.callback({"number": 0}) for d in side.waiting[:]] and
-        side.waiting.clear() or {"text": text},
-    }).table
+    side.connection._responders = Responders(
+        COMMANDS,
+        {
+            "Later": side.later,
+            "Echo": lambda connection, text, data: (
+                [d.callback({"number": 0}) for d in side.waiting[:]] and side.waiting.clear() or {"text": text}
+            ),
+        },
+    ).table
     questions = [write_box({b"_command": b"Later", b"_ask": b"l"})] * (MAX_OPEN - 1)
     data = b"".join(questions) + write_box({b"_command": b"Echo", b"_ask": b"e", b"text": b"x"})
     side.connection.dataReceived(data * 5)
@@ -259,6 +285,7 @@ def test_a_responder_that_answers_another_question_does_not_mix_up_the_reading(s
 
 def test_a_passed_descriptor_is_closed(side, tmp_path):
     import os
+
     descriptor = os.open(tmp_path, os.O_RDONLY)
     side.connection.fileDescriptorReceived(descriptor)
     with pytest.raises(OSError):
@@ -272,15 +299,15 @@ def mutated(chance, data):
         at = chance.randrange(len(data)) if data else 0
         what = chance.randrange(5)
         if what == 0:
-            data[at:at + 1] = bytes([chance.randrange(256)])
+            data[at : at + 1] = bytes([chance.randrange(256)])
         elif what == 1:
-            del data[at:at + chance.randrange(1, 20)]
+            del data[at : at + chance.randrange(1, 20)]
         elif what == 2:
             data[at:at] = chance.randbytes(chance.randrange(1, 20))
         elif what == 3:
-            data[at:at] = data[:chance.randrange(len(data) + 1)]
+            data[at:at] = data[: chance.randrange(len(data) + 1)]
         else:
-            data[at:at + 2] = chance.choice((b"\0\0", b"\xff\xff", b"\x00\xff", b"\x01\x00"))
+            data[at : at + 2] = chance.choice((b"\0\0", b"\xff\xff", b"\x00\xff", b"\x01\x00"))
     return bytes(data)
 
 
@@ -288,8 +315,10 @@ def test_100000_mutated_boxes_never_raise_and_hold_bounded_memory():
     chance = random.Random(2661)
     valid = [
         write_box({b"_command": b"Echo", b"_ask": b"1", b"text": b"abc", b"data": b'{"a":[1,2]}'}),
-        write_box({b"_command": b"Later", b"_ask": b"2"}), write_box({b"_command": b"Empty"}),
-        write_box({b"_command": b"Fail", b"_ask": b"3", b"how": b"refused"}), write_box({b"_answer": b"1", b"text": b"y"}),
+        write_box({b"_command": b"Later", b"_ask": b"2"}),
+        write_box({b"_command": b"Empty"}),
+        write_box({b"_command": b"Fail", b"_ask": b"3", b"how": b"refused"}),
+        write_box({b"_answer": b"1", b"text": b"y"}),
         write_box({b"_error": b"1", b"_error_code": b"REFUSED", b"_error_description": b"no"}),
     ]
     side = Side()

@@ -1,0 +1,233 @@
+"""Records from which the golden outputs are made: those of the outputs that operators know."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+
+def moment(text: str) -> float:
+    """Local time as seconds since 1970, so that the outputs are the same in every time zone."""
+    return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S"))
+
+
+SYSTEM: dict[str, Any] = {
+    "version": "2.0.0",
+    "copyright": "(c) Copyright 2004-2019 Katalix Systems Ltd.",
+    "listen": ["192.168.211.10:1701"],
+    "hostname": "jackdaw",
+    "router_id": 3232235848,
+    "log_level": "notice",
+    "tunnels": 1,
+    "sessions": 3,
+    "data_path": "user",
+    "started_at": 0.0,
+    "config_file": "/etc/prol2tp/prol2tpd.conf",
+    "counters": {},
+}
+TUNNEL_ROW: dict[str, Any] = {
+    "tunnel_id": 27774,
+    "name": "",
+    "origin": "net",
+    "state": "ESTABLISHED",
+    "state_seconds": 41 * 60 + 50.9,
+    "peer": "192.168.211.20:1962",
+    "sessions": 3,
+}
+TUNNEL: dict[str, Any] = {
+    **TUNNEL_ROW,
+    "state_seconds": 146,
+    "local": "192.168.211.25:20142",
+    "created_at": moment("2018-11-29 11:56:36"),
+    "mode": "LNS",
+    "version": 2,
+    "encapsulation": "udp",
+    "log_level": "info",
+    "ns": 4,
+    "nr": 10,
+    "cwnd": 5,
+    "ssthresh": 10,
+    "tx_window": 10,
+    "profile": "lac1",
+    "peer_tunnel_id": 24377,
+    "peer_host_name": "lac",
+    "peer_vendor_name": "prol2tp 1.8.6 Linux-4.4.0-139-generic (x86_64)",
+}
+SESSION_ROWS: list[dict[str, Any]] = [
+    {
+        "tunnel_id": 27774,
+        "session_id": session_id,
+        "tunnel_name": "",
+        "name": "",
+        "type": "ppp",
+        "origin": "net",
+        "state": "ESTABLISHED",
+        "state_seconds": 41 * 60 + 49,
+        "identifier": user,
+        "interface": "",
+    }
+    for session_id, user in ((34877, "u1@example.com"), (2129, "u3@example.com"), (57634, "u2@example.com"))
+]
+ETHERNET_ROW: dict[str, Any] = {
+    "tunnel_id": 2008991623,
+    "session_id": 762631622,
+    "tunnel_name": "one",
+    "name": "one",
+    "type": "eth",
+    "origin": "config",
+    "state": "ESTABLISHED",
+    "state_seconds": 2.4,
+    "identifier": "demo-l2tpv3-eth-1",
+    "interface": "l2tpeth0",
+}
+SESSION: dict[str, Any] = {
+    **SESSION_ROWS[0],
+    "state_seconds": 264,
+    "created_at": moment("2018-11-29 11:56:36"),
+    "mode": "LNS",
+    "call": "incoming",
+    "log_level": "info",
+    "peer_tunnel_id": 24377,
+    "peer_session_id": 42991,
+    "profile": "lac",
+    "pseudowire_profile": "ppp",
+    "ppp_profile": "subscribers",
+    "user": "u1@example.com",
+    "calling_number": "",
+    "called_number": "",
+    "send_sequence": False,
+    "receive_sequence": False,
+    "stats": {
+        "tx_packets": 19,
+        "tx_octets": 575,
+        "tx_errors": 0,
+        "rx_packets": 18,
+        "rx_octets": 404,
+        "rx_errors": 0,
+        "rx_out_of_sequence": 0,
+        "rx_discards": 0,
+    },
+}
+STATUS: dict[str, Any] = {
+    "version": "2.0.0",
+    "support": "support@prol2tp.com",
+    "license": "unlicensed",
+    "ppp": {"instances": 3, "create_requests": 3, "create_failures": 0, "destroy_requests": 0, "destroy_failures": 0},
+    "radius": {
+        "access_requests": 3,
+        "access_accepts": 3,
+        "access_rejects": 0,
+        "access_challenges": 0,
+        "accounting_starts": 3,
+        "accounting_stops": 0,
+        "accounting_updates": 21,
+        "accounting_responses": 24,
+        "disconnect_requests": 0,
+        "disconnect_responses": 0,
+        "retransmits": 0,
+        "timeouts": 0,
+        "auth_in_progress": 0,
+        "accounting_in_progress": 0,
+    },
+    "events": {"created": 3, "destroyed": 0, "up": 3, "down": 0},
+    "config": {"updates": 1, "failures": 0},
+    "log_level": "notice",
+    "started_at": 0.0,
+    "config_file": "/etc/prol2tp/propppd.conf",
+}
+
+
+def link_rows(duration: float) -> list[dict[str, Any]]:
+    """Three users online."""
+    return [
+        {
+            "name": f"session-{number}",
+            "interface": f"ppp{number - 1}",
+            "duration": duration,
+            "up": True,
+            "state": "RUNNING",
+            "user": f"u{number}@example.com",
+            "id": f"27774/{number}",
+        }
+        for number in (1, 2, 3)
+    ]
+
+
+def _automaton(want: str, got: str, allow: str, his: str) -> dict[str, Any]:
+    return {
+        "want": want.split(),
+        "got": got.split(),
+        "allow": allow.split(),
+        "his": his.split(),
+        "state": "OPENED",
+        "timeout": 3.0,
+        "max_configure": 10,
+        "max_terminate": 2,
+        "retransmits": 10,
+        "naks": 0,
+        "naks_since_ack": 0,
+    }
+
+
+LINK: dict[str, Any] = {
+    "name": "session-1",
+    "interface": "ppp0",
+    "created_at": moment("2018-11-29 11:56:39"),
+    "type": "pppol2tp",
+    "profile": "subscribers",
+    "user": "u1@example.com",
+    "up": True,
+    "debug": 7,
+    "connect_delay": 1000,
+    "state": "RUNNING",
+    "connect_seconds": 522.0,
+    "mtu": 1500,
+    "peer_mru": 1500,
+    "run_count": 84,
+    "lcp": {
+        "echo_interval": 30,
+        "echo_failures": 0,
+        "next_echo": 18,
+        **_automaton(
+            "pap chap eap asyncmap magic mru pcomp accomp",
+            "pap chap asyncmap magic mru pcomp accomp",
+            "chap eap asyncmap magic mru pcomp accomp",
+            "asyncmap magic pcomp accomp",
+        ),
+    },
+    "ccp": _automaton("bsd deflate", "bsd deflate", "bsd deflate predictor1", "bsd deflate"),
+    "ipcp": {
+        **_automaton("negaddr reqaddr", "negaddr reqaddr", "negaddr proxyarp", "negaddr"),
+        "local": "10.5.1.100",
+        "peer": "10.5.1.1",
+    },
+    "ipv6cp": None,
+    "pap": {"timeout": 30, "restart": 3, "our_state": "CLOSED", "peer_state": "CLOSED"},
+    "chap": {
+        "timeout": 3,
+        "rechallenge": 0,
+        "local_state": ["lowerup", "started", "done"],
+        "transmits": 1,
+        "peer_state": ["lowerup"],
+    },
+    "eap": {
+        "local": {"state": "Closed", "requests": 0, "responses": 0, "timeout": 3, "max_requests": 10},
+        "peer": {"state": "Closed", "requests": 0, "responses": 0, "timeout": 20, "max_requests": 20},
+    },
+    "radius": {"status": "AUTH_CHAP_ACK", "accounting_updates": 8},
+    "auth": {
+        "remote_name": "u1@example.com",
+        "config_local": [],
+        "config_peer": [],
+        "done_local": ["chap"],
+        "done_peer": [],
+    },
+    "pppol2tp": {
+        "version": 2,
+        "lns": True,
+        "tunnel_id": 27774,
+        "session_id": 2129,
+        "peer_tunnel_id": 24377,
+        "peer_session_id": 57566,
+    },
+}

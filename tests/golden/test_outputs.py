@@ -1,0 +1,54 @@
+"""The text outputs, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prol2tp.cli import format
+from prol2tp.control.commands import prol2tpd, propppd
+from prol2tp.control.shapes import problems
+from tests.golden import records
+
+OUTPUTS = {
+    "show-system": lambda: format.system(records.SYSTEM),
+    "show-tunnels": lambda: format.tunnels([[records.TUNNEL_ROW]]),
+    "show-tunnel": lambda: format.tunnel(records.TUNNEL),
+    "show-sessions": lambda: format.sessions([records.SESSION_ROWS]),
+    "show-sessions-ethernet": lambda: format.sessions([[records.ETHERNET_ROW]]),
+    "show-session-stats": lambda: format.session(records.SESSION),
+    "propppctl-status": lambda: format.status(records.STATUS),
+    "propppctl-list": lambda: format.links([records.link_rows(487)]),
+    "propppctl-list-down": lambda: format.links([[]]),
+    "propppctl-list-up": lambda: format.links([records.link_rows(501)]),
+    "propppctl-show": lambda: format.link(records.LINK),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_output_is_the_known_one_to_the_byte(name):
+    expected = (Path(__file__).parent / f"{name}.txt").read_text("utf-8")
+    assert "".join(f"{line}\n" for line in OUTPUTS[name]()) == expected
+
+
+def test_every_golden_file_is_compared():
+    assert {path.stem for path in Path(__file__).parent.glob("*.txt")} == set(OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("value", "module", "name"),
+    [
+        (records.SYSTEM, prol2tpd, "system"),
+        (records.TUNNEL_ROW, prol2tpd, "tunnel-row"),
+        (records.TUNNEL, prol2tpd, "tunnel"),
+        (records.SESSION_ROWS[0], prol2tpd, "session-row"),
+        (records.ETHERNET_ROW, prol2tpd, "session-row"),
+        (records.SESSION, prol2tpd, "session"),
+        (records.STATUS, propppd, "status"),
+        (records.link_rows(1)[0], propppd, "link-row"),
+        (records.LINK, propppd, "link"),
+    ],
+)
+def test_the_records_have_the_documented_shape(value, module, name):
+    assert problems(value, module.RECORDS[name], module.RECORDS) == []

@@ -1,0 +1,79 @@
+"""Man page, --help and grammar of each tool say the same, in both directions."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from prol2tp.cli import prol2tp, propppctl
+from prol2tp.cli.grammar import _TOKENS
+from prol2tp.cli.program import OPTIONS
+
+MAN = Path(__file__).parents[3] / "man"
+TOOLS = {"prol2tp": prol2tp, "propppctl": propppctl}
+
+
+def tags(page: str, section: str, macro: str) -> list[str]:
+    """The `.It` lines of a section that begin with that macro, as plain text."""
+    text = (MAN / page).read_text("utf-8").partition(f"\n.Sh {section}\n")[2].partition("\n.Sh ")[0]
+    lines = [line for line in text.splitlines() if line.startswith(f".It {macro} ")]
+    return [" ".join(word for word in line.split()[1:] if word not in ("Ic", "Ar", "No", "Ns", "Fl")) for line in lines]
+
+
+def tokens(syntax: str) -> list[str]:
+    return _TOKENS.findall(syntax)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_has_all_forms_in_their_order_and_no_others(tool):
+    found = [tokens(line) for line in tags(f"{tool}.1", "COMMANDS", "Ic")]
+    assert found == [tokens(form.syntax) for form in TOOLS[tool].FORMS]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_has_all_arguments_and_no_others(tool):
+    words = TOOLS[tool].WORDS
+    assert tags(f"{tool}.1", "COMMANDS", "Ar") == [name for name, word in words.items() if word.kind != "flag"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_has_all_words_of_a_choice(tool):
+    page = (MAN / f"{tool}.1").read_text("utf-8")
+    for word in TOOLS[tool].WORDS.values():
+        assert set(word.choices) <= set(re.findall(r"[\w-]+", page))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_has_all_options_and_no_others(tool):
+    # `-name` is how mdoc writes --name
+    found = [f"-{line}" for line in tags(f"{tool}.1", "DESCRIPTION", "Fl")]
+    assert found == [f"{option.name} {option.value}".strip() for option in OPTIONS]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_has_all_forms_arguments_and_options_and_no_others(tool):
+    text = TOOLS[tool].program().help()
+    start, arguments = text.index("commands (keywords may be abbreviated):"), text.index("where")
+    forms = [line.strip() for line in text[start + 1 : arguments - 1 : 2]]
+    assert forms == [form.syntax for form in TOOLS[tool].FORMS]
+    options = [line.split()[0] for line in text[text.index("options:") + 1 : start - 1]]
+    assert options == [option.name for option in OPTIONS]
+    words = [line.split()[0] for line in text[arguments + 1 : -2]]
+    assert words == [name for name, word in TOOLS[tool].WORDS.items() if word.kind != "flag"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_has_every_exit_status(tool):
+    page = (MAN / f"{tool}.1").read_text("utf-8")
+    assert re.findall(r"^\.It (\d)$", page, re.MULTILINE) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_page_is_well_formed(tool):
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", MAN / f"{tool}.1"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
