@@ -76,6 +76,14 @@ class DaemonOptions(usage.Options):
 
     opt_v = opt_version
 
+    def parseOptions(self, options: Any = None) -> None:
+        """One clear message instead of twistd's page of usage."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.stderr.write(f"{self.daemon}: {error}\n")
+            sys.exit(1)
+
     def getSynopsis(self) -> str:
         return f"Usage: {self.daemon} [options]"
 

@@ -8,6 +8,7 @@ Without -f the daemon goes to the background; its pid is in RUN_DIR/<daemon>.pid
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,9 @@ from twisted.python import usage
 from twisted.scripts import twistd
 
 from prol2tp.daemons.base import DaemonOptions, default_run_dir, make_directory
+
+
+_CLUSTER = re.compile("-[dfhnv]{2,}")
 
 
 def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[str]) -> list[str]:
@@ -30,9 +34,8 @@ def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[
         elif word in ("-h", "--help"):
             print(f"{options}\n  -f, --foreground       Do not go to the background.")
             sys.exit(0)
-        elif word.startswith("-f") and not word.startswith("--"):  # -fd: a cluster of flags
-            foreground = True
-            words.insert(0, "-" + word[2:])
+        elif _CLUSTER.fullmatch(word):
+            words[:0] = [f"-{letter}" for letter in word[1:]]
         else:
             passed.append(word)
             if word == "--run-dir" and words:
