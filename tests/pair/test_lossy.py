@@ -58,6 +58,9 @@ def one_run(seed: int) -> None:
         for session_id in list(tunnel.sessions)[::3]:
             pair.lns.endpoint.close_session(tunnel.tunnel_id, session_id, pair.now)
     pair.run(lambda: False, choice.choice((0.0, 1.0, 30.0)))
+    for end in (pair.lac, pair.lns):
+        for tunnel in end.endpoint.tunnels.values():
+            assert tunnel.calls._ids.used == set(tunnel.sessions)
     closer: Shell = choice.choice((pair.lac, pair.lns))
     for tunnel_id in list(closer.endpoint.tunnels):
         closer.endpoint.close_tunnel(tunnel_id, pair.now)

@@ -356,6 +356,20 @@ def test_a_peer_that_closed_and_opens_at_once_with_the_same_id_gets_in() -> None
     assert len(world.endpoint.tunnels) == 1
 
 
+def test_a_late_copy_of_the_request_of_a_closed_tunnel_makes_nothing() -> None:
+    world = World()
+    peer = Peer(world)
+    peer.connect()
+    peer.send(StopCCN(77, ResultCode(1)))
+    world.sleep(1)
+    peer.heard()
+    peer.their_id = 0
+    assert peer.send(peer.sccrq(), ns=0) == []
+    assert len(world.endpoint.tunnels) == 1
+    world.sleep(31)
+    assert [one.name for one in peer.send(peer.sccrq(), ns=0)] == ["SCCRP"]
+
+
 def test_version_3_and_data_and_garbage_are_counted_drops() -> None:
     world = World()
     for data in (b"", b"\0", b"\x80", bytes(100), b"\xc8\x03" + bytes(20), b"\xc8\x02\0\x0c" + bytes(4), b"\xff" * 40):
