@@ -290,3 +290,47 @@ def test_the_tools_import_no_twisted():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_shell_on_a_terminal_completes_and_remembers_all_but_secrets(daemons, tmp_path):
+    import pty
+
+    def session():
+        child, terminal = pty.fork()
+        if not child:
+            script = "import sys; from prol2tp.cli.prol2tp import main; sys.exit(main())"
+            os.chdir(ROOT)
+            os.execve(sys.executable, [sys.executable, "-c", script, "shell"],
+                      {**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "INPUTRC": "/dev/null"})
+        output = b""
+
+        def until(text):
+            nonlocal output
+            while text not in output:
+                output += os.read(terminal, 4096)
+            before, _, output = output.partition(text)
+            return before
+        until(b"prol2tp> ")
+        os.write(terminal, b"sho\tsy\t\n")
+        shown = until(b"sessions: 3\r\n")
+        until(b"prol2tp> ")
+        os.write(terminal, b"show tunnel id 2\t\n")
+        until(b"Tunnel 27774 from")
+        until(b"prol2tp> ")
+        os.write(terminal, b"create tunnel name x peer y secret hidden\n")
+        until(b"created")
+        os.write(terminal, b"\x04")
+        try:
+            while os.read(terminal, 4096):
+                pass
+        except OSError:
+            pass
+        os.close(terminal)
+        return shown, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    shown, code = await deferToThread(session)
+    assert b"show system" in shown and b"hostname: jackdaw" in shown and code == 0
+    history = tmp_path / ".prol2tp_history"
+    assert history.read_text().split("\n") == ["show system ", "show tunnel id 27774 ", ""]
+    assert history.stat().st_mode & 0o777 == 0o600
