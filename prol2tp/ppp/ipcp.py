@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -30,6 +31,7 @@ _NAME_SERVERS = (PRIMARY_DNS, PRIMARY_NBNS, SECONDARY_DNS, SECONDARY_NBNS)
 NONE = b"\x00\x00\x00\x00"
 
 
+@lru_cache(maxsize=1024)
 def octets(address: str) -> bytes:
     """Raises `ValueError` for text that is no IPv4 address."""
     return IPv4Address(address).packed if address else NONE

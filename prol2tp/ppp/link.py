@@ -91,6 +91,15 @@ class Link:
         self._idle_timeout = settings.idle_timeout
         self._session_timeout = settings.session_timeout
 
+    @property
+    def trace(self) -> Callable[[str, str], None] | None:
+        """May be set and taken away at any time."""
+        return self._lower.trace
+
+    @trace.setter
+    def trace(self, trace: Callable[[str, str], None] | None) -> None:
+        self._lower.trace = trace
+
     # what the shell says
 
     def open(self, now: float) -> None:
@@ -149,7 +158,8 @@ class Link:
         return None
 
     def authenticated(self, grant: Grant, now: float) -> None:
-        """Answer to AskAuthentication: the peer is who it says."""
+        """Answer to AskAuthentication: the peer is who it says. Raises `ValueError` for a grant that has no addresses
+        where they belong."""
         ask = self._answered()
         if ask is None:
             return
