@@ -1,25 +1,24 @@
 """Addresses, routes and interface settings: what the system's network is told about a session's interface.
 
-`INetwork` is the contract, `LinuxNetwork` the real one over netlink, `MemoryNetwork` the one for tests. Requests are
-carried out in the order in which they are made, so a caller may make several and wait for all of them. Everything
-fails with `net.netlink.NetlinkError`. What was set on an interface goes with the interface.
+`INetwork` is the contract, `LinuxNetwork` the real one over netlink, `MemoryNetwork` the one for tests. Requests
+are carried out in the order in which they are made, so a caller may make several and wait for all of them.
+Everything fails with `net.netlink.NetlinkError`. What was set on an interface goes with the interface.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from ipaddress import ip_address, ip_interface, ip_network
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from zope.interface import Interface, implementer
 
-from prol2tp.net import netlink
+from prol2tp.net import netlink, rtnetlink
 from prol2tp.net.netlink import NetlinkError, NetlinkSocket
-
-TABLE_MAIN = 254
 
 
 class INetwork(Interface):
@@ -33,12 +32,12 @@ class INetwork(Interface):
 
     def link_set(ifindex: int, mtu: int | None = None, up: bool | None = None, link_local: bool | None = None,
                  master: int | None = None, alias: str | None = None):
-        """Change an interface. `link_local` False: the kernel makes no IPv6 link-local address of its own (must come
-        before `up`). `master`: a VRF or bridge; 0 takes it out."""
+        """Change an interface. `link_local` False: the kernel makes no IPv6 link-local address of its own (must
+        come before `up`). `master`: a VRF or bridge; 0 takes it out."""
 
     def address_add(ifindex: int, local: str, peer: str = ""):
-        """Our address; a length after a slash is taken as it is, without one it is the whole address. With `peer` the
-        interface is point to point, and the kernel routes the peer's address to it."""
+        """Our address; a length after a slash is taken as it is, without one it is the whole address. With `peer`
+        the interface is point to point, and the kernel routes the peer's address to it."""
 
     def address_delete(ifindex: int, local: str, peer: str = ""):
         """Take an address away that `address_add` set with the same arguments."""
@@ -49,17 +48,18 @@ class INetwork(Interface):
     def route_delete(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
         """Take a route away."""
 
-    def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False, keep: str = ""):
+    def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
+                          keep: str = ""):
         """-> Deferred(saved). A default route; with `replace` the ones that are there (metric 0) give way, and
         `saved` is what `default_route_restore` needs. Without it an existing one is an EEXIST. `keep` is an address
         whose way must not change, such as the tunnel's peer: it gets a route like the one that gave way."""
 
     def default_route_restore(saved: object):
-        """Put the replaced default routes back, after ours has gone. Ones whose interface is gone are left out."""
+        """Put the replaced default routes back, after ours has gone, without those whose interface is gone."""
 
     def proxy_arp_add(address: str):
-        """-> Deferred(int). Answer ARP for an IPv4 address on the interface whose network it is in; its index, or 0
-        if there is none."""
+        """-> Deferred(int). Answer ARP for an IPv4 address on the interface whose network it is in; its index, or
+        0 if there is none."""
 
     def proxy_arp_delete(address: str, ifindex: int):
         """Take it away."""
@@ -90,12 +90,6 @@ class LinuxNetwork:
         self._netlink: NetlinkSocket | None = None
 
     def start(self) -> Deferred[None]:
-        # takes a quarter of a second and some megabytes, which only a daemon that sets addresses should pay
-        global _pyroute2
-        import pyroute2.netlink.rtnl as rtnl
-        from pyroute2.netlink.rtnl import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
-
-        _pyroute2 = (ifinfmsg.ifinfmsg, ifaddrmsg.ifaddrmsg, rtmsg.rtmsg, ndmsg.ndmsg, rtnl)
         try:
             self._netlink = self._open(self._reactor)
         except OSError as error:
@@ -108,83 +102,38 @@ class LinuxNetwork:
             self._netlink = None
         return succeed(None)
 
-    def _request(self, message: Any, kind: str, flags: int = 0) -> Deferred[Any]:
+    def _request(self, kind: int, payload: bytes, flags: int = 0) -> Deferred[Any]:
         if self._netlink is None:
             return fail(refused(errno.ESHUTDOWN))
-        return self._netlink.request(message, getattr(_pyroute2[4], kind), flags)
+        return self._netlink.request(kind, payload, flags)
 
-    def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None, link_local: bool | None = None,
-                 master: int | None = None, alias: str | None = None) -> Deferred[None]:
-        message = _pyroute2[0]()
-        message["index"] = ifindex
-        if up is not None:
-            message["flags"] = _IFF_UP if up else 0
-            message["change"] = _IFF_UP
-        attributes: list[tuple[str, Any]] = []
-        if mtu is not None:
-            attributes.append(("IFLA_MTU", mtu))
-        if master is not None:
-            attributes.append(("IFLA_MASTER", master))
-        if alias is not None:
-            attributes.append(("IFLA_IFALIAS", alias))
-        if link_local is not None:
-            mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", 0 if link_local else 1)]}
-            attributes.append(("IFLA_AF_SPEC", {"attrs": [("AF_INET6", mode)]}))
-        message["attrs"] = attributes
-        done = self._request(message, "RTM_SETLINK")
+    def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None,
+                 link_local: bool | None = None, master: int | None = None, alias: str | None = None
+                 ) -> Deferred[None]:
+        done = self._request(rtnetlink.RTM_SETLINK, rtnetlink.link(ifindex, mtu, up, link_local, master, alias))
         if link_local is False:
             # a host without IPv6 makes no link-local addresses either
             done.addErrback(_allow, errno.EAFNOSUPPORT)
         return done.addCallback(_nothing)
 
-    def _address(self, ifindex: int, local: str, peer: str) -> Any:
-        ours = ip_interface(local)
-        message = _pyroute2[1]()
-        message["family"] = _FAMILY[ours.version]
-        message["index"] = ifindex
-        other = ip_interface(peer) if peer else ours
-        message["prefixlen"] = other.network.prefixlen
-        message["attrs"] = [("IFA_LOCAL", str(ours.ip)), ("IFA_ADDRESS", str(other.ip))]
-        if ours.version == 6:
-            # two nodes only: nobody to ask whether the address is free
-            message["flags"] = _IFA_F_NODAD
-        return message
-
     def address_add(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
-        message = self._address(ifindex, local, peer)
-        return self._request(message, "RTM_NEWADDR", netlink.NLM_F_CREATE | netlink.NLM_F_EXCL).addCallback(_nothing)
+        payload = rtnetlink.address(ifindex, local, peer)
+        return self._request(rtnetlink.RTM_NEWADDR, payload, _NEW).addCallback(_nothing)
 
     def address_delete(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
-        return self._request(self._address(ifindex, local, peer), "RTM_DELADDR").addCallback(_nothing)
+        payload = rtnetlink.address(ifindex, local, peer)
+        return self._request(rtnetlink.RTM_DELADDR, payload).addCallback(_nothing)
 
-    def _route(self, prefix: str, ifindex: int, via: str, table: int, metric: int) -> Any:
-        network = ip_network(prefix, strict=False)
-        table = table or TABLE_MAIN
-        message = _pyroute2[2]()
-        message["family"] = _FAMILY[network.version]
-        message["dst_len"] = network.prefixlen
-        message["table"] = table if table < 256 else 0
-        message["proto"] = _RTPROT_STATIC
-        message["type"] = _RTN_UNICAST
-        message["scope"] = _RT_SCOPE_UNIVERSE if via or network.version == 6 else _RT_SCOPE_LINK
-        attributes: list[tuple[str, Any]] = [("RTA_TABLE", table), ("RTA_OIF", ifindex)]
-        if network.prefixlen:
-            attributes.append(("RTA_DST", str(network.network_address)))
-        if via:
-            attributes.append(("RTA_GATEWAY", via))
-        if metric:
-            attributes.append(("RTA_PRIORITY", metric))
-        message["attrs"] = attributes
-        return message
-
-    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
-                  ) -> Deferred[None]:
-        message = self._route(prefix, ifindex, via, table, metric)
-        return self._request(message, "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_EXCL).addCallback(_nothing)
+    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0) -> Deferred[None]:
+        payload = rtnetlink.route(prefix, ifindex, via, table, metric)
+        return self._request(rtnetlink.RTM_NEWROUTE, payload, _NEW).addCallback(_nothing)
 
     def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                      ) -> Deferred[None]:
-        return self._request(self._route(prefix, ifindex, via, table, metric), "RTM_DELROUTE").addCallback(_nothing)
+        payload = rtnetlink.route(prefix, ifindex, via, table, metric)
+        return self._request(rtnetlink.RTM_DELROUTE, payload).addCallback(_nothing)
+
+    # what is rare: with pyroute2's messages
 
     @inlineCallbacks
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
@@ -192,14 +141,13 @@ class LinuxNetwork:
         saved: list[Any] = []
         kept = None
         if replace:
-            routes = yield self._default_routes(_FAMILY[6 if ipv6 else 4])
+            routes = yield self._default_routes(rtnetlink.AF_INET6 if ipv6 else rtnetlink.AF_INET)
             if keep and (":" in keep) == ipv6 and (yield self._through(keep, routes)):
                 fields, attributes = routes[0]
                 kept = ({**fields, "dst_len": ip_address(keep).max_prefixlen}, [*attributes, ("RTA_DST", keep)])
-                done = self._request(_message(*kept), "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_EXCL)
-                yield done.addErrback(_allow, errno.EEXIST)
+                yield self._request(rtnetlink.RTM_NEWROUTE, _route(*kept), _NEW).addErrback(_allow, errno.EEXIST)
             for route in routes:
-                yield self._request(_message(*route), "RTM_DELROUTE").addErrback(_allow, errno.ESRCH)
+                yield self._request(rtnetlink.RTM_DELROUTE, _route(*route)).addErrback(_allow, errno.ESRCH)
                 saved.append(route)
         try:
             yield self.route_add("::/0" if ipv6 else "0.0.0.0/0", ifindex, via)
@@ -213,31 +161,26 @@ class LinuxNetwork:
         """Whether packets to the address take one of these default routes."""
         if not routes:
             return False
-        ask = _pyroute2[2]()
-        ask["family"] = _FAMILY[ip_address(address).version]
-        ask["dst_len"] = ip_address(address).max_prefixlen
-        ask["attrs"] = [("RTA_DST", address)]
+        wanted = ip_address(address)
+        family = rtnetlink.AF_INET if wanted.version == 4 else rtnetlink.AF_INET6
+        ask = _route({"family": family, "dst_len": wanted.max_prefixlen}, [("RTA_DST", address)])
         try:
-            parts = yield self._request(ask, "RTM_GETROUTE")
+            parts = yield self._request(rtnetlink.RTM_GETROUTE, ask)
         except NetlinkError:
             return False
-        found = _pyroute2[2](parts[0])
-        found.decode()
-        return found.get_attr("RTA_GATEWAY") is not None and any(
-            ("RTA_GATEWAY", found.get_attr("RTA_GATEWAY")) in attributes for _, attributes in routes)
+        gateway = _decoded("rtmsg", parts[0]).get_attr("RTA_GATEWAY")
+        return gateway is not None and any(("RTA_GATEWAY", gateway) in attributes for _, attributes in routes)
 
     @inlineCallbacks
     def _default_routes(self, family: int) -> Any:
-        """Default routes of the main table with metric 0: what `_message` makes them of."""
-        ask = _pyroute2[2]()
-        ask["family"] = family
-        parts = yield self._request(ask, "RTM_GETROUTE", netlink.NLM_F_DUMP)
+        """Default routes of the main table with metric 0: what `_route` makes them of."""
+        parts = yield self._request(rtnetlink.RTM_GETROUTE, _route({"family": family}, []), netlink.NLM_F_DUMP)
         routes = []
         for part in parts:
-            route = _pyroute2[2](part)
-            route.decode()
-            if (route["dst_len"] or route["type"] != _RTN_UNICAST or route.get_attr("RTA_PRIORITY")
-                    or (route.get_attr("RTA_TABLE") or route["table"]) != TABLE_MAIN):
+            route = _decoded("rtmsg", part)
+            table = route.get_attr("RTA_TABLE") or route["table"]
+            if (route["dst_len"] or route["type"] != rtnetlink.RTN_UNICAST or table != rtnetlink.TABLE_MAIN
+                    or route.get_attr("RTA_PRIORITY")):
                 continue
             routes.append((
                 {field: route[field] for field in _ROUTE_FIELDS},
@@ -249,60 +192,69 @@ class LinuxNetwork:
     def default_route_restore(self, saved: Any) -> Any:
         routes, kept = saved
         if kept is not None:
-            yield self._request(_message(*kept), "RTM_DELROUTE").addErrback(_allow, errno.ESRCH, errno.ENODEV)
+            yield self._request(rtnetlink.RTM_DELROUTE, _route(*kept)).addErrback(_allow, errno.ESRCH, errno.ENODEV)
         for route in routes:
-            done = self._request(_message(*route), "RTM_NEWROUTE", netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
+            done = self._request(rtnetlink.RTM_NEWROUTE, _route(*route),
+                                 netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
             yield done.addErrback(_allow, errno.ENODEV, errno.ENETUNREACH, errno.EEXIST, errno.EINVAL, errno.ENETDOWN)
 
     @inlineCallbacks
     def proxy_arp_add(self, address: str) -> Any:
-        ask = _pyroute2[1]()
-        ask["family"] = _FAMILY[4]
         wanted = ip_address(address)
         best, length = 0, -1
-        for part in (yield self._request(ask, "RTM_GETADDR", netlink.NLM_F_DUMP)):
-            found = _pyroute2[1](part)
-            found.decode()
+        ask = _encoded("ifaddrmsg", {"family": rtnetlink.AF_INET}, [])
+        for part in (yield self._request(rtnetlink.RTM_GETADDR, ask, netlink.NLM_F_DUMP)):
+            found = _decoded("ifaddrmsg", part)
             network = ip_network(f"{found.get_attr('IFA_ADDRESS')}/{found['prefixlen']}", strict=False)
             if length < network.prefixlen < network.max_prefixlen and wanted in network:
                 best, length = found["index"], network.prefixlen
         if best:
-            yield self._request(self._proxy(address, best), "RTM_NEWNEIGH",
+            yield self._request(rtnetlink.RTM_NEWNEIGH, _proxy(address, best),
                                 netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE)
         return best
 
-    def _proxy(self, address: str, ifindex: int) -> Any:
-        message = _pyroute2[3]()
-        message["family"] = _FAMILY[4]
-        message["ifindex"] = ifindex
-        message["flags"] = _NTF_PROXY
-        message["state"] = _NUD_PERMANENT
-        message["attrs"] = [("NDA_DST", address)]
-        return message
-
     def proxy_arp_delete(self, address: str, ifindex: int) -> Deferred[None]:
-        done = self._request(self._proxy(address, ifindex), "RTM_DELNEIGH")
+        done = self._request(rtnetlink.RTM_DELNEIGH, _proxy(address, ifindex))
         return done.addErrback(_allow, errno.ENOENT, errno.ENODEV).addCallback(_nothing)
 
 
-_pyroute2: tuple[Any, ...] = ()
-_FAMILY = {4: 2, 6: 10}
-_IFF_UP = 1
-_IFA_F_NODAD = 2
-_RTPROT_STATIC, _RTN_UNICAST, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 4, 1, 0, 253
+_NEW = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _NTF_PROXY, _NUD_PERMANENT = 8, 128
 _ROUTE_FIELDS = ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type")
 _ROUTE_ATTRIBUTES = ("RTA_TABLE", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_METRICS", "RTA_MULTIPATH", "RTA_VIA",
                      "RTA_PREF")
+_HEADER = 16
 
 
-def _message(fields: dict[str, int], attributes: list[tuple[str, Any]]) -> Any:
-    """A route message."""
-    message = _pyroute2[2]()
+def _message(kind: str) -> Any:
+    # the import takes a quarter of a second and some megabytes: only who needs it pays
+    module = import_module(f"pyroute2.netlink.rtnl.{kind}")
+    return getattr(module, kind)
+
+
+def _encoded(kind: str, fields: Mapping[str, int], attributes: list[tuple[str, Any]]) -> bytes:
+    """A message without its header."""
+    message = _message(kind)()
     for name, value in fields.items():
         message[name] = value
     message["attrs"] = attributes
+    message.encode()
+    return bytes(message.data[_HEADER:])
+
+
+def _decoded(kind: str, data: bytes) -> Any:
+    message = _message(kind)(data)
+    message.decode()
     return message
+
+
+def _route(fields: Mapping[str, int], attributes: list[tuple[str, Any]]) -> bytes:
+    return _encoded("rtmsg", fields, attributes)
+
+
+def _proxy(address: str, ifindex: int) -> bytes:
+    return _encoded("ndmsg", {"family": rtnetlink.AF_INET, "ifindex": ifindex, "flags": _NTF_PROXY,
+                              "state": _NUD_PERMANENT}, [("NDA_DST", address)])
 
 
 def _nothing(_: Any) -> None:
@@ -317,8 +269,8 @@ def _allow(failure: Any, *numbers: int) -> None:
 
 @implementer(INetwork)
 class MemoryNetwork:
-    """Remembers what it was told. `requests` counts operations; an entry in `refuse` (operation name: errno) fails
-    them.
+    """Remembers what it was told. `requests` counts operations; an entry in `refuse` (operation name: errno)
+    fails them.
 
     :param interfaces: indexes that exist; None: any.
     """
@@ -358,12 +310,14 @@ class MemoryNetwork:
             return refused(errno.ENODEV)
         return None
 
-    def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None, link_local: bool | None = None,
-                 master: int | None = None, alias: str | None = None) -> Deferred[None]:
+    def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None,
+                 link_local: bool | None = None, master: int | None = None, alias: str | None = None
+                 ) -> Deferred[None]:
         if error := self._error("link_set", ifindex):
             return fail(error)
         given = {"mtu": mtu, "up": up, "link_local": link_local, "master": master, "alias": alias}
-        self.links.setdefault(ifindex, {}).update((key, value) for key, value in given.items() if value is not None)
+        link = self.links.setdefault(ifindex, {})
+        link.update((key, value) for key, value in given.items() if value is not None)
         return succeed(None)
 
     def address_add(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:

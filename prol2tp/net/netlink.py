@@ -1,7 +1,7 @@
 """A netlink socket on the reactor: messages out in the order asked for, acks and replies as Deferreds.
 
-The messages are pyroute2's classes; the socket is ours, because the kernel carries out a route or address request
-inside `send`, so that the answer can be read at once, and many requests of one reactor turn go out in one call.
+The kernel carries out a route or address request inside `send`, so the answer is read at once, and many requests of
+one reactor turn go out in one call.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ WINDOW = 64
 """Requests in flight: their acks fit the receive buffer however small the system keeps it."""
 RECEIVE_BUFFER = 1 << 20
 _RECEIVE = 1 << 16
+_KIND = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 _SEQUENCES = 1 << 32
 
 
 class NetlinkError(Exception):
-    """The kernel refused a request. `errno` is its number, the text has its reason, and the kernel's own words where
-    it gave any."""
+    """The kernel refused a request. `errno` is its number, the text has its reason, and the kernel's own words
+    where it gave any."""
 
     def __init__(self, number: int, text: str) -> None:
         super().__init__(text)
@@ -58,8 +59,7 @@ class NetlinkSocket:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-                                     socket.NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, _KIND, socket.NETLINK_ROUTE)
         self._socket.bind((0, 0))
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
@@ -74,25 +74,24 @@ class NetlinkSocket:
         self.requests = 0
         reactor.addReader(self)
 
-    def request(self, message: Any, kind: int, flags: int = 0) -> Deferred[list[bytes]]:
-        """Send a pyroute2 message.
+    def request(self, kind: int, payload: bytes, flags: int = 0) -> Deferred[list[bytes]]:
+        """Send a message.
 
         :param kind: message type (RTM_...).
+        :param payload: what comes after the message's header.
         :param flags: beside NLM_F_REQUEST; NLM_F_DUMP for a dump, else an ack is asked for.
-        :return: the messages that came back (with their headers), [] for a plain ack. Fails with `NetlinkError`.
+        :return: the messages that came back, with their headers; [] for a plain ack. Fails with `NetlinkError`.
         """
         answer: Deferred[list[bytes]] = Deferred()
         if self._socket.fileno() < 0:
             answer.errback(NetlinkError(errno.ESHUTDOWN, "the netlink socket is closed"))
             return answer
         self._sequence = self._sequence % (_SEQUENCES - 1) + 1
-        header = message["header"]
-        header["type"] = kind
-        header["flags"] = NLM_F_REQUEST | (flags if flags & NLM_F_DUMP == NLM_F_DUMP else flags | NLM_F_ACK)
-        header["sequence_number"] = self._sequence
-        message.encode()
+        flags |= NLM_F_REQUEST if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_REQUEST | NLM_F_ACK
+        header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
         self.requests += 1
-        self._waiting.append((self._sequence, bytes(message.data), answer))
+        # the next message begins at a multiple of four
+        self._waiting.append((self._sequence, header + payload + bytes(-len(payload) % 4), answer))
         if self._flush is None:
             self._flush = self._reactor.callLater(0, self._send)
         return answer
@@ -197,7 +196,7 @@ def _system_error(error: OSError) -> NetlinkError:
 
 
 def _kernel_text(payload: bytes) -> str:
-    """The kernel's explanation (NLMSGERR_ATTR_MSG), after the error number and the capped header of the request."""
+    """The kernel's explanation (NLMSGERR_ATTR_MSG), after error number and capped header of the request."""
     at = _ERROR.size + _HEADER.size
     while at + _TLV.size <= len(payload):
         length, kind = _TLV.unpack_from(payload, at)

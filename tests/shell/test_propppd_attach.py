@@ -237,7 +237,8 @@ def test_a_list_of_many_links_is_read_in_pages(world):
     assert names == [f"session-{n}" for n in range(1, 26)]
 
 
-@pytest.mark.parametrize("name", ["", "session-", "session-9", "session-1x", "ppp0", "session-" + "9" * 30, "session--1"])
+@pytest.mark.parametrize("name", ["", "session-", "session-9", "session-1x", "ppp0", "session-" + "9" * 30,
+                                  "session--1"])
 def test_names_that_are_none_are_not_found(world, name):
     from prol2tp.control.command import NotFound
 

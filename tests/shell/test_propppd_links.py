@@ -29,15 +29,15 @@ def test_a_user_comes_online_with_an_address_of_the_pool(world, method):
     local6, peer6 = client.networks["ipv6"].peer, client.networks["ipv6"].local
     assert {text for _, text in world.network.addresses} == {
         "10.5.1.1/32 10.5.1.100/32", f"{local6}/128 {peer6}/128"}
-    assert world.network.links[ifindex] == {"link_local": False, "mtu": 1500, "up": True}
+    assert world.network.links[ifindex] == {"mtu": 1500, "up": True}
     assert world.prol2tpd.rows == [{"id": link.carrier.id, "state": "up", "user": "u1@example.com", "interface": "ppp0",
                                     "cause": "", "message": ""}]
     assert world.events == [("link-created", "session-1"), ("link-up", "session-1")]
 
 
-def test_a_session_with_an_interface_of_its_own_costs_four_netlink_messages(world):
+def test_a_session_with_an_interface_of_its_own_costs_three_netlink_messages(world):
     world.client()
-    assert world.network.requests == 4
+    assert world.network.requests == 3
 
 
 def test_nothing_is_made_for_a_user_with_a_wrong_password(world):

@@ -114,9 +114,7 @@ class Interfaces:
     @inlineCallbacks
     def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
         """What is set once for all links of a shared interface."""
-        network, ifindex = self.network, shared.netif.ifindex
-        yield together(network.link_set(ifindex, link_local=False),
-                       network.link_set(ifindex, mtu=settings.mtu, up=True))
+        yield self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
         yield self._route(shared, self._pool_prefixes(settings))
 
     @inlineCallbacks
@@ -259,8 +257,7 @@ class LinkInterface:
         if not settings.shared:
             interfaces.names.add(netif.name)
             self._reserved = netif.name
-            yield together(interfaces.network.link_set(netif.ifindex, link_local=False),
-                           interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True))
+            yield interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
             return
         yield self._join(netif)
 
