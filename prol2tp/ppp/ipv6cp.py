@@ -67,8 +67,6 @@ class IPV6CP(Automaton):
         self.asked[INTERFACE_ID] = data if usable else self._draw()
 
     def consider(self, kind: int, data: bytes) -> bytes | None:
-        if data == NONE and self.asked.get(INTERFACE_ID) == NONE:
-            return None
         fixed = self.peer_identifier
         if fixed not in (NONE, data) and not self.settings.accept_remote:
             return fixed

@@ -200,3 +200,32 @@ def test_nearly_every_link_comes_up_through_thirty_percent_loss() -> None:
         pair.run(300.0, until=lambda pair=pair: pair.is_up(0) and pair.is_up(1))
         up += pair.is_up(0) and pair.is_up(1)
     assert up >= 95
+
+
+class Corrupting(Pair):
+    """A line that changes an octet in every fifth frame."""
+
+    def _transmit(self, to: int, octets: bytes) -> None:
+        if self.random.random() < 0.2:
+            changed = bytearray(octets)
+            changed[self.random.randrange(len(changed))] = self.random.randrange(256)
+            octets = bytes(changed)
+        super()._transmit(to, octets)
+
+
+def test_no_corruption_lets_a_user_in_whom_the_server_does_not_know() -> None:
+    in_time = 0
+    for seed in range(200):
+        pair = Corrupting(
+            lns(auth_methods=("pap", "chap") if seed % 2 else ("chap",)),
+            client(password="wrong", max_failure=2),
+            seed=seed,
+            loss=0.1,
+            answer=SERVER,
+        )
+        pair.start()
+        pair.run(400.0, until=lambda pair=pair: pair.links[0].over)
+        in_time += pair.links[0].over
+        assert not pair.ups(0)
+        assert not any(isinstance(fact, LinkAuthenticated) for fact in pair.facts[0])
+    assert in_time == 200

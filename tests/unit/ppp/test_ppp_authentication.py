@@ -324,3 +324,13 @@ def test_secrets_are_not_in_the_trace() -> None:
     end.hear(PAP, 1, 7, b"\x02u1\x06sEcrEt")
     assert any("password hidden" in line for line in lines)
     assert not any("sEcrEt" in line or b"sEcrEt".hex() in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "code"), [(PAP, 1), (PAP, 2), (PAP, 3), (PAP, 9), (CHAP, 2), (CHAP, 3), (CHAP, 9)]
+)
+def test_authentication_that_nobody_asked_for_is_dropped(protocol: int, code: int) -> None:
+    end = End()
+    end.open_lcp()
+    assert end.hear(protocol, code, 1, REQUEST) == []
+    assert end.link.discards == 1 and asks(end) == [] and end.link.phase is Phase.NETWORK

@@ -260,3 +260,79 @@ def test_status_words_are_those_of_pppd_in_its_order() -> None:
     end.open_lcp(b"\x02\x06\0\0\0\0\x05\x06\1\2\3\4\x07\x02\x08\x02")
     assert lcp.got == ("pap", "asyncmap", "magic", "mru", "pcomp", "accomp")
     assert lcp.his == ("asyncmap", "magic", "pcomp", "accomp")
+
+
+def test_options_of_wrong_length_are_naked_with_what_is_right_or_rejected() -> None:
+    end = quiet()
+    assert end.hear(LCP, 1, 1, b"\x01\x03\x05") == [(LCP, 3, 1, b"\x01\x04\x05\xdc")]
+    assert end.hear(LCP, 1, 2, b"\x02\x03\x05") == [(LCP, 3, 2, b"\x02\x06\xff\xff\xff\xff")]
+    assert end.hear(LCP, 1, 3, b"\x07\x03\x05") == [(LCP, 4, 3, b"\x07\x03\x05")]
+    assert end.hear(LCP, 1, 4, b"\x03\x03\xc0") == [(LCP, 4, 4, b"\x03\x03\xc0")]
+
+
+def test_a_nak_of_wrong_length_takes_our_option_away() -> None:
+    end = quiet(mru=1492, pcomp=True)
+    assert end.hear(LCP, 3, 1, b"\x01\x03\x05\x07\x03\x01") == [(LCP, 1, 2, b"")]
+    assert end.link.lcp.mru == 1500
+
+
+def test_a_flag_that_is_naked_is_not_asked_for_again() -> None:
+    assert quiet(pcomp=True).hear(LCP, 3, 1, b"\x07\x02") == [(LCP, 1, 2, b"")]
+
+
+def test_a_rejected_magic_number_is_zero_from_then_on() -> None:
+    end = quiet(magic=True)
+    end.hear(LCP, 4, 1, end.last_request(LCP)[3])
+    end.open_lcp()
+    assert end.hear(LCP, frame.ECHO_REQUEST, 5, bytes(4)) == [(LCP, frame.ECHO_REPLY, 5, bytes(4))]
+
+
+def test_echo_replies_with_our_own_magic_number_are_no_sign_of_life() -> None:
+    end = quiet(magic=True, lcp_echo_interval=10.0, lcp_echo_failures=2)
+    end.open_lcp()
+    end.open_ip()
+    for _ in range(3):
+        for packet in end.wait(10.0):
+            if packet[1] == frame.ECHO_REQUEST:
+                end.hear(LCP, frame.ECHO_REPLY, packet[2], packet[3])
+    end.wait(10.0)
+    assert end.down is not None and end.down.cause == "Loopback"
+
+
+@pytest.mark.parametrize(
+    "code", [frame.ECHO_REQUEST, frame.ECHO_REPLY, frame.PROTOCOL_REJECT, frame.CODE_REJECT]
+)
+def test_packets_without_their_fields_are_dropped(code: int) -> None:
+    end = quiet()
+    end.open_lcp()
+    assert end.hear(LCP, code, 1) == []
+    assert end.link.discards == 1
+
+
+def test_a_peer_that_rejects_lcp_itself_ends_the_link() -> None:
+    end = quiet()
+    end.open_lcp()
+    end.hear(LCP, frame.PROTOCOL_REJECT, 1, b"\xc0\x21")
+    end.wait(10.0)
+    assert end.down is not None
+    assert (end.down.cause, end.down.message) == ("Negotiation Failed", "the peer rejects LCP")
+
+
+def test_a_peer_that_rejects_the_authentication_it_agreed_to_ends_the_link() -> None:
+    end = quiet(auth=True, auth_methods=("chap",))
+    end.open_lcp()
+    end.hear(LCP, frame.PROTOCOL_REJECT, 1, b"\xc2\x23")
+    end.wait(10.0)
+    assert end.down is not None and end.down.cause == "Authentication Failed"
+    end = quiet(user="u", password="p")
+    end.open_lcp(b"\x03\x04\xc0\x23")
+    end.hear(LCP, frame.PROTOCOL_REJECT, 1, b"\xc0\x23")
+    end.wait(10.0)
+    assert end.down is not None and end.down.cause == "Authentication To Peer Failed"
+
+
+def test_a_link_without_any_network_is_of_no_use_and_ends() -> None:
+    end = quiet(ip=False)
+    end.open_lcp()
+    end.wait(10.0)
+    assert end.down is not None and end.down.message == "no network protocol is enabled"

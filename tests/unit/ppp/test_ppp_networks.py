@@ -235,3 +235,27 @@ def test_packets_of_a_network_that_stray_onto_the_control_path_are_dropped() -> 
     end = up(local_ip="10.0.0.1")
     assert end.hear_frame(b"\xff\x03\x00\x21" + bytes(20)) == []
     assert end.link.discards == 1
+
+
+def test_a_peer_that_does_not_negotiate_its_identifier_is_told_one_once() -> None:
+    end = up(ip=False, local_interface_id=1)
+    ((_, code, _, data),) = end.hear(IPV6CP, 1, 1)
+    assert (code, data[:2]) == (3, b"\x01\x0a")
+    assert end.hear(IPV6CP, 1, 2) == [(IPV6CP, 2, 2, b"")]
+
+
+def test_naks_of_wrong_length_take_the_option_away() -> None:
+    end = up(local_ip="10.0.0.1", usepeerdns=True)
+    ((_, _, _, data),) = end.hear(IPCP, 3, 1, b"\x81\x03\x09\x82\x02\x83\x02\x84\x02")
+    assert data == b"\x03\x06\x0a\0\0\x01"
+
+
+def test_status_words_of_the_networks() -> None:
+    end = up(local_ip="10.0.0.1", peer_ip="10.0.0.99", dns=("9.9.9.9",), usepeerdns=True)
+    assert end.link.ipcp is not None and end.link.ipv6cp is not None
+    assert end.link.ipcp.want == ("negaddr", "reqaddr", "dns1", "wins1", "dns2", "wins2")
+    assert end.link.ipcp.allow == ("negaddr", "dns1")
+    assert end.link.ipv6cp.want == end.link.ipv6cp.allow == ("ifid",)
+    end.hear(IPCP, 4, 1, b"".join(bytes((kind, 6, 0, 0, 0, 0)) for kind in (129, 130, 131, 132)))
+    end.open_ip()
+    assert end.link.ipcp.got == end.link.ipcp.his == ("negaddr",)
