@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from prol2tp.common.ids import IdPool
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from prol2tp.l2tp.tunnel import Tunnel
 
 _MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC)}
+RESTING = 64
 NO_CARRIER = 1
 NO_FACILITIES_NOW = 4
 NO_FACILITIES = 5
@@ -26,13 +28,14 @@ NO_FACILITIES = 5
 class Calls:
     """Every way a call can end goes through `ended`, once: then its path, its id and its deadline are gone."""
 
-    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_waiting", "_calling")
+    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_resting", "_waiting", "_calling")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self.sessions: dict[int, Session] = {}
         self.idle_due: float | None = None
         self._ids = IdPool(16, tunnel.context.random_bytes, tunnel.context.linear_ids)
+        self._resting: deque[int] = deque()  # ids of ended calls, not yet given to others
         self._waiting: dict[int, Session] = {}  # for the tunnel to open
         self._calling: dict[int, Session] = {}  # by the peer's id, until the peer knows ours (CDN with session id 0)
 
@@ -55,9 +58,8 @@ class Calls:
 
     def _make(self, machine: type[Session], settings: SessionSettings, now: float) -> Session | None:
         tunnel = self.tunnel
-        try:
-            session_id = self._ids.take()
-        except LookupError:
+        session_id = self._take_id()
+        if session_id is None:
             return None
         session = machine(tunnel, session_id, settings, now)
         self.sessions[session_id] = session
@@ -67,6 +69,18 @@ class Calls:
         context.emit(SessionCreated(tunnel.tunnel_id, session_id))
         self.limit_establishing(session)
         return session
+
+    def _take_id(self) -> int | None:
+        try:
+            return self._ids.take()
+        except LookupError:
+            return self._resting.popleft() if self._resting else None
+
+    def _rest(self, session_id: int) -> None:
+        """What is still on its way for an ended call, frames of a user too, must not reach a new one."""
+        self._resting.append(session_id)
+        if len(self._resting) > RESTING:
+            self._ids.release(self._resting.popleft())
 
     def limit_establishing(self, session: Session) -> None:
         timeout = session.settings.establish_timeout
@@ -168,7 +182,7 @@ class Calls:
         self._forget_calling(session)
         context = self.tunnel.context
         context.deadlines.set((tunnel_id, session_id), None)
-        self._ids.release(session_id)
+        self._rest(session_id)
         if session.path != NO_PATH:
             session.path = NO_PATH
             context.emit(CloseDataPath(tunnel_id, session_id))

@@ -19,6 +19,9 @@ of calls, short enough for a peer whose window is still one message."""
 DEFAULT_WINDOW = 4
 """The peer's receive window when it sends no Receive Window Size AVP (section 4.4.3)."""
 
+ACK_AT_ONCE = DEFAULT_WINDOW
+"""Messages that are acknowledged without delay: a peer that may send no more of them is waiting."""
+
 QUEUE_LIMIT = 1 << 16
 """Messages that may wait for a peer which does not acknowledge: one for every possible call."""
 
@@ -182,7 +185,7 @@ class Channel:
             delivered.append(early)
             self.nr = (self.nr + 1) & _MASK
         self._owed += len(delivered)
-        if self._owed * 2 >= self.settings.rx_window_size:
+        if self._owed >= ACK_AT_ONCE or self._owed * 2 >= self.settings.rx_window_size:
             self._ack_due = now
         else:
             self._owe(now)

@@ -63,6 +63,10 @@ class Endpoint:
     def trace(self, trace: Trace | None) -> None:
         self.context.trace = trace
 
+    def limit_pending(self, max_pending: int) -> None:
+        """Another bound for tunnels that the network has opened and that are not established yet."""
+        self._requests.limit(max_pending)
+
     # the network
 
     def receive(self, data: bytes, peer: Address, local: Address, ifindex: int, now: float) -> None:

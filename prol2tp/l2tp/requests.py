@@ -33,12 +33,16 @@ class Requests:
 
     def __init__(self, context: Context, max_pending: int) -> None:
         self._context = context
-        self._max_pending = max_pending
-        self._share = max(1, max_pending // 4)
+        self.limit(max_pending)
         self._known: dict[tuple[Address, int], int] = {}  # (peer, its id) -> our id, of every tunnel of the network
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._by_address: dict[str, OrderedDict[int, float]] = {}
         self._opening: dict[str, dict[int, None]] = {}  # address -> tunnels of ours in WAITCTLREPLY
+
+    def limit(self, max_pending: int) -> None:
+        """Another bound; what is pending already stays."""
+        self._max_pending = max_pending
+        self._share = max(1, max_pending // 4)
 
     def __len__(self) -> int:
         return len(self._pending)

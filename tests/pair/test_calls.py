@@ -391,3 +391,19 @@ def test_a_shell_that_asks_for_everything_in_order_sees_no_transmit_after_deleti
     pair.run(None, 100)
     for end in (pair.lac, pair.lns):
         assert kinds(end)[-1] == "TunnelDeleted" and end.of(Transmit) and end.of(CloseDataPath)
+
+
+def test_the_id_of_an_ended_call_rests_before_it_is_used_again() -> None:
+    world = World(linear_ids=True)
+    peer = Peer(world)
+    peer.connect()
+    used = []
+    for session_id in range(1, 200):
+        ours = peer.call(session_id)
+        used.append(ours)
+        peer.send(CDN(ResultCode(3), session_id), ours)
+    calls = peer.tunnel.calls
+    assert not peer.tunnel.sessions and calls._ids.used == set(used[-64:])
+    for session_id in range(1, 65536):  # when no other is left, it is used all the same
+        calls._ids.claim(session_id)
+    assert peer.call(9) == used[-64]

@@ -60,7 +60,7 @@ def one_run(seed: int) -> None:
     pair.run(lambda: False, choice.choice((0.0, 1.0, 30.0)))
     for end in (pair.lac, pair.lns):
         for tunnel in end.endpoint.tunnels.values():
-            assert tunnel.calls._ids.used == set(tunnel.sessions)
+            assert tunnel.calls._ids.used == set(tunnel.sessions) | set(tunnel.calls._resting)
     closer: Shell = choice.choice((pair.lac, pair.lns))
     for tunnel_id in list(closer.endpoint.tunnels):
         closer.endpoint.close_tunnel(tunnel_id, pair.now)

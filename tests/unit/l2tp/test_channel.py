@@ -144,13 +144,30 @@ def test_a_zlb_is_sent_when_its_time_has_come() -> None:
     assert channel.deadline() is None
 
 
-def test_half_a_receive_window_is_acknowledged_at_once() -> None:
-    channel = make(window=6)
-    for ns in range(3):
-        assert sent(channel) == []
-        channel.receive(ns, 0, 0, b"m", 1.0)
-        channel.acknowledge(1.0)
-    assert sent(channel) == [(0, 3, b"")]
+def test_four_messages_or_half_a_receive_window_are_acknowledged_at_once() -> None:
+    for window, most in ((32, 4), (6, 3), (1, 1)):
+        channel = make(window=window)
+        for ns in range(most):
+            assert sent(channel) == []
+            channel.receive(ns, 0, 0, b"m", 1.0)
+            channel.acknowledge(1.0)
+        assert sent(channel) == [(0, most, b"")]
+
+
+def test_a_sender_with_the_window_that_every_peer_has_is_not_held_up_by_delayed_acknowledgements() -> None:
+    ours, theirs = make(window=32), make(peer_window=4)
+    theirs.cwnd = 4
+    for number in range(40):
+        theirs.send(0, b"%d" % number, 0.0)
+    for _ in range(10):
+        for _, ns, nr, body in theirs.outbox.copy():
+            ours.receive(ns, nr, 0, body, 0.0)
+            ours.acknowledge(0.0)
+        theirs.outbox.clear()
+        for _, ns, nr, body in ours.outbox.copy():
+            theirs.receive(ns, nr, 0, body, 0.0)
+        ours.outbox.clear()
+    assert ours.nr == 40
 
 
 def test_a_zlb_takes_no_number_and_is_not_answered() -> None:
