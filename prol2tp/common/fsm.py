@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 class Machine:
-    """Base of every protocol state machine. Subclasses set TABLE, NAME and the initial state, and `trace` where wanted."""
+    """Base of every protocol state machine. Subclasses set TABLE, NAME and the initial state."""
 
     __slots__ = ("state", "state_since", "_firing")
 

@@ -17,7 +17,6 @@ from twisted.scripts import twistd
 
 from prol2tp.daemons.base import DaemonOptions, default_run_dir, make_directory
 
-
 _CLUSTER = re.compile("-[dfhnv]{2,}")
 
 

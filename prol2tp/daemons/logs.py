@@ -72,27 +72,27 @@ class Log:
         """Whether a line of this level is written, where `own` is the level of the object that it is about."""
         return level <= (self.level if own is None else own)
 
-    def emit(self, level: Level, text: str, own: Level | None = None, **values: Any) -> None:
+    def emit(self, level: Level, text: str, /, own: Level | None = None, **values: Any) -> None:
         """`text` is a format with the values' names in braces."""
         if level <= (self.level if own is None else own):
             self._logger.emit(_TWISTED[level], text, prol2tp_level=level, **values)
 
-    def critical(self, text: str, **values: Any) -> None:
+    def critical(self, text: str, /, **values: Any) -> None:
         self.emit(Level.CRITICAL, text, **values)
 
-    def error(self, text: str, **values: Any) -> None:
+    def error(self, text: str, /, **values: Any) -> None:
         self.emit(Level.ERROR, text, **values)
 
-    def warning(self, text: str, **values: Any) -> None:
+    def warning(self, text: str, /, **values: Any) -> None:
         self.emit(Level.WARNING, text, **values)
 
-    def notice(self, text: str, **values: Any) -> None:
+    def notice(self, text: str, /, **values: Any) -> None:
         self.emit(Level.NOTICE, text, **values)
 
-    def info(self, text: str, **values: Any) -> None:
+    def info(self, text: str, /, **values: Any) -> None:
         self.emit(Level.INFO, text, **values)
 
-    def debug(self, text: str, **values: Any) -> None:
+    def debug(self, text: str, /, **values: Any) -> None:
         self.emit(Level.DEBUG, text, **values)
 
 

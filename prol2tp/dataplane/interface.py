@@ -184,10 +184,11 @@ class IDataPlane(Interface):
 
     def port_receiver(port: int, callback) -> None:
         """*At once.* `callback(frame: bytes)` gets every PPP frame that is not an IP packet of an attached interface:
-        LCP, authentication, NCPs, and IP before the interface is there. A few early frames wait until then. None ends it."""
+        LCP, authentication, NCPs, and IP before the interface is there. A few early frames wait until then. None ends
+        it."""
 
     def port_send(port: int, frame: bytes) -> None:
-        """*At once.* Send a whole PPP frame (with FF 03 or compressed, as given). Silently dropped if the port is gone."""
+        """*At once.* Send a whole PPP frame (with FF 03 or compressed, as given). Dropped if the port is gone."""
 
     def netif_attach(port: int, spec: NetifSpec):
         """-> Deferred(Netif)."""

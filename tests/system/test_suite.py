@@ -185,7 +185,7 @@ def test_sessions_wait_for_propppd_and_are_online_once_it_is_there(world: World)
 
 
 def test_sessions_end_with_a_reason_when_propppd_does_not_come_in_time(world: World) -> None:
-    lns = Suite(world.namespaces["lns"], server(system="propppd_grace_timeout 1;"))
+    Suite(world.namespaces["lns"], server(system="propppd_grace_timeout 1;"))
     lac = Suite(world.namespaces["lac"], client(1), CLIENT.format(extra=""))
     lac.processes["prol2tpd"].wait_for("propppd is not running")
 

@@ -54,8 +54,8 @@ class Admission:
                 refusal = (NOT_AUTHORIZED, 0, "no tunnel profile for this peer")
             elif profile.drain:
                 refusal = (GENERAL_ERROR, NO_RESOURCES, "no new tunnels")
-        if refusal is not None:
-            self._refuse(output, *refusal)
+        if refusal is not None or profile is None:
+            self._refuse(output, *(refusal or (NOT_AUTHORIZED, 0, "")))
             return
         record = plane.tunnels[output.tunnel_id]
         record.profile = profile

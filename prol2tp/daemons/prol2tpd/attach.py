@@ -73,7 +73,7 @@ class Attachment:
 
     # the connection
 
-    def connected(self, channel: Channel) -> None:
+    def connected(self, channel: Any) -> None:
         """propppd is there (again): attach all."""
         self.channel = channel
         self._log.notice("connected to propppd")
@@ -84,7 +84,7 @@ class Attachment:
         self._grace_timer.want(None)
         self._flush_soon()
 
-    def disconnected(self, channel: Channel | None = None) -> None:
+    def disconnected(self, channel: Any = None) -> None:
         """propppd went away: its sessions wait."""
         self.channel = None
         self._to_detach.clear()

@@ -325,7 +325,8 @@ class Plane:
         self.tunnel_roll.discard(record)
         gone = self.paths.forget_tunnel(record)
         if record.own_port and record.port is not None:
-            gone.addCallback(lambda result, port=record.port: self.unlisten(port))
+            port = record.port
+            gone.addCallback(lambda result: self.unlisten(port))
         if record.log_level is not None:
             self.set_level(record, None)
 

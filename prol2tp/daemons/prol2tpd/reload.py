@@ -53,7 +53,7 @@ def _system(plane: Plane, change: Change) -> None:
         _listen(plane, [(one.host, one.port) for one in system.listen])
     if "propppd_grace_timeout" in change.parameters:
         plane.ppp.grace = system.propppd_grace_timeout
-    plane.endpoint.max_pending = system.max_pending_tunnels
+    plane.endpoint.limit_pending(system.max_pending_tunnels)
     if "data_path" in change.parameters:
         plane.log.warning("data_path: takes effect at the next start")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.python import usage
+from zope.interface import implementer
 
 from prol2tp import __version__
 from prol2tp.config.prol2tpd import ConfigError, load
@@ -26,6 +27,7 @@ from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.client import PathClient
+from prol2tp.dataplane.interface import IPathEvents
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for the peers to acknowledge StopCCN."""
@@ -178,6 +180,7 @@ class Prol2tpdService(DaemonService):
             yield self._start()
 
 
+@implementer(IPathEvents)
 class PathEvents:
     """What the data path tells the daemon (IPathEvents)."""
 

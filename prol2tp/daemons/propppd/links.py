@@ -30,6 +30,7 @@ from prol2tp.ppp.settings import Grant, LinkSettings
 _log = Logger(namespace="propppd")
 
 CONNECT_DELAY = 1.0
+COUNTED_AT_ONCE = 500
 PER_TURN = 100
 """Links that are closed in one turn of the reactor when all have to go."""
 
@@ -58,7 +59,7 @@ class PPPLink:
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
                  "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
                  "message", "ended", "confirmed", "compressed", "waiting",
-                 "_draining", "__weakref__")
+                 "totals", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
@@ -88,6 +89,8 @@ class PPPLink:
         """The data path sends compressed headers."""
         self.waiting = False
         """For the peer's first frame."""
+        self.totals: tuple[Any, ...] = ()
+        """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
         self._draining = False
         self.traced()
 
@@ -381,6 +384,7 @@ class PPPLink:
         if self.ended:
             return
         self.ended = True
+        self.waiting = False
         self.cause = self.cause or cause
         self.message = self.message or message
         self.question = None
@@ -461,6 +465,7 @@ class Links:
         self._shared_identifier = int.from_bytes(self.random_bytes(8), "big") & ~(2 << 56) or 1
         """Our interface identifier on shared interfaces: one link-local address there, not one for each link."""
         self._next = 1
+        self._uncounted: list[PPPLink] = []
         self._when_empty: Callable[[], None] | None = None
         self._closing: set[Deferred[None]] = set()
         self.refusing = ""
@@ -570,8 +575,27 @@ class Links:
             self.event("link-destroyed", link)
 
         removed.addBoth(over)
+        self._uncounted.append(link)
+        if len(self._uncounted) == 1:
+            self.clock.callLater(0, self._count)
         if self._when_empty is not None:
             self._when_empty()
+
+    def _count(self) -> None:
+        """The final counters of all links that have ended in this turn, in one exchange."""
+        links, self._uncounted = self._uncounted, []
+        for start in range(0, len(links), COUNTED_AT_ONCE):
+            some = links[start:start + COUNTED_AT_ONCE]
+            counted = self.dataplane.counters([link.port for link in some])
+            counted.addCallbacks(self._counted, _forget, callbackArgs=(some,))
+
+    def _counted(self, counters: Mapping[int, tuple[Any, ...]], links: Iterable[PPPLink]) -> None:
+        for link in links:
+            found = counters.get(link.port)
+            if found is not None:
+                link.totals = found
+                link.say(Level.INFO, "sent {tx} packets, {txo} octets; received {rx} packets, {rxo} octets", tx=found[0],
+                         txo=found[1], rx=found[3], rxo=found[4])
 
     def for_all(self, links: Iterable[PPPLink], action: Callable[[PPPLink], None]) -> Deferred[None]:
         """Do something to many links, some in each turn of the reactor, so that the others go on meanwhile."""

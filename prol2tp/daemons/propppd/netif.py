@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from prol2tp.config.template import LONGEST, interface_name
 from prol2tp.daemons.logs import Log
@@ -52,9 +53,9 @@ class Owner(Protocol):
 
 
 class Shared:
-    """One interface for many links. `ready` fires when its first link has set it up."""
+    """One interface for many links. `ready` has those that wait for the first link to set it up; None: it is."""
 
-    __slots__ = ("netif", "links", "ready", "locals", "routed", "error")
+    __slots__ = ("netif", "links", "ready", "locals", "routed")
 
     def __init__(self, netif: Netif) -> None:
         self.netif = netif
@@ -275,12 +276,21 @@ class LinkInterface:
             return
         self._shared = shared = self._interfaces.shared[netif.name] = Shared(netif)
         shared.links = 1
+        failure: Failure | None = None
         try:
             yield self._interfaces.set_up_shared(shared, self._link.network)
-        finally:
-            waiters, shared.ready = shared.ready, None
-            for waiter in waiters or ():
+        except (DataPathError, NetlinkError):
+            failure = Failure()
+            # who comes next tries again
+            self._interfaces.shared.pop(netif.name, None)
+        waiters, shared.ready = shared.ready, None
+        for waiter in waiters or ():
+            if failure is None:
                 waiter.callback(None)
+            else:
+                waiter.errback(failure)
+        if failure is not None:
+            raise failure.value
 
     def _own_steps(self, wanted: NetworkUp) -> list[Deferred[Any]]:
         assert self.netif is not None
