@@ -141,8 +141,7 @@ def test_requests_of_one_turn_are_carried_out_in_order(host):
     waiting = [host.network.link_set(ppp, up=True), host.network.address_add(ppp, "10.5.1.1", "10.5.1.100"),
                *(host.network.route_add(f"10.7.{n}.0/24", ppp) for n in range(200)),
                host.network.route_delete("10.7.0.0/24", ppp)]
-    for one in waiting:
-        yield one
+    yield from waiting
     assert host.routes() == {(f"10.7.{n}.0/24", ONE, 0) for n in range(1, 200)}
 
 

@@ -1,0 +1,166 @@
+"""Interfaces of links when answers come late, or not as wished."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from prol2tp.dataplane.network import refused
+from tests.shell.propppd_world import CONFIG, LinksWorld
+
+SHARED = CONFIG.replace("auth true", "auth true\n interface shared\n interface_name users\n ipv6 false")
+
+
+class Late:
+    """An operation whose answers are kept back until `release`."""
+
+    def __init__(self, target: Any, name: str) -> None:
+        self.waiting: list[tuple[Deferred[Any], Deferred[Any]]] = []
+        self._original = getattr(target, name)
+        setattr(target, name, self)
+
+    def __call__(self, *arguments: Any, **words: Any) -> Deferred[Any]:
+        outer: Deferred[Any] = Deferred()
+        self.waiting.append((self._original(*arguments, **words), outer))
+        return outer
+
+    def release(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for inner, outer in waiting:
+            inner.addBoth(outer.callback)
+
+
+@pytest.fixture
+def world() -> LinksWorld:
+    return LinksWorld()
+
+
+def nothing_left(world: LinksWorld) -> None:
+    assert world.near.interfaces == {} and world.links.interfaces.names == set()
+    assert world.links.interfaces.shared == {}
+    assert world.links.addresses.leases == {} and not world.links._closing
+
+
+@pytest.mark.parametrize("operation", ["netif_attach", "netif_modify"])
+def test_a_link_that_ends_while_the_data_path_works_leaves_nothing(world, operation):
+    late = Late(world.near, operation)
+    _, link = world.client()
+    assert late.waiting
+    link.lost("Lost Carrier", "")
+    assert world.links.addresses.leases, "the address is not free before the interface is gone"
+    late.release()
+    world.settle()
+    nothing_left(world)
+    assert [row["state"] for row in world.prol2tpd.rows] == ["closed"]
+
+
+@pytest.mark.parametrize("operation", ["link_set", "address_add"])
+def test_a_link_that_ends_while_the_kernel_works_leaves_nothing(world, operation):
+    late = Late(world.network, operation)
+    _, link = world.client()
+    assert late.waiting
+    link.lost("Lost Carrier", "")
+    for _ in range(5):
+        late.release()
+    world.settle()
+    nothing_left(world)
+
+
+def test_a_thousandth_of_a_second_between_down_and_up_is_followed(world):
+    from prol2tp.ppp.outputs import NetworkDown, NetworkUp
+
+    _, link = world.client(ipv6=False)
+    late = Late(world.network, "address_delete")
+    link._network_down(NetworkDown("ip"))
+    link._network_up(NetworkUp("ip", "10.5.1.1", "10.9.9.9"))
+    link._network_down(NetworkDown("ip"))
+    link._network_up(NetworkUp("ip", "10.5.1.1", "10.8.8.8"))
+    assert not link.up
+    late.release()
+    assert {text for _, text in world.network.addresses} == {"10.5.1.1/32 10.8.8.8/32"}
+    assert link.up and world.links.counts.up == 2 and world.links.counts.down == 1
+
+
+def test_links_wait_for_the_one_that_sets_up_their_shared_interface(world):
+    world.configure(SHARED)
+    late = Late(world.network, "link_set")
+    _, first = world.client()
+    _, second = world.client("u3@example.com", "pw3")
+    assert not first.up and not second.up and len(late.waiting) == 1
+    late.release()
+    assert first.up and second.up and first.interface_name == second.interface_name == "users"
+
+
+def test_when_a_shared_interface_cannot_be_set_up_the_next_user_tries_again(world):
+    world.configure(SHARED)
+    original, world.network.link_set = world.network.link_set, lambda *a, **k: fail(refused(errno.ENOMEM))
+    client, link = world.client()
+    assert not link.up and "ip" not in client.networks
+    world.network.link_set = original
+    _, second = world.client("u3@example.com", "pw3")
+    assert second.up and world.network.links[world.near.interfaces["users"]]["up"]
+    for one in (link, second):
+        one.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)
+
+
+def test_a_route_that_is_there_already_does_not_keep_the_user_off_line(world):
+    world.network.routes[("192.0.2.0/24", 0, 0)] = (99, "")
+    _, link = world.client("u2@example.com", "pw2")
+    assert link.up
+
+
+def test_default_route_and_proxy_arp_come_and_go_with_the_link(world, tmp_path):
+    world.links.interfaces.run_dir = str(tmp_path)
+    world.configure(CONFIG.replace('profile "open" {', 'profile "open" { default_route true; proxy_arp true\n'))
+    world.network.routes[("0.0.0.0/0", 0, 0)] = (99, "203.0.113.1")
+    world.network.networks["10.5.1.0/24"] = 99
+    _, link = world.client(profile="open", row={"peer_address": "198.51.100.1"})
+    ifindex = world.near.interfaces[link.interface_name]
+    assert world.network.routes[("0.0.0.0/0", 0, 0)] == (ifindex, "")
+    assert world.network.routes[("198.51.100.1/32", 0, 0)] == (99, "203.0.113.1")
+    assert world.network.proxies == {("10.5.1.2", 99)}
+    link.lost("Lost Carrier", "")
+    world.settle()
+    assert world.network.routes == {("0.0.0.0/0", 0, 0): (99, "203.0.113.1")}
+    assert world.network.proxies == set()
+
+
+def test_an_interface_that_somebody_removes_ends_its_link(world):
+    from prol2tp.dataplane.interface import NOT_FOUND, DataPathError
+
+    _, link = world.client()
+    world.near.refuse["netif_detach"] = DataPathError(NOT_FOUND, "no interface")
+    link.close("NAS Error", "interface ppp0 was removed by somebody else")
+    world.later(5)
+    assert link.ended and link.cause == "NAS Error"
+
+
+def test_the_final_counters_of_links_that_end_together_are_read_in_one_exchange(world):
+    links = [world.client(f"u{n}@example.com", f"pw{n}")[1] for n in (1, 3, 4)]
+    calls = []
+    original = world.near.counters
+    world.near.counters = lambda ports=None: (calls.append(ports), original(ports))[1]
+    for link in links:
+        link.lost("Lost Carrier", "")
+    world.sessions_gone(*links)
+    world.settle()
+    assert calls == [[link.port for link in links]]
+    assert all(link.totals[0] > 3 and link.totals[3] > 3 for link in links)
+
+
+def test_a_client_waits_for_the_first_frame_of_the_other_side(world):
+    near, far = world.session()
+    world.attach(world.row(near, "open", lns=False))
+    world.settle()
+    assert world.near.sent == []
+    world.later(1.5)
+    assert len(world.near.sent) == 1
+    near, _ = world.session()
+    world.attach(world.row(near, "open", lns=False, id="1/77"))
+    world.near.deliver(near, bytes.fromhex("ff03c0210101000a0506a1b2c3d4"))
+    assert [port for port, _ in world.near.sent].count(near) >= 2, "Configure-Request and Configure-Ack"
