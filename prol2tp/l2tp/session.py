@@ -23,12 +23,13 @@ from prol2tp.l2tp.outputs import (
 )
 from prol2tp.l2tp.plain import from_plain, to_plain
 from prol2tp.l2tp.settings import SessionSettings
+from prol2tp.l2tp.table import Word
 
 if TYPE_CHECKING:
     from prol2tp.l2tp.tunnel import Tunnel
 
 
-class State(Enum):
+class State(Word):
     IDLE = "IDLE"
     WAITTUNNEL = "WAITTUNNEL"
     WAITREPLY = "WAITREPLY"
@@ -39,7 +40,7 @@ class State(Enum):
     WAIT_DATAPATH = "WAIT_DATAPATH"  # ours: connected, and the data path is not open yet
 
 
-class Event(Enum):
+class Event(Word):
     OPEN_REQ = "OPEN_REQ"
     INCALL_IND = "INCALL_IND"
     ENDCALL_IND = "ENDCALL_IND"

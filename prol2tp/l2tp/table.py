@@ -7,6 +7,13 @@ from enum import Enum
 
 from prol2tp.common.fsm import Row
 
+
+class Word(Enum):
+    """A state or an event. Members are their own keys: the hash of `Enum` is a call in Python, five for every event."""
+
+    __hash__ = object.__hash__
+
+
 Table = dict[tuple[Enum, Enum], Row]
 
 

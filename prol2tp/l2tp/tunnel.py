@@ -32,10 +32,10 @@ from prol2tp.l2tp.messages import (
 from prol2tp.l2tp.outputs import Address, AskTunnelAdmission, TunnelDown, TunnelUp
 from prol2tp.l2tp.plain import from_plain, to_plain
 from prol2tp.l2tp.settings import TunnelSettings
-from prol2tp.l2tp.table import table
+from prol2tp.l2tp.table import Word, table
 
 
-class State(Enum):
+class State(Word):
     IDLE = "IDLE"
     WAITCTLREPLY = "WAITCTLREPLY"
     WAITCTLCONN = "WAITCTLCONN"
@@ -44,7 +44,7 @@ class State(Enum):
     WAIT_ADMIT = "WAIT_ADMIT"  # ours: the shell has been asked whether the tunnel may come in
 
 
-class Event(Enum):
+class Event(Word):
     OPEN_REQ = "OPEN_REQ"
     SCCRQ_ACCEPT = "SCCRQ_ACCEPT"
     SCCRQ_DENY = "SCCRQ_DENY"
@@ -298,8 +298,11 @@ class Tunnel(Machine):
         channel.acknowledge(now)
 
     def deadline(self) -> float | None:
-        dues = (self.channel.deadline(), self._establish_due, self.calls.idle_due, self._closed_due, self._hello_due())
-        return min((due for due in dues if due is not None), default=None)
+        soonest = self.channel.deadline()
+        for due in (self._establish_due, self.calls.idle_due, self._closed_due, self._hello_due()):
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
+        return soonest
 
     def _hello_due(self) -> float | None:
         """Only silence of the peer asks for a HELLO, and only while nothing else of ours waits for its answer."""
