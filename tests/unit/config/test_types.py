@@ -111,7 +111,8 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("type", "text"), [(t, x) for t, texts in BAD for x in texts], ids=repr)
+@pytest.mark.parametrize(("type", "text"), [(t, x) for t, texts in BAD for x in texts],
+                         ids=lambda value: repr(value) if isinstance(value, str) else type(value).__name__)
 def test_bad_value(type: Type, text: str) -> None:
     with pytest.raises(Wrong):
         type.read(text, False)
