@@ -33,6 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     item.add_marker(pytest.mark.skip(reason=f"needs the Debian package {package}"))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """An object that has no text of its own is named by its class: ids must be the same in every process."""
+    return type(val).__name__.lower() if type(val).__repr__ is object.__repr__ else None
+
+
 def pytest_report_header() -> str:
     packages = ("xl2tpd", "l2tpns", "freeradius", "tshark")
     return "peers: " + ", ".join(f"{package} {version(package) or 'none'}" for package in packages)
