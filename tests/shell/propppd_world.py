@@ -14,7 +14,8 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
-from prol2tp.daemons.propppd.links import Links, PPPLink, World
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.network import MemoryNetwork
@@ -107,7 +108,7 @@ class LinksWorld:
         self.events: list[tuple[str, str]] = []
         self._random = 0
         self.links = Links(World(
-            self.clock, self.near, self.network, Chain([self.users]), self.log, run_dir, self.random,
+            self.clock, self.near, self.network, Chain([self.users]), self.log, self.log, run_dir, self.random,
             lambda: 1_500_000_000 + self.clock.seconds(), lambda name, link: self.events.append((name, link.name))))
         reload.configure(self.links, self.users, self.config)
         self.prol2tpd = Prol2tpd()

@@ -46,7 +46,7 @@ def test_no_secret_is_in_what_a_link_shows_of_itself(world):
     near, _ = world.session()
     world.attach(world.row(near, user_name="me", user_password="topsecret"))
     link = world.links.by_port[near]
-    status = Status(world.links, ConfigCounts(), "f")
+    status = Status(world.links, ConfigCounts(), "f", world.log)
     assert "topsecret" not in repr(link) + repr(link.carrier) + json.dumps(status.link(link))
 
 
@@ -182,8 +182,8 @@ def shape(record, fields, records):
 
 
 def commands(world):
-    status = Status(world.links, ConfigCounts(), "test.conf")
-    return Commands(world.links, status, world.attachments, lambda: "nothing changed").table()
+    status = Status(world.links, ConfigCounts(), "test.conf", world.log)
+    return Commands(world.links, status, world.attachments, lambda: "nothing changed", lambda level: None).table()
 
 
 def test_the_records_are_those_of_the_control_protocol(world):

@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from prol2tp.control.command import Invalid
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.links import Links, PPPLink, RefusedLink
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.links import Links, RefusedLink
 from prol2tp.daemons.propppd.settings import carrier_of
 
 GRACE = 30.0

@@ -9,18 +9,21 @@ from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.shared import LEVELS
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.attach import Attachments
-from prol2tp.daemons.propppd.links import Links, PPPLink
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.status import Status
 
 
 class Commands:
     """Responders of all commands but Subscribe and Unsubscribe."""
 
-    def __init__(self, links: Links, status: Status, attachments: Attachments, reload: Callable[[], str]) -> None:
+    def __init__(self, links: Links, status: Status, attachments: Attachments, reload: Callable[[], str],
+                 set_level: Callable[[Level], None]) -> None:
         self._links = links
         self._status = status
         self._attachments = attachments
         self._reload = reload
+        self._set_level = set_level
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """By command."""
@@ -71,4 +74,4 @@ class Commands:
             link.level = Level.named(level)
             link.traced()
             return
-        self._links.set_level(Level.named(level))
+        self._set_level(Level.named(level))

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python import usage
 
 from prol2tp import __version__
+from prol2tp.config.links import LOG_CATEGORIES
 from prol2tp.config.propppd import ConfigError, PropppdConfig, load
 from prol2tp.control.command import Refused
 from prol2tp.control.commands.propppd import CALLBACKS, COMMANDS, EVENTS, SOCKET
@@ -23,7 +24,8 @@ from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
-from prol2tp.daemons.propppd.links import Links, PPPLink, World
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
@@ -86,12 +88,13 @@ class PropppdService(DaemonService):
         self._delay = FIRST_DELAY
         self._retry: Any = None
         self._stopping = False
-        self.links = Links(World(reactor, self._path, self.network, Chain([self.users]), log, options["run-dir"],
-                                 event=self._event))
+        self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
+        self.links = Links(World(reactor, self._path, self.network, Chain([self.users]), self.logs["ppp"],
+                                 self.logs["event"], options["run-dir"], event=self._event))
         self.links.refusing = STARTING
-        self.attachments = Attachments(self.links, reactor, log)
-        commands = Commands(self.links, Status(self.links, self.configs, options["config-file"]), self.attachments,
-                            self.reload)
+        self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
+        status = Status(self.links, self.configs, options["config-file"], log)
+        commands = Commands(self.links, status, self.attachments, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
 
@@ -103,6 +106,7 @@ class PropppdService(DaemonService):
 
     @inlineCallbacks
     def _start(self) -> Any:
+        self._set_levels()
         yield self.network.start()
         yield reload.configure(self.links, self.users, self.config)
         yield self._connect_path()
@@ -195,8 +199,19 @@ class PropppdService(DaemonService):
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
         self.config = config
         self.configs.updates += 1
-        self.links.set_level(self.options.level(config.system.log_level))
+        self._set_levels()
         return summary
+
+    def set_level(self, level: Level) -> None:
+        """One log level for all categories, until the next reload."""
+        for log in self.logs.values():
+            log.level = level
+        self.links.level_changed()
+
+    def _set_levels(self) -> None:
+        for category, log in self.logs.items():
+            log.level = self.options.level(getattr(self.config.system.log_categories, category))
+        self.links.level_changed()
 
     # the end
 

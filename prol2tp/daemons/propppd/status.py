@@ -7,8 +7,9 @@ from typing import Any
 from prol2tp import __version__
 from prol2tp.control.commands.propppd import RADIUS_COUNTS
 from prol2tp.control.paging import page
-from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd.links import Links, PPPLink
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.links import Links
 from prol2tp.ppp import chap, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
@@ -46,8 +47,9 @@ class ConfigCounts:
 class Status:
     """Records of the daemon and its links."""
 
-    def __init__(self, links: Links, configs: ConfigCounts, config_file: str) -> None:
+    def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log) -> None:
         self._links = links
+        self._log = log
         self._configs = configs
         self._config_file = config_file
         self._started_at = links.wall()
@@ -68,7 +70,7 @@ class Status:
             "events": {"created": counts.created, "destroyed": counts.destroyed, "up": counts.up,
                        "down": counts.down},
             "config": {"updates": self._configs.updates, "failures": self._configs.failures},
-            "log_level": links.log.level.name.lower(),
+            "log_level": self._log.level.name.lower(),
             "started_at": self._started_at,
             "config_file": self._config_file,
         }

@@ -1,0 +1,394 @@
+"""One link: a PPP core on a port of the data path, with its user, its address and its interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from prol2tp.config.propppd import Profile
+from prol2tp.daemons.logs import Level
+from prol2tp.daemons.propppd.aaa import Denied, Question
+from prol2tp.daemons.propppd.addresses import Lease, NoAddress
+from prol2tp.daemons.propppd.netif import LinkInterface
+from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
+from prol2tp.ppp import outputs
+from prol2tp.ppp.frame import text
+from prol2tp.ppp.link import Link, Phase
+from prol2tp.ppp.settings import Grant, LinkSettings
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.propppd.links import Links
+
+_log = Logger(namespace="propppd")
+
+CONNECT_DELAY = 1.0
+
+
+class PPPLink:
+    """One link. `listener` hears of it: `link_up(link)`, `link_closed(link, user)`."""
+
+    __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
+                 "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
+                 "message", "ended", "confirmed", "compressed", "waiting",
+                 "totals", "_draining", "__weakref__")
+
+    def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
+                 settings: LinkSettings, listener: Any) -> None:
+        self.links = links
+        self.number = number
+        self.carrier = carrier
+        self.profile = profile
+        self.network = network
+        self.core = Link(settings, links.random_bytes)
+        self.interface: LinkInterface | None = None
+        self.lease: Lease | None = None
+        self.user = ""
+        self.routes: tuple[str, ...] = ()
+        self.created_at = links.wall()
+        self.created_on = links.clock.seconds()
+        self.up_since = 0.0
+        self.idle_timeout: float = profile.idle_timeout
+        self.level = Level.named(carrier.log_level) if carrier.log_level else None
+        self.listener = listener
+        self.question: outputs.AskAuthentication | None = None
+        self.cause = ""
+        self.message = ""
+        self.ended = False
+        self.confirmed = True
+        """False while the daemon that attached it is away."""
+        self.compressed = False
+        """The data path sends compressed headers."""
+        self.waiting = False
+        """For the peer's first frame."""
+        self.totals: tuple[Any, ...] = ()
+        """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
+        self._draining = False
+        self.traced()
+
+    @property
+    def name(self) -> str:
+        return f"session-{self.number}"
+
+    @property
+    def port(self) -> int:
+        return self.carrier.port
+
+    @property
+    def mtu(self) -> int:
+        return self.core.mtu
+
+    @property
+    def mru(self) -> int:
+        """The largest that the peer may send."""
+        return self.core.lcp.mru
+
+    @property
+    def up(self) -> bool:
+        """At least one network protocol is up."""
+        return self.up_since > 0
+
+    @property
+    def shown_user(self) -> str:
+        return self.user or self.core.settings.user
+
+    @property
+    def interface_name(self) -> str:
+        return self.interface.netif.name if self.interface is not None and self.interface.netif is not None else ""
+
+    def traced(self) -> None:
+        """Let the core report to the log, or not, as the level says."""
+        self.core._lower.trace = self._trace if self.links.log.enabled(Level.DEBUG, self.level) else None
+
+    def _trace(self, kind: str, text: str) -> None:
+        self.links.log.emit(Level.DEBUG, "{link}: {what}", self.level, link=self.name, what=text)
+
+    def say(self, level: Level, text: str, **values: Any) -> None:
+        """A log line about this link."""
+        self.links.log.emit(level, "{link}: " + text, self.level, link=self.name, **values)
+
+    def tell_all(self, text: str, **values: Any) -> None:
+        """A log line about its coming and going."""
+        self.links.come_and_go.emit(Level.NOTICE, "{link}: " + text, self.level, link=self.name, **values)
+
+    # the core's inputs
+
+    @property
+    def connect_delay(self) -> float:
+        """Seconds that we wait for the peer's first frame: an LNS is seldom ready when its call is up, and the first
+        Configure-Request would be lost."""
+        return 0.0 if self.carrier.lns or self.core.settings.silent else CONNECT_DELAY
+
+    def start(self) -> None:
+        """The session is up: take its frames, start LCP."""
+        if self.connect_delay:
+            self.waiting = True
+            self.links.deadlines.set(self, self.links.clock.seconds() + self.connect_delay)
+        else:
+            self.tell(self.core.open)
+        self.links.dataplane.port_receiver(self.port, self.receive)
+
+    def _begin(self) -> None:
+        self.waiting = False
+        self.tell(self.core.open)
+
+    def receive(self, frame: bytes) -> None:
+        """A PPP frame from the data path."""
+        if self.waiting:
+            self._begin()
+        core = self.core
+        try:
+            core.receive(frame, self.links.clock.seconds())
+        except Exception:
+            self._broken()
+        self.drain()
+
+    def expired(self, now: float) -> None:
+        """The core's deadline has come."""
+        if self.waiting:
+            self._begin()
+            return
+        try:
+            self.core.timeout(now)
+        except Exception:
+            self._broken()
+        self.drain()
+
+    def tell(self, method: Callable[..., Any], *arguments: Any, **words: Any) -> None:
+        """Call a method of the core, then carry out what it puts out."""
+        try:
+            method(*arguments, now=self.links.clock.seconds(), **words)
+        except Exception:
+            self._broken()
+        self.drain()
+
+    def drain(self) -> None:
+        """Carry out the core's outputs in order; within one of them the outer call goes on."""
+        if self._draining:
+            return
+        self._draining = True
+        core = self.core
+        try:
+            while found := core.outputs():
+                for output in found:
+                    try:
+                        _ACTIONS[type(output)](self, output)
+                    except Exception:
+                        self._broken()
+        finally:
+            self._draining = False
+        if not self.ended:
+            self.links.deadlines.set(self, core.deadline())
+
+    def _broken(self, failure: Any = None) -> None:
+        """A fault of ours costs this link and no other."""
+        _log.failure("{link}: ended by a fault", failure=failure or Failure(), link=self.name)
+        self.finish("NAS Error", "internal error")
+
+    # the core's outputs
+
+    def _send(self, output: outputs.SendFrame) -> None:
+        self.links.dataplane.port_send(self.carrier.port, output.frame)
+
+    def _opened(self, output: outputs.LinkOpened) -> None:
+        his = self.core.lcp.his
+        pcomp, accomp = "pcomp" in his, "accomp" in his
+        if pcomp or accomp or self.compressed:
+            self.compressed = pcomp or accomp
+            # that the peer allows it obliges nobody
+            self.links.dataplane.port_modify(self.port, pcomp=pcomp, accomp=accomp).addErrback(_forget)
+
+    def _ask(self, output: outputs.AskAuthentication) -> None:
+        self.question = output
+        user = text(output.user)
+        question = Question(output.method, user, output.identifier, output.password, output.challenge,
+                            output.response, output.renewal, self)
+        asked = maybeDeferred(self.links.authentication.authenticate, question)
+        asked.addCallbacks(self._granted, self._denied, callbackArgs=(output,), errbackArgs=(output, user))
+        asked.addErrback(self._broken)
+
+    def _granted(self, grant: Grant, output: outputs.AskAuthentication) -> None:
+        if self.ended or self.question is not output:
+            return
+        self.question = None
+        if not output.renewal:
+            refusal = self._admit(grant)
+            if refusal:
+                self.tell(self.core.refused, refusal)
+                return
+        self.tell(self.core.authenticated, grant)
+
+    def _admit(self, grant: Grant) -> str:
+        """Take over what was granted; the text for the peer when that cannot be."""
+        online = self.links.online
+        self._offline()
+        if self.profile.one_session_per_user and online.get(grant.user):
+            self.say(Level.NOTICE, "user {user} is online already", user=grant.user)
+            return "You are logged in already"
+        try:
+            self._take_address(grant)
+        except NoAddress as error:
+            self.say(Level.WARNING, "user {user}: {reason}", user=grant.user, reason=error)
+            return "No address available"
+        self.user = grant.user
+        online[grant.user] = online.get(grant.user, 0) + 1
+        self.routes = grant.routes
+        if grant.idle_timeout is not None:
+            self.idle_timeout = grant.idle_timeout
+            grant.idle_timeout = None
+        return ""
+
+    def _offline(self) -> None:
+        """The user that is known up to now, if any, is no longer on this link."""
+        online = self.links.online
+        if self.user:
+            online[self.user] -= 1
+            if not online[self.user]:
+                del online[self.user]
+            self.user = ""
+
+    def _take_address(self, grant: Grant) -> None:
+        """The address of the grant, or one out of the profile's pools. Raises `NoAddress`."""
+        addresses = self.links.addresses
+        if self.lease is not None:
+            addresses.release(self.lease)
+            self.lease = None
+        if not self.core.settings.ip:
+            return
+        if grant.peer_ip:
+            self.lease = self._claim(grant.peer_ip, grant.user)
+        elif self.profile.ip_pool:
+            self.lease = addresses.take(self.profile.ip_pool, self)
+            grant.peer_ip = self.lease.text
+
+    def _claim(self, address: str, user: str) -> Lease:
+        """A user's own address. Who logs in again while the old link is not known to be dead takes it over."""
+        addresses = self.links.addresses
+        holder = addresses.holder(address)
+        if isinstance(holder, PPPLink) and holder is not self and holder.user == user and holder.lease is not None:
+            holder.say(Level.NOTICE, "user {user} has come again as {other}", user=user, other=self.name)
+            addresses.release(holder.lease)
+            holder.lease = None
+            holder.close("Port Preempted", "the user has logged in again")
+        return addresses.claim(address, self)
+
+    def _denied(self, failure: Any, output: outputs.AskAuthentication, user: str) -> None:
+        if failure.check(Denied):
+            reason, message = failure.value.reason, failure.value.message
+        else:
+            _log.failure("authentication of {user}", failure=failure, user=user)
+            reason, message = "the question could not be answered", "Authentication failed"
+        if self.ended or self.question is not output:
+            return
+        self.question = None
+        self.say(Level.NOTICE, "user {user} was refused: {reason}", user=user, reason=reason)
+        self.tell(self.core.refused, message)
+
+    def _authenticated(self, output: outputs.LinkAuthenticated) -> None:
+        self.say(Level.INFO, "authenticated, user {user}", user=output.user or "-")
+
+    def _network_up(self, output: outputs.NetworkUp) -> None:
+        if self.interface is None:
+            self.interface = LinkInterface(self.links.interfaces, self)
+        self.interface.up(output)
+
+    def _network_down(self, output: outputs.NetworkDown) -> None:
+        if self.interface is not None:
+            self.interface.down(output.protocol)
+            if not any(protocol != output.protocol for protocol in self.interface.applied):
+                self._went_down()
+
+    def _link_down(self, output: outputs.LinkDown) -> None:
+        self.finish(output.cause, output.message)
+
+    # the interface's answers
+
+    def network_ready(self, protocol: str) -> None:
+        """Packets of the protocol can pass."""
+        if self.ended:
+            return
+        first = not self.up
+        if first:
+            self.up_since = self.links.clock.seconds()
+            self.links.counts.up += 1
+            self.links.idle.watch(self)
+            self.tell_all("up on {interface}, user {user}", interface=self.interface_name,
+                          user=self.shown_user or "-")
+            self.links.event("link-up", self)
+            self.listener.link_up(self)
+        self.say(Level.INFO, "{protocol} is up", protocol=protocol)
+
+    def network_failed(self, protocol: str, text: str) -> None:
+        """The system would not have it: that protocol is closed, the other one stays."""
+        if self.ended:
+            return
+        self.say(Level.ERROR, "{protocol}: {reason}", protocol=protocol, reason=text)
+        self.tell(self.core.network_failed, protocol)
+
+    def idle(self, seconds: float) -> None:
+        """There was no traffic for so long."""
+        if seconds >= self.idle_timeout:
+            self.close("Idle Timeout", f"no traffic for {seconds:.0f} s")
+
+    # the end
+
+    def close(self, cause: str = "User Request", message: str = "") -> None:
+        """LCP Terminate-Request; the end follows by itself, at the latest when the peer has not answered."""
+        if not self.ended:
+            self.tell(self.core.close, cause=cause, message=message)
+
+    def lost(self, cause: str, message: str) -> None:
+        """No frame can pass any more."""
+        if self.ended:
+            return
+        if self.core.phase is not Phase.TERMINATE:
+            # else the reason why it was ending is the true one
+            self.cause, self.message = cause, message
+        self.tell(self.core.lower_down)
+        self.finish(cause, message)
+
+    def _went_down(self) -> None:
+        if not self.up:
+            return
+        self.up_since = 0.0
+        self.links.counts.down += 1
+        self.links.idle.forget(self)
+        self.links.event("link-down", self)
+
+    def finish(self, cause: str, message: str) -> None:
+        """The link is over: say so, and take its things away."""
+        if self.ended:
+            return
+        self.ended = True
+        self.waiting = False
+        self.cause = self.cause or cause
+        self.message = self.message or message
+        self.question = None
+        links = self.links
+        links.deadlines.set(self, None)
+        links.dataplane.port_receiver(self.port, None)
+        seconds = int(links.clock.seconds() - self.up_since) if self.up else 0
+        self._went_down()
+        user = self.shown_user
+        self._offline()
+        self.tell_all("ended: {cause}{why}, user {user}, {seconds} s", cause=self.cause,
+                      why=f" ({self.message})" if self.message else "", user=user or "-", seconds=seconds)
+        links.ended(self, user)
+
+
+def _forget(_: Any) -> None:
+    return None
+
+
+_ACTIONS: dict[type, Callable[[PPPLink, Any], None]] = {
+    outputs.SendFrame: PPPLink._send,
+    outputs.AskAuthentication: PPPLink._ask,
+    outputs.LinkOpened: PPPLink._opened,
+    outputs.LinkAuthenticated: PPPLink._authenticated,
+    outputs.NetworkUp: PPPLink._network_up,
+    outputs.NetworkDown: PPPLink._network_down,
+    outputs.LinkDown: PPPLink._link_down,
+}
