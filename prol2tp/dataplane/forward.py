@@ -20,7 +20,7 @@ from prol2tp.dataplane.prefixes import PrefixTable
 from prol2tp.dataplane.tunnels import MOVED_INTERVAL, Tunnel
 
 if TYPE_CHECKING:
-    from prol2tp.dataplane.userspace import UserspaceDataPlane
+    from prol2tp.dataplane.plane import BasePlane
 
 LARGEST = 65535
 _PKTINFO_SPACE = socket.CMSG_SPACE(20)
@@ -70,7 +70,7 @@ def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int
             carrier.keys.append(key)
 
 
-def drain_listener(plane: UserspaceDataPlane, listener: UDPListener) -> Callable[[int, float], None]:
+def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:
     """The drain function of a data socket that gets data messages only."""
     recvfrom = listener.data.recvfrom
     find = listener.inbound.get
@@ -109,7 +109,7 @@ def drain_listener(plane: UserspaceDataPlane, listener: UDPListener) -> Callable
     return drain
 
 
-def drain_mixed(plane: UserspaceDataPlane, listener: UDPListener) -> Callable[[int, float], None]:
+def drain_mixed(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:
     """The drain function of a socket that gets control datagrams too."""
     recvmsg = listener.data.recvmsg
 
@@ -129,7 +129,7 @@ def drain_mixed(plane: UserspaceDataPlane, listener: UDPListener) -> Callable[[i
     return drain
 
 
-def receive(plane: UserspaceDataPlane, listener: UDPListener, data: bytes, source: Any, now: float) -> None:
+def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: float) -> None:
     """A data message, the long way."""
     parsed = l2tpv2.parse(data)
     if parsed is None:

@@ -87,6 +87,10 @@ class MemoryDataPlane(BasePlane):
         assert isinstance(carrier, L2TPCarrier)
         carrier.receive(ns, frame, self.seconds())
 
+    def datagram(self, listener: int, data: bytes, source: Address) -> None:
+        """A datagram from the network, header and all."""
+        forward.receive(self, self.listeners[listener], data, source, self.seconds())
+
     def inject(self, port: int, packet: bytes) -> None:
         """A packet from the port's interface."""
         forward.encapsulate(self.ports[port], packet, self.seconds())
@@ -169,6 +173,10 @@ class MemoryDataPlane(BasePlane):
         assert link.tun is not None
         ifindex = link.tun.ifindex
         return lambda packet: self.packets.append((ifindex, packet))
+
+    def expire_at(self, carrier: L2TPCarrier, deadline: float) -> None:
+        if self._clock is not None:
+            self._clock.callLater(max(0.0, deadline - self.seconds()), lambda: carrier.expire(self.seconds()))
 
     def session_changed(self, carrier: L2TPCarrier) -> None:
         self._by_peer[carrier.tunnel.spec.listener, carrier.tunnel.spec.tunnel_id, carrier.peer_session_id] = carrier.port.id

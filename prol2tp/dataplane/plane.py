@@ -138,6 +138,10 @@ class BasePlane:
         """Shared interfaces by the name asked for."""
         self.ended: OrderedDict[int, tuple] = OrderedDict()
         self.losses = Losses()
+        self.bad_headers = 0
+        """Datagrams that are no valid data message."""
+        self.unknown_sessions = 0
+        """Data messages for sessions that are not there."""
         self._last_id = 0
 
     # -- what a subclass brings --
@@ -170,6 +174,10 @@ class BasePlane:
 
     def session_changed(self, carrier: L2TPCarrier) -> None:
         """A short way of receiving must be worked out anew."""
+
+    def expire_at(self, carrier: L2TPCarrier, deadline: float) -> None:
+        """Call the carrier's `expire` then; asked for again while the timer runs, nothing happens."""
+        raise NotImplementedError
 
     # -- IDataPlane --
 
@@ -302,8 +310,8 @@ class BasePlane:
     def netif_attach(self, port: int, spec: NetifSpec) -> Deferred[Netif]:
         entry = self._port(port)
         check_netif(spec)
-        if entry.attachment is not None or entry.pending is not None:
-            raise DataPathError(IN_USE, f"port {port} has an interface already")
+        if entry.peer is not None or entry.attachment is not None or entry.pending is not None:
+            raise DataPathError(IN_USE, f"port {port} is joined or has an interface already")
         shared = spec.mode == "shared"
         link = self.links.get(spec.name) if shared else None
         new = link is None

@@ -51,10 +51,6 @@ class UserspaceDataPlane(BasePlane):
         self._thread: LinkThread | None = None
         self._report: Any = None
         self._expiries: dict[L2TPCarrier, Any] = {}
-        self.bad_headers = 0
-        """Datagrams that are no valid data message."""
-        self.unknown_sessions = 0
-        """Data messages for sessions that are not there."""
 
     def seconds(self) -> float:
         return time.monotonic()
