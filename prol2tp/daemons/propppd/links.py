@@ -203,6 +203,7 @@ class Links:
 
         def over(_: Any) -> None:
             self._closing.discard(removed)
+            link.interface = None  # no cycle is left for the garbage collector
             if link.lease is not None:
                 self.addresses.release(link.lease)
                 link.lease = None
