@@ -40,6 +40,8 @@ from prol2tp.control.command import (
 
 MAX_OPEN = 64
 """Questions of one connection that may be open before we stop reading."""
+MAX_OPEN_ASKING = 1024
+"""The same while we have a question open ourselves: its answer comes the same way, and an open one may wait for it."""
 
 Responder = Callable[..., Any]
 """`responder(connection, **arguments)` -> the response as a dict, None for an empty one, or a Deferred of it."""
@@ -112,6 +114,7 @@ class Connection(BinaryBoxProtocol):
         answer: Deferred[dict[str, Any]] = Deferred()
         self._asked[tag] = (command, answer)
         self._write(box)
+        self._flow()
         return answer
 
     def _write(self, box: AmpBox) -> None:
@@ -225,8 +228,10 @@ class Connection(BinaryBoxProtocol):
         """Called by Twisted for every whole box."""
         if ANSWER in box:
             self._answered(box)
+            self._flow()
         elif ERROR in box:
             self._refused(box)
+            self._flow()
         elif COMMAND in box:
             self._question(box)
         else:
@@ -315,7 +320,8 @@ class Connection(BinaryBoxProtocol):
         """The connection is ending; `stopReceivingBoxes` follows."""
 
     def _flow(self) -> None:
-        stop = self._dropped or self._output_full or self._open >= MAX_OPEN
+        limit = MAX_OPEN_ASKING if self._asked else MAX_OPEN
+        stop = self._dropped or self._output_full or self._open >= limit
         if stop == self.paused or not self.connected:
             return
         self.paused = stop

@@ -295,39 +295,40 @@ def test_the_tools_import_no_twisted():
 @pytest_twisted.ensureDeferred
 async def test_the_shell_on_a_terminal_completes_and_remembers_all_but_secrets(daemons, tmp_path):
     import pty
+    import select
 
     def session():
-        child, terminal = pty.fork()
-        if not child:
-            script = "import sys; from prol2tp.cli.prol2tp import main; sys.exit(main())"
-            os.chdir(ROOT)
-            os.execve(sys.executable, [sys.executable, "-c", script, "shell"],
-                      {**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "INPUTRC": "/dev/null"})
+        terminal, other = pty.openpty()
+        script = "import sys; from prol2tp.cli.prol2tp import main; sys.exit(main())"
+        tool = subprocess.Popen(
+            [sys.executable, "-c", script, "shell"], cwd=ROOT, stdin=other, stdout=other, stderr=other,
+            env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "INPUTRC": "/dev/null"})
+        os.close(other)
         output = b""
 
         def until(text):
             nonlocal output
             while text not in output:
+                assert select.select([terminal], [], [], 60)[0], output
                 output += os.read(terminal, 4096)
             before, _, output = output.partition(text)
             return before
-        until(b"prol2tp> ")
-        os.write(terminal, b"sho\tsy\t\n")
-        shown = until(b"sessions: 3\r\n")
-        until(b"prol2tp> ")
-        os.write(terminal, b"show tunnel id 2\t\n")
-        until(b"Tunnel 27774 from")
-        until(b"prol2tp> ")
-        os.write(terminal, b"create tunnel name x peer y secret hidden\n")
-        until(b"created")
-        os.write(terminal, b"\x04")
         try:
-            while os.read(terminal, 4096):
-                pass
-        except OSError:
-            pass
-        os.close(terminal)
-        return shown, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            until(b"prol2tp> ")
+            os.write(terminal, b"sho\tsy\t\n")
+            shown = until(b"sessions: 3\r\n")
+            until(b"prol2tp> ")
+            os.write(terminal, b"show tunnel id 2\t\n")
+            until(b"Tunnel 27774 from")
+            until(b"prol2tp> ")
+            os.write(terminal, b"create tunnel name x peer y secret hidden\n")
+            until(b"created")
+            until(b"prol2tp> ")
+            os.write(terminal, b"\x04")
+            return shown, tool.wait(60)
+        finally:
+            tool.kill()
+            os.close(terminal)
 
     shown, code = await deferToThread(session)
     assert b"show system" in shown and b"hostname: jackdaw" in shown and code == 0

@@ -257,6 +257,19 @@ def test_nothing_more_is_read_while_many_questions_are_open(side):
     assert answered == 1000 and len(side.boxes()) == 1000 and side.transport.producerState == "producing"
 
 
+def test_an_answer_is_still_read_while_many_questions_wait_for_it(side):
+    def asks_back(connection):
+        return connection.call("Later")
+
+    side.connection._responders = Responders(COMMANDS, {"Later": asks_back}).table
+    side.connection.dataReceived(write_box({b"_command": b"Later", b"_ask": b"q"}) * 200)
+    tags = [box[b"_ask"] for box in side.boxes()]
+    assert len(tags) == 200
+    for tag in tags:
+        side.receive({b"_answer": tag, b"number": b"5"})
+    assert side.boxes() == [{b"_answer": b"q", b"number": b"5"}] * 200
+
+
 def test_nothing_more_is_answered_while_the_other_side_does_not_read(side):
     side.transport.producer.pauseProducing()
     side.ask("Echo", text=b"a")
