@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from prol2tp.config.prol2tpd import load
@@ -292,3 +293,86 @@ def test_a_data_path_that_refuses_costs_only_the_session(pair):
     pair.lac.call("CreateSession", tunnel_name="one", parameters={"name": "x", "persist": "false"})
     pair.run(3)
     assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+# answers that take their time
+
+
+class SlowPath:
+    """A data path whose answers come later, in order: the process behind a socket, and not a call."""
+
+    def __init__(self, path, clock, wait=0.05):
+        self.path, self.clock, self.wait = path, clock, wait
+        self.asked = []
+
+    def __getattr__(self, name):
+        real = getattr(self.path, name)
+        if name not in ("listen", "unlisten", "tunnel_add", "tunnel_delete", "session_add", "port_delete",
+                        "port_modify"):
+            return real
+
+        def late(*arguments, **keywords):
+            self.asked.append((name, arguments, keywords))
+            done = Deferred()
+            real(*arguments, **keywords).addBoth(
+                lambda result: self.clock.callLater(self.wait, lambda: done.called or done.callback(result)))
+            return done
+
+        return late
+
+
+def slow(host, world, wait=0.05):
+    path = SlowPath(host.path, world.clock, wait)
+    host.plane.path = host.plane.paths._path = path
+    return path
+
+
+def test_sequence_numbers_that_the_peer_requires_reach_a_port_that_was_still_being_made(world):
+    lns = world.host(LNS)
+    lac = world.host(LAC.replace("user_name \"u1", "sequencing_required true; user_name \"u1"))
+    path = slow(lns, world)
+    lns.start()
+    lac.start()
+    world.run(5)
+    sessions = [session for tunnel in lns.plane.endpoint.tunnels.values() for session in tunnel.sessions.values()]
+    assert sorted(session.receive_sequence for session in sessions) == [False, True]
+    modified = [keywords for name, _, keywords in path.asked if name == "port_modify"]
+    assert modified == [{"send_sequence": True, "receive_sequence": True}]
+
+
+def test_a_tunnel_that_ends_while_the_data_path_makes_it_gives_its_socket_back(world):
+    lns, lac = world.host(LNS), world.host(LAC)
+    slow(lac, world, 0.5)
+    lns.start()
+    lac.start()
+    while not any(name == "tunnel_add" for name, _, _ in lac.plane.path.asked):
+        world.run(0.01)
+    lac.call("DestroyTunnel", tunnel_name="one")
+    world.run(60)
+    assert lac.path.listeners == {} and lac.path.tunnels == {}
+    assert list(lac.plane.ports) == []
+
+
+def test_a_tunnel_that_is_removed_while_its_socket_is_made_gives_it_back(world):
+    lac = world.host(LAC)
+    slow(lac, world, 0.5)
+    lac.start()
+    world.run(0.1)
+    lac.call("DestroyTunnel", tunnel_name="one")
+    world.run(5)
+    assert lac.path.listeners == {} and list(lac.plane.ports) == [] and not lac.plane.instances
+
+
+def test_a_tunnel_that_cannot_be_opened_gives_its_socket_back_once(world):
+    lac = world.host(LAC.replace("peer 10", "persist false; peer 10"))
+
+    def refuse(*arguments, **keywords):
+        raise ValueError("no tunnel id is free")
+
+    lac.plane.endpoint.open_tunnel = refuse
+    made = []
+    add = lac.plane.add_port
+    lac.plane.add_port = lambda listener: made.append(listener) or add(listener)
+    lac.start()
+    world.run(2)
+    assert len(made) == 1 and list(lac.plane.ports) == [] and lac.path.listeners == {}

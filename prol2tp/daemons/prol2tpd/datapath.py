@@ -99,8 +99,8 @@ class SessionPaths:
     def _tunnel_added(self, handle: int, tunnel: TunnelRecord) -> None:
         waiting, tunnel.waiting = tunnel.waiting or [], None
         tunnel.handle = handle
-        if self._driver.core.tunnels.get(tunnel.tunnel_id) is None:  # type: ignore[attr-defined]
-            self.forget_tunnel(tunnel)
+        if tunnel.forgotten is not None:
+            self._tunnel_forgotten(tunnel)
             return
         for record, output in waiting:
             if not record.gone:
@@ -110,6 +110,8 @@ class SessionPaths:
         waiting, tunnel.waiting = tunnel.waiting or [], None
         for record, _ in waiting:
             self._session_failed(failure, record)
+        if tunnel.forgotten is not None:
+            self._tunnel_forgotten(tunnel)
 
     def _add_session(self, record: SessionRecord, output: OpenDataPath) -> None:
         spec = SessionSpec(
@@ -117,13 +119,19 @@ class SessionPaths:
             send_sequence=output.send_sequence, receive_sequence=output.receive_sequence,
             reorder_timeout=getattr(record.profile, "reorder_timeout", 0.0) or 0.0, lns=output.lns)
         self._path.session_add(spec).addCallbacks(self._session_added, self._session_failed,
-                                                  callbackArgs=(record,), errbackArgs=(record,))
+                                                  callbackArgs=(record, spec), errbackArgs=(record,))
 
-    def _session_added(self, port: int, record: SessionRecord) -> None:
+    def _session_added(self, port: int, record: SessionRecord, spec: SessionSpec) -> None:
         if record.gone:
             self._delete(port)
             return
         record.port = port
+        tunnel = self._driver.core.tunnels.get(record.tunnel.tunnel_id)  # type: ignore[attr-defined]
+        session = tunnel.sessions.get(record.session_id) if tunnel is not None else None
+        if session is not None and (session.send_sequence, session.receive_sequence) != (
+                spec.send_sequence, spec.receive_sequence):
+            # the peer's wish came while the port was being made
+            self._sequence(port, session.send_sequence, session.receive_sequence)
         self._driver.call(self._driver.core.data_path_opened,  # type: ignore[attr-defined]
                           record.tunnel.tunnel_id, record.session_id)
 
@@ -138,8 +146,10 @@ class SessionPaths:
     def modify(self, output: ModifyDataPath) -> None:
         record = self._find(output.tunnel_id, output.session_id)
         if record is not None and record.port:
-            self._path.port_modify(record.port, send_sequence=output.send_sequence,
-                                   receive_sequence=output.receive_sequence).addErrback(self._ignored)
+            self._sequence(record.port, output.send_sequence, output.receive_sequence)
+
+    def _sequence(self, port: int, send: bool, receive: bool) -> None:
+        self._path.port_modify(port, send_sequence=send, receive_sequence=receive).addErrback(self._ignored)
 
     def close(self, output: CloseDataPath) -> None:
         record = self._find(output.tunnel_id, output.session_id)
@@ -154,13 +164,21 @@ class SessionPaths:
         self._path.port_delete(port).addErrback(self._ignored)
 
     def forget_tunnel(self, tunnel: TunnelRecord) -> Deferred:
-        """Take the tunnel out of the data path; its sessions are gone already."""
-        if tunnel.handle is None:
-            done: Deferred = Deferred()
+        """Take the tunnel out of the data path; its sessions are gone already. -> Deferred(None) when that is done,
+        and its socket may be closed. Called once, when the core has deleted the tunnel."""
+        done = tunnel.forgotten = Deferred()
+        if tunnel.waiting is None:  # else the data path is just making it
+            self._tunnel_forgotten(tunnel)
+        return done
+
+    def _tunnel_forgotten(self, tunnel: TunnelRecord) -> None:
+        done, handle = tunnel.forgotten, tunnel.handle
+        assert done is not None
+        tunnel.forgotten = tunnel.handle = None
+        if handle is None:
             done.callback(None)
-            return done
-        handle, tunnel.handle = tunnel.handle, None
-        return self._path.tunnel_delete(handle).addErrback(self._ignored)
+        else:
+            self._path.tunnel_delete(handle).addErrback(self._ignored).chainDeferred(done)
 
     def _ignored(self, failure: Failure) -> None:
         """A deletion that fails because the thing is gone already is as good as done."""

@@ -167,6 +167,7 @@ class ClientTunnel(_Instance):
         peer: list[Address] = []
 
         def resolved(address: str) -> Deferred:
+            self._trying = None  # a socket that is being made is not called back: it would be nobody's
             peer.append((address, port))
             wanted = self.config.local
             host = wanted[0] if wanted else ""
@@ -175,25 +176,20 @@ class ClientTunnel(_Instance):
             return self.plane.path.listen((host, wanted[1] if wanted else 0))
 
         self._trying = trying = resolve(host)
-        trying.addCallback(resolved)
+        trying.addCallback(resolved)  # at once for an address
         trying.addCallback(lambda listener: self._listening(listener, peer[0]))
         trying.addErrback(self._failed)
 
     def _listening(self, listener: Listener, peer: Address) -> None:
-        self._trying = None
         if self.stopped:
             self.plane.unlisten(self.plane.add_port(listener))
             return
-        try:
-            self.tunnel_id = self.plane.open_tunnel(self, listener, peer)
-        except (ValueError, LookupError) as error:
-            self.plane.unlisten(self.plane.add_port(listener))
-            raise error
+        self.tunnel_id = self.plane.open_tunnel(self, listener, peer)
         self._tried()
 
     def _failed(self, failure: Failure) -> None:
         self._trying = None
-        if failure.check(CancelledError):
+        if self.stopped or failure.check(CancelledError):
             return
         error = failure.value
         self.last_error = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -160,12 +160,18 @@ class Plane:
     # commands
 
     def open_tunnel(self, instance: ClientTunnel, listener: Listener, peer: Address) -> int:
-        """Start the control connection of an instance from its own socket."""
+        """Start the control connection of an instance from its own socket, which goes if that fails.
+
+        Raises `ValueError` and `LookupError`.
+        """
         port = self.add_port(listener)
-        settings = self.admission.tunnel_settings(instance.config)
         self._instance_of = instance
         try:
+            settings = self.admission.tunnel_settings(instance.config)
             return self.driver.call(self._open_tunnel, settings, peer, port)
+        except Exception:
+            self.unlisten(port)
+            raise
         finally:
             self._instance_of = None
 

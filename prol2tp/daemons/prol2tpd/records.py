@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level
 from prol2tp.net.udp import ControlPort
@@ -12,7 +14,7 @@ from prol2tp.net.udp import ControlPort
 class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
-    __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "profile", "instance", "sessions",
+    __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten", "profile", "instance", "sessions",
                  "session_roll")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
@@ -27,6 +29,8 @@ class TunnelRecord:
         """Of the data path, once a session needed it."""
         self.waiting: list[Any] | None = None
         """Sessions to open when the handle comes; None: not asked yet."""
+        self.forgotten: Deferred | None = None
+        """Fires when the data path has let go of a tunnel that the core has deleted."""
         self.profile: Any = None
         self.instance: Any = None
         self.sessions: dict[int, SessionRecord] = {}
