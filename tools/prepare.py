@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed.json"
 POLICY = Path("/usr/sbin/policy-rc.d")
+# ip, nft and the daemons of other projects live in sbin, which not every PATH has
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 
 
 class Problem(Exception):
