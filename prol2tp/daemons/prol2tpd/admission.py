@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from prol2tp import __version__
 from prol2tp.config.prol2tpd import match_tunnel_profile, session_settings, tunnel_settings
 from prol2tp.daemons.logs import Level
+from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.l2tp.messages import OCRQ, vendor_name
 from prol2tp.l2tp.outputs import AskSessionAdmission, AskTunnelAdmission
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
@@ -82,7 +83,10 @@ class Admission:
     def _refuse(self, output: AskTunnelAdmission, result: int, error: int, message: str) -> None:
         plane = self._plane
         plane.log.notice("tunnel {tid} refused: peer {peer} host {host}: {why}", tid=output.tunnel_id,
-                         peer=output.peer[0], host=output.message.host_name, why=message)
+                         peer=text(output.peer), host=output.message.host_name, why=message)
+        record = plane.tunnels.get(output.tunnel_id)
+        if record is not None:
+            record.told = True
         plane.driver.call(plane.endpoint.tunnel_refused, output.tunnel_id, result=result, error=error,
                           message=message)
 
@@ -127,6 +131,7 @@ class Admission:
             refusal = None
         if refusal is not None:
             plane.log.notice("session {key} refused: {why}", key=record.key, why=refusal[2])
+            record.told = True
             plane.driver.call(plane.endpoint.session_refused, output.tunnel_id, output.session_id,
                               result=refusal[0], error=refusal[1], message=refusal[2])
             return

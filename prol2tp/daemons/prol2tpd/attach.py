@@ -144,7 +144,9 @@ class Attachment:
             if problem:
                 record = self._by_key(key)
                 if record is not None:
-                    self._log.error("session {key}: propppd refused it: {problem}", key=key, problem=problem)
+                    self._log.error("session {session} refused by propppd: {problem}", session=record.label,
+                                    problem=problem)
+                    record.told = True
                     record.attached = False
                     self.plane.ppp_closed(record, "NAS Error", str(problem))
 

@@ -293,16 +293,15 @@ class Plane:
     def _tunnel_created(self, output: outputs.TunnelCreated) -> None:
         if output.tunnel_id in self.endpoint.tunnels:
             record = self._record(output.tunnel_id)
-            self.log.emit(Level.NOTICE, "tunnel {tid} created: {origin}, peer {peer}", own=record.log_level,
-                          tid=output.tunnel_id, origin=record.instance.name if record.instance else "net",
-                          peer=text(self.endpoint.tunnels[output.tunnel_id].peer))
+            self.log.emit(Level.INFO, "tunnel {tunnel} created: peer {peer}", own=record.log_level,
+                          tunnel=record.label, peer=text(self.endpoint.tunnels[output.tunnel_id].peer))
             self._tunnel_event("tunnel-created", record)
 
     def _tunnel_up(self, output: outputs.TunnelUp) -> None:
         record = self.tunnels[output.tunnel_id]
         core = self.endpoint.tunnels[output.tunnel_id]
-        self.log.emit(Level.NOTICE, "tunnel {tid} up: peer {peer} id {ptid} host {host}", own=record.log_level,
-                      tid=output.tunnel_id, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
+        self.log.emit(Level.NOTICE, "tunnel {tunnel} up: peer {peer} host {host} id {ptid}", own=record.log_level,
+                      tunnel=record.label, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
         self._tunnel_event("tunnel-up", record)
         if record.instance is not None:
             record.instance.up()
@@ -311,7 +310,9 @@ class Plane:
         record = self.tunnels.get(output.tunnel_id)
         if record is None:
             return
-        self.log.emit(Level.NOTICE, "tunnel {tid} down: {who}: {why}", own=record.log_level, tid=output.tunnel_id,
+        core = self.endpoint.tunnels.get(output.tunnel_id)
+        self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} down: peer {peer}, {who}: {why}",
+                      own=record.log_level, tunnel=record.label, peer=text(core.peer) if core is not None else "-",
                       who="by peer" if output.by_peer else "by us",
                       why=result_text("StopCCN", output.result, output.error, output.message))
         self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
@@ -349,29 +350,39 @@ class Plane:
 
     def _session_created(self, output: outputs.SessionCreated) -> None:
         record = self._session_record(output.tunnel_id, output.session_id)
-        if self.log.enabled(Level.NOTICE, self._level(record)):
-            self.log.emit(Level.NOTICE, "session {key} created", own=self._level(record), key=record.key)
+        if self.log.enabled(Level.INFO, self._level(record)):
+            self.log.emit(Level.INFO, "session {session} created", own=self._level(record), session=record.label)
         self._session_event("session-created", record)
 
     def _session_up(self, output: outputs.SessionUp) -> None:
         record = self.find(output.tunnel_id, output.session_id)
         if record is None:
             return
-        if self.log.enabled(Level.INFO, self._level(record)):
-            self.log.emit(Level.INFO, "session {key} up", own=self._level(record), key=record.key)
+        if self.log.enabled(Level.NOTICE, self._level(record)):
+            self._say_up(record)
         self._session_event("session-up", record)
         if record.instance is not None:
             record.instance.came_up()
         self.ppp.session_up(record)
+
+    def _say_up(self, record: SessionRecord) -> None:
+        core = self.endpoint.tunnels[record.tunnel.tunnel_id].sessions[record.session_id]
+        request = core.peer_message
+        numbers = [f"{word} {number}" for word, number in (
+            ("calling", getattr(request, "calling_number", None)),
+            ("called", getattr(request, "called_number", None))) if number]
+        self.log.emit(Level.NOTICE, "session {session} up: {what}", own=self._level(record), session=record.label,
+                      what=", ".join([f"peer id {core.peer_session_id}", *numbers]))
 
     def _session_down(self, output: outputs.SessionDown) -> None:
         record = self.find(output.tunnel_id, output.session_id)
         if record is None:
             return
         why = result_text("CDN", output.result, output.error, output.message)
-        if self.log.enabled(Level.NOTICE, self._level(record)):
-            self.log.emit(Level.NOTICE, "session {key} down: {who}: {why}", own=self._level(record), key=record.key,
-                          who="by peer" if output.by_peer else "by us", why=why)
+        level = Level.INFO if record.told else Level.NOTICE
+        if self.log.enabled(level, self._level(record)):
+            self.log.emit(level, "session {session} down: {who}: {why}", own=self._level(record),
+                          session=record.label, who="by peer" if output.by_peer else "by us", why=why)
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer)
         self.ppp.session_down(record, output.by_peer, why)
@@ -426,7 +437,9 @@ class Plane:
                 own = session.log_level
         level = TRACE_LEVEL.get(kind, Level.DEBUG)
         if self.log.enabled(level, own):
-            self.log.emit(level, "{line}", own=own, line=line)
+            # an event of a machine names its tunnel and session itself
+            where = "" if kind == "fsm" else f"{tunnel_id}/{session_id}: " if session_id else f"{tunnel_id}: "
+            self.log.emit(level, "{where}{line}", own=own, where=where, line=line)
 
     def close(self) -> None:
         """Close every socket; the data path is stopped by its owner."""

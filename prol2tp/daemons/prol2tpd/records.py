@@ -15,7 +15,7 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten", "profile", "instance", "sessions",
-                 "session_roll")
+                 "session_roll", "told")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
         self.tunnel_id = tunnel_id
@@ -35,13 +35,20 @@ class TunnelRecord:
         self.instance: Any = None
         self.sessions: dict[int, SessionRecord] = {}
         self.session_roll = Roll()
+        self.told = False
+        """The log has the reason of its end already."""
+
+    @property
+    def label(self) -> str:
+        """For the log: id, and name where it has one."""
+        return f'{self.tunnel_id} "{self.instance.name}"' if self.instance is not None else str(self.tunnel_id)
 
 
 class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface")
+                 "interface", "told")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int) -> None:
         self.tunnel = tunnel
@@ -57,6 +64,13 @@ class SessionRecord:
         """propppd was told, or is to be told, of it."""
         self.user = ""
         self.interface = ""
+        self.told = False
+        """The log has the reason of its end already."""
+
+    @property
+    def label(self) -> str:
+        """For the log: ids, and name where it has one."""
+        return f'{self.key} "{self.instance.name}"' if self.instance is not None else self.key
 
     @property
     def key(self) -> str:
