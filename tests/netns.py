@@ -369,13 +369,20 @@ class World:
 
 
 def sweep() -> None:
-    """Remove namespaces of test runs that are no more."""
+    """Remove namespaces and directories of test runs that are no more."""
     for line in run(["ip", "netns", "list"]).stdout.splitlines():
         name = line.split()[0] if line.split() else ""
-        match = re.match(PREFIX + r"(\d+)-", name)
-        if not match or Path(f"/proc/{match[1]}").exists():
+        if not _left_behind(name):
             continue
         for pid in run(["ip", "netns", "pids", name], check=False).stdout.split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         run(["ip", "netns", "del", name], check=False)
+    for path in Path("/tmp").glob(f"{PREFIX}[0-9]*"):
+        if _left_behind(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _left_behind(name: str) -> bool:
+    match = re.match(PREFIX + r"(\d+)-", name)
+    return bool(match) and not Path(f"/proc/{match[1]}").exists()  # type: ignore[index]
