@@ -1,13 +1,16 @@
 """Many deadlines, one timer: a heap of (time, owner) with lazy removal.
 
 An owner has at most one live deadline. Moving it later is free until the old entry comes up; entries of owners that
-moved or left are dropped when they are reached.
+moved or left are dropped when they are reached, or when they are more than half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from heapq import heappop, heappush
+
+
+SLACK = 64
 
 
 class Deadlines:
@@ -26,6 +29,8 @@ class Deadlines:
         """Replace the owner's deadline; None takes it away."""
         if when is None:
             self._due.pop(owner, None)
+            if len(self._heap) > 2 * len(self._due) + SLACK:
+                self._compact()
             return
         self._due[owner] = when
         queued = self._queued.get(owner)
@@ -36,6 +41,13 @@ class Deadlines:
         self._count += 1
         self._queued[owner] = when
         heappush(self._heap, (when, self._count, owner))
+
+    def _compact(self) -> None:
+        """Entries of owners that left hold them until their old time comes: give them up when they are most."""
+        self._heap = []
+        self._queued = {}
+        for owner, when in self._due.items():
+            self._push(owner, when)
 
     def next(self) -> float | None:
         """The earliest deadline, or None."""

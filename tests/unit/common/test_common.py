@@ -64,3 +64,11 @@ def test_deadlines_set_and_cleared_over_and_over_do_not_pile_up():
         deadlines.set("owner", round_number + 2.0)
         deadlines.expired(float(round_number))
     assert len(deadlines._heap) < 10
+
+
+def test_owners_that_left_are_not_held_until_their_old_time():
+    deadlines = Deadlines()
+    for number in range(1000):
+        deadlines.set(number, 86400.0)
+        deadlines.set(number, None)
+    assert len(deadlines._heap) < 200
