@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from heapq import heappop, heappush
 
-
 SLACK = 64
+
 
 
 class Deadlines:
