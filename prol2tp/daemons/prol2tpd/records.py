@@ -14,8 +14,8 @@ from prol2tp.net.udp import ControlPort
 class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
-    __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten", "profile", "instance", "sessions",
-                 "session_roll", "told")
+    __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
+                 "profile", "instance", "sessions", "session_roll", "told", "up")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
         self.tunnel_id = tunnel_id
@@ -35,6 +35,7 @@ class TunnelRecord:
         self.instance: Any = None
         self.sessions: dict[int, SessionRecord] = {}
         self.session_roll = Roll()
+        self.up = False
         self.told = False
         """The log has the reason of its end already."""
 

@@ -33,7 +33,7 @@ class PPPLink:
 
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
                  "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
-                 "message", "ended", "confirmed", "compressed", "waiting",
+                 "message", "ended", "confirmed", "compressed", "seconds_up", "refused", "waiting",
                  "totals", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
@@ -51,6 +51,10 @@ class PPPLink:
         self.created_at = links.wall()
         self.created_on = links.clock.seconds()
         self.up_since = 0.0
+        self.seconds_up = 0.0
+        """Of the times that it was up before."""
+        self.refused = False
+        """The log has the reason why the user was not let in."""
         self.idle_timeout: float = profile.idle_timeout
         self.level = Level.named(carrier.log_level) if carrier.log_level else None
         self.listener = listener
@@ -110,9 +114,10 @@ class PPPLink:
         """A log line about this link."""
         self.links.log.emit(level, "{link}: " + text, self.level, link=self.name, **values)
 
-    def tell_all(self, text: str, **values: Any) -> None:
+    def tell_all(self, level: Level, text: str, **values: Any) -> None:
         """A log line about its coming and going."""
-        self.links.come_and_go.emit(Level.NOTICE, "{link}: " + text, self.level, link=self.name, **values)
+        self.links.come_and_go.emit(level, "{link}: " + text + ", call {call}", self.level, link=self.name,
+                                    call=self.carrier.id, **values)
 
     # the core's inputs
 
@@ -226,12 +231,12 @@ class PPPLink:
         online = self.links.online
         self._offline()
         if self.profile.one_session_per_user and online.get(grant.user):
-            self.say(Level.NOTICE, "user {user} is online already", user=grant.user)
+            self._told_refusal(Level.NOTICE, grant.user, "online already, and one_session_per_user is set")
             return "You are logged in already"
         try:
             self._take_address(grant)
         except NoAddress as error:
-            self.say(Level.WARNING, "user {user}: {reason}", user=grant.user, reason=error)
+            self._told_refusal(Level.WARNING, grant.user, str(error))
             return "No address available"
         self.user = grant.user
         online[grant.user] = online.get(grant.user, 0) + 1
@@ -284,8 +289,13 @@ class PPPLink:
         if self.ended or self.question is not output:
             return
         self.question = None
-        self.say(Level.NOTICE, "user {user} was refused: {reason}", user=user, reason=reason)
+        self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
         self.tell(self.core.refused, message)
+
+    def _told_refusal(self, level: Level, user: str, reason: str) -> None:
+        self.refused = True
+        self.say(level, "user {user} refused: {reason}, call {call} from {peer}", user=user, reason=reason,
+                 call=self.carrier.id, peer=self.carrier.calling_number or self.carrier.peer_address)
 
     def _authenticated(self, output: outputs.LinkAuthenticated) -> None:
         self.say(Level.INFO, "authenticated, user {user}", user=output.user or "-")
@@ -315,11 +325,24 @@ class PPPLink:
             self.up_since = self.links.clock.seconds()
             self.links.counts.up += 1
             self.links.idle.watch(self)
-            self.tell_all("up on {interface}, user {user}", interface=self.interface_name,
-                          user=self.shown_user or "-")
+            self.tell_all(Level.NOTICE, "up, user {user}, address {address}, interface {interface}",
+                          user=self.shown_user or "-", address=self._address(protocol), interface=self.interface_name)
             self.links.event("link-up", self)
             self.listener.link_up(self)
-        self.say(Level.INFO, "{protocol} is up", protocol=protocol)
+        # the first line has no IPv4 address where IPv6 was faster and the peer chooses
+        level = Level.NOTICE if not first and protocol == "ip" and self.lease is None else Level.INFO
+        self.say(level, "{protocol} is up, address {address}", protocol=protocol,
+                 address=self._network_address(protocol))
+
+    def _address(self, protocol: str) -> str:
+        """Of the user, for the log: the one that was given out, else that of the protocol."""
+        return self.lease.text if self.lease is not None else self._network_address(protocol)
+
+    def _network_address(self, protocol: str) -> str:
+        network = self.interface.network(protocol) if self.interface is not None else None
+        if network is None:
+            return "-"
+        return network.peer if self.carrier.lns else network.local
 
     def network_failed(self, protocol: str, text: str) -> None:
         """The system would not have it: that protocol is closed, the other one stays."""
@@ -353,6 +376,7 @@ class PPPLink:
     def _went_down(self) -> None:
         if not self.up:
             return
+        self.seconds_up += self.links.clock.seconds() - self.up_since
         self.up_since = 0.0
         self.links.counts.down += 1
         self.links.idle.forget(self)
@@ -370,12 +394,13 @@ class PPPLink:
         links = self.links
         links.deadlines.set(self, None)
         links.dataplane.port_receiver(self.port, None)
-        seconds = int(links.clock.seconds() - self.up_since) if self.up else 0
         self._went_down()
         user = self.shown_user
         self._offline()
-        self.tell_all("ended: {cause}{why}, user {user}, {seconds} s", cause=self.cause,
-                      why=f" ({self.message})" if self.message else "", user=user or "-", seconds=seconds)
+        told = self.refused and not self.seconds_up
+        why = f" ({self.message})" if self.message and self.message.lower() != self.cause.lower() else ""
+        self.tell_all(Level.INFO if told else Level.NOTICE, "ended: {cause}{why}, user {user}, {seconds:.0f} s up",
+                      cause=self.cause, why=why, user=user or "-", seconds=self.seconds_up)
         links.ended(self, user)
 
 

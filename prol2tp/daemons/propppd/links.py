@@ -138,7 +138,7 @@ class Links:
         self.by_number[link.number] = self.by_id[carrier.id] = self.by_port[carrier.port] = link
         self.roll.add(link.number)
         self._of_profile[carrier.ppp_profile] = self._of_profile.get(carrier.ppp_profile, 0) + 1
-        link.tell_all("created, {id}, profile {profile}", id=carrier.id, profile=carrier.ppp_profile)
+        link.tell_all(Level.INFO, "created, profile {profile}", profile=carrier.ppp_profile)
         self.event("link-created", link)
         link.start()
         return link

@@ -152,6 +152,10 @@ class LinkInterface:
         """Protocols that are set up."""
         return self._applied.keys()
 
+    def network(self, protocol: str) -> NetworkUp | None:
+        """What a protocol is set up with, or is being set up with."""
+        return self._wanted.get(protocol)
+
     def up(self, network: NetworkUp) -> None:
         """A network protocol has opened: `link.network_ready` or `network_failed` follows."""
         self._wanted[network.protocol] = network
