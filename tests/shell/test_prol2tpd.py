@@ -5,8 +5,11 @@ import random
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger, formatEvent
 
 from prol2tp.config.prol2tpd import load
+from prol2tp.control.commands.prol2tpd import RECORDS
+from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.commands import Commands
@@ -14,6 +17,8 @@ from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.memory import MemoryDataPlane
+from prol2tp.l2tp.header import write_control
+from prol2tp.l2tp.messages import PROTOCOL_VERSION, SCCRQ, encode
 
 LNS = """
 system { hostname "lns"; listen 10.99.0.1:1701 }
@@ -158,6 +163,21 @@ def test_status_shows_profiles_names_and_peers(pair):
     mine = pair.lac.call("ShowSession", tunnel_name="one", session_name="u1")["session"]
     assert (mine["origin"], mine["tunnel_name"], mine["name"], mine["identifier"]) == (
         "config", "one", "u1", "u1@example.com")
+
+
+def test_status_records_have_the_declared_shape(pair):
+    row = pair.lns.call("ListSessions", cursor="", limit=10)["rows"][0]
+    ids = {"tunnel_id": row["tunnel_id"], "session_id": row["session_id"]}
+    shown = [
+        ("system", pair.lns.call("ShowSystem")["system"]),
+        ("tunnel-row", pair.lns.call("ListTunnels", cursor="", limit=10)["rows"][0]),
+        ("tunnel", pair.lns.call("ShowTunnel", tunnel_id=row["tunnel_id"])["tunnel"]),
+        ("session-row", row),
+        ("session", pair.lns.call("ShowSession", **ids, stats=True)["session"]),
+        ("session", pair.lac.call("ShowSession", tunnel_name="one", session_name="u2")["session"]),
+    ]
+    for name, record in shown:
+        assert problems(record, RECORDS[name], RECORDS) == [], name
 
 
 def test_a_destroyed_session_of_the_configuration_is_not_tried_again(pair):
@@ -376,3 +396,102 @@ def test_a_tunnel_that_cannot_be_opened_gives_its_socket_back_once(world):
     lac.start()
     world.run(2)
     assert len(made) == 1 and list(lac.plane.ports) == [] and lac.path.listeners == {}
+
+
+# limits and draining
+
+
+def hammer(world, lns, count, host_name="stranger", source="10.98.0.9"):
+    """So many requests from addresses that nobody has to own."""
+    for number in range(count):
+        body = encode(SCCRQ(PROTOCOL_VERSION, host_name, 3, number + 1))
+        lns.plane._received(write_control(0, 0, 0, 0, body), (source, 1024 + number), ("10.99.0.1", 1701), 0)
+
+
+def call_of_the_peer(pair):
+    """One more call of the LAC; whether the LNS let it in."""
+    before = len(pair.lns.ppp.up)
+    pair.lac.call("CreateSession", tunnel_name="one", parameters={"name": "x", "persist": "false"})
+    pair.run(2)
+    return len(pair.lns.ppp.up) > before
+
+
+def test_draining_the_daemon_refuses_new_sessions_too(pair):
+    reload.apply(pair.lns.plane, load(LNS.replace("listen 10", "drain_tunnels true; listen 10"), "test.conf"))
+    assert not call_of_the_peer(pair)
+    assert states(pair.lns) == (["ESTABLISHED"], ["ESTABLISHED"] * 2)
+
+
+def test_draining_a_profile_refuses_new_sessions_in_tunnels_that_it_let_in_before(pair):
+    reload.apply(pair.lns.plane, load(LNS.replace("peer_host", "drain true; peer_host"), "test.conf"))
+    assert not call_of_the_peer(pair)
+    reload.apply(pair.lns.plane, load(LNS, "test.conf"))
+    assert call_of_the_peer(pair)
+
+
+def test_new_sessions_of_a_tunnel_get_their_profile_as_it_is_now(pair):
+    reload.apply(pair.lns.plane, load(LNS.replace('"subscribers"', '"others"'), "test.conf"))
+    assert call_of_the_peer(pair)
+    assert [record.profile.ppp_profile for record in pair.lns.ppp.up] == ["subscribers"] * 2 + ["others"]
+
+
+def test_requests_of_strangers_do_not_use_up_max_tunnels(world):
+    lns, lac = world.host(LNS.replace("listen 10", "max_tunnels 1; listen 10")), world.host(LAC)
+    lns.start()
+    hammer(world, lns, 20)
+    lac.start()
+    world.run(3)
+    assert len(lns.ppp.up) == 2
+    lac.call("CreateTunnel", parameters={"name": "two", "peer": "10.99.0.1", "secret": "s3cret"})
+    world.run(3)
+    assert states(lns)[0].count("ESTABLISHED") == 1
+    assert "too many tunnels" in lac.plane.instances["two"].last_error
+
+
+def test_tunnels_that_come_up_at_the_same_time_do_not_pass_max_tunnels(world):
+    lns = world.host(LNS.replace("listen 10", "max_tunnels 1; listen 10"))
+    text = LAC.replace('tunnel "one" {', 'tunnel "two" { peer 10.99.0.1; secret "s3cret" }\ntunnel "one" {')
+    lac = world.host(text)
+    lns.start()
+    lac.start()
+    world.run(3)
+    assert states(lns)[0].count("ESTABLISHED") == 1
+
+
+def test_a_closed_tunnel_that_lingers_makes_room_for_the_next(world):
+    lns, lac = world.host(LNS.replace("listen 10", "max_tunnels 1; listen 10")), world.host(LAC)
+    lns.start()
+    lac.start()
+    world.run(2)
+    lac.call("DestroyTunnel", tunnel_name="one")
+    lac.plane.start_instance(lac.plane.config.tunnels["one"])
+    world.run(3)
+    assert states(lns)[0].count("ESTABLISHED") == 1
+
+
+def lines(host):
+    written = []
+    host.log.level = Level.NOTICE
+    host.log._logger = Logger(namespace="test", observer=lambda event: written.append(formatEvent(event)))
+    return written
+
+
+def test_a_flood_of_requests_is_not_a_flood_of_log_lines(world):
+    lns, lac = world.host(LNS), world.host(LAC)
+    written = lines(lns)
+    lns.start()
+    hammer(world, lns, 900, source="10.98.0.9")
+    world.run(5)
+    assert len(written) < 200
+    del written[:]
+    lac.start()
+    world.run(30)
+    assert any("tunnel requests were not logged" in line for line in written)
+    assert any(" up: peer 10.99.0.2" in line for line in written)
+
+
+def test_the_end_of_what_was_up_is_logged(pair):
+    written = lines(pair.lns)
+    pair.lac.call("DestroyTunnel", tunnel_name="one")
+    pair.run(2)
+    assert sum("by peer" in line for line in written) == 3

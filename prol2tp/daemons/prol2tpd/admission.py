@@ -17,6 +17,7 @@ from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
 
 if TYPE_CHECKING:
     from prol2tp.daemons.prol2tpd.plane import Plane
+    from prol2tp.daemons.prol2tpd.records import TunnelRecord
 
 NOT_AUTHORIZED = 4
 """StopCCN: requester is not authorized to establish a control channel."""
@@ -40,6 +41,8 @@ class Admission:
         self._plane = plane
         self._vendor_name = default_vendor_name()
         self._host_name = platform.node() or "localhost"
+        self._config = plane.config
+        self._answers: dict[tuple[int, bool], tuple[Any, SessionSettings]] = {}
 
     # tunnels
 
@@ -75,17 +78,17 @@ class Admission:
             return NOT_AUTHORIZED, 0, "this host only opens tunnels itself"
         if system.drain_tunnels:
             return GENERAL_ERROR, NO_RESOURCES, "no new tunnels"
-        # the asking tunnel is counted already
-        if system.max_tunnels and len(plane.tunnels) > system.max_tunnels:
+        # only those that are up count: neither strangers nor what lingers after its end shall keep others out
+        if system.max_tunnels and plane.established >= system.max_tunnels:
             return GENERAL_ERROR, NO_RESOURCES, "too many tunnels"
         return None
 
     def _refuse(self, output: AskTunnelAdmission, result: int, error: int, message: str) -> None:
         plane = self._plane
-        plane.log.notice("tunnel {tid} refused: peer {peer} host {host}: {why}", tid=output.tunnel_id,
-                         peer=text(output.peer), host=output.message.host_name, why=message)
         record = plane.tunnels.get(output.tunnel_id)
-        if record is not None:
+        if record is not None and not record.told:
+            plane.log.notice("tunnel {tid} refused: peer {peer} host {host}: {why}", tid=output.tunnel_id,
+                             peer=text(output.peer), host=output.message.host_name, why=message)
             record.told = True
         plane.driver.call(plane.endpoint.tunnel_refused, output.tunnel_id, result=result, error=error,
                           message=message)
@@ -122,24 +125,48 @@ class Admission:
         record = plane.find(output.tunnel_id, output.session_id)
         if record is None:
             return
-        system = plane.config.system
-        if plane.stopping:
-            refusal: tuple[int, int, str] | None = (CDN_ADMINISTRATIVE, 0, "shutting down")
-        elif system.max_sessions and plane.session_count > system.max_sessions:
-            refusal = (CDN_LACK_OF_RESOURCES, 0, "too many sessions")
-        else:
-            refusal = None
+        around = self._current_profile(record.tunnel)
+        refusal = self._session_limit(around)
         if refusal is not None:
             plane.log.notice("session {key} refused: {why}", key=record.key, why=refusal[2])
             record.told = True
             plane.driver.call(plane.endpoint.session_refused, output.tunnel_id, output.session_id,
                               result=refusal[0], error=refusal[1], message=refusal[2])
             return
-        profile = getattr(record.tunnel.profile, "session", None)
-        record.profile = profile
-        settings = self.session_settings(profile)
-        settings.outgoing_call = isinstance(output.message, OCRQ)
-        plane.driver.call(plane.endpoint.session_admitted, output.tunnel_id, output.session_id, settings)
+        record.profile = profile = getattr(around, "session", None)
+        plane.driver.call(plane.endpoint.session_admitted, output.tunnel_id, output.session_id,
+                          self._answer(profile, isinstance(output.message, OCRQ)))
+
+    def _current_profile(self, tunnel: TunnelRecord) -> Any:
+        """The tunnel's profile as the configuration has it now; what was taken out of it stays as it was."""
+        profile = tunnel.profile
+        if tunnel.instance is None and profile is not None:
+            profile = tunnel.profile = self._plane.config.tunnel_profiles.get(profile.name, profile)
+        return profile
+
+    def _session_limit(self, tunnel_profile: Any) -> tuple[int, int, str] | None:
+        plane = self._plane
+        system = plane.config.system
+        if plane.stopping:
+            return CDN_ADMINISTRATIVE, 0, "shutting down"
+        if system.drain_tunnels or getattr(tunnel_profile, "drain", False):
+            return CDN_LACK_OF_RESOURCES, 0, "no new sessions"
+        if system.max_sessions and plane.session_count > system.max_sessions:
+            return CDN_LACK_OF_RESOURCES, 0, "too many sessions"
+        return None
+
+    def _answer(self, profile: Any, outgoing_call: bool) -> SessionSettings:
+        """Settings for calls of the peer: one record for all that have the same profile."""
+        if self._config is not self._plane.config:
+            self._config = self._plane.config
+            self._answers.clear()
+        key = id(profile), outgoing_call
+        known = self._answers.get(key)
+        if known is None:
+            settings = self.session_settings(profile)
+            settings.outgoing_call = outgoing_call
+            known = self._answers[key] = profile, settings  # the profile is held, so its id stays its own
+        return known[1]
 
     def session_settings(self, config: Any) -> SessionSettings:
         """From a session profile or session of the configuration; None gives the defaults."""

@@ -288,8 +288,8 @@ class ClientSession(_Instance):
         self._timer.stop()
 
     def finished(self) -> None:
-        if self.stopped:
-            self.tunnel.sessions.pop(self.name, None)
+        if self.tunnel.sessions.get(self.name) is self:
+            del self.tunnel.sessions[self.name]
 
     def close(self, message: str) -> None:
         self.stop()

@@ -15,6 +15,7 @@ from prol2tp.daemons.prol2tpd.admission import Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
+from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.l2tp import outputs
@@ -84,6 +85,9 @@ class Plane:
         }, clock)
         self.paths = SessionPaths(path, self.driver, self.find, log)
         self.admission = Admission(self)
+        self.established = 0
+        """Tunnels that are up."""
+        self.told = Quota(clock, self._not_told)
         self._verbose = 0
         self.retrace()
 
@@ -293,9 +297,14 @@ class Plane:
     def _tunnel_created(self, output: outputs.TunnelCreated) -> None:
         if output.tunnel_id in self.endpoint.tunnels:
             record = self._record(output.tunnel_id)
+            # spoofed requests must not fill the log: what becomes of one too many is said only if it comes up
+            record.told = record.instance is None and self.log.level < Level.INFO and not self.told.take()
             self.log.emit(Level.INFO, "tunnel {tunnel} created: peer {peer}", own=record.log_level,
                           tunnel=record.label, peer=text(self.endpoint.tunnels[output.tunnel_id].peer))
             self._tunnel_event("tunnel-created", record)
+
+    def _not_told(self, count: int) -> None:
+        self.log.warning("{count} tunnel requests were not logged: too many at once", count=count)
 
     def _tunnel_up(self, output: outputs.TunnelUp) -> None:
         record = self.tunnels[output.tunnel_id]
@@ -303,15 +312,23 @@ class Plane:
         self.log.emit(Level.NOTICE, "tunnel {tunnel} up: peer {peer} host {host} id {ptid}", own=record.log_level,
                       tunnel=record.label, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
         self._tunnel_event("tunnel-up", record)
+        record.up, record.told = True, False
+        self.established += 1
+        most = self.config.system.max_tunnels
         if record.instance is not None:
             record.instance.up()
+        elif most and self.established > most:  # more than one was let in while there was room for one
+            self.close_tunnel(output.tunnel_id, result=2, error=4, message="too many tunnels")
 
     def _tunnel_down(self, output: outputs.TunnelDown) -> None:
         record = self.tunnels.get(output.tunnel_id)
         if record is None:
             return
+        if record.up:
+            record.up = False
+            self.established -= 1
         core = self.endpoint.tunnels.get(output.tunnel_id)
-        self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} down: peer {peer}, {who}: {why}",
+        self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
                       own=record.log_level, tunnel=record.label, peer=text(core.peer) if core is not None else "-",
                       who="by peer" if output.by_peer else "by us",
                       why=result_text("StopCCN", output.result, output.error, output.message))
@@ -444,5 +461,6 @@ class Plane:
     def close(self) -> None:
         """Close every socket; the data path is stopped by its owner."""
         self.driver.stop()
+        self.told.stop()
         for port in list(self.ports):
             port.close()
