@@ -40,10 +40,11 @@ class Channel:
 
     :param received: called with each datagram and its descriptors, which are then the callee's to close.
     :param lost: called once with a reason, when the other side has closed or failed; not after `close`.
+    :param patient: read nothing while much waits for the other side. Only one of the two may be.
     """
 
     def __init__(self, reactor: Any, connection: socket.socket, received: Callable[[bytes, list[int]], None],
-                 lost: Callable[[str], None]) -> None:
+                 lost: Callable[[str], None], patient: bool = False) -> None:
         connection.setblocking(False)
         for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
             with suppress(OSError):
@@ -52,6 +53,8 @@ class Channel:
         self._socket = connection
         self._received = received
         self._lost = lost
+        self._patient = patient
+        self._paused = False
         self._batch: list[bytes] = []
         self._batch_size = 0
         self._waiting: deque[tuple[bytes, int]] = deque()
@@ -119,6 +122,9 @@ class Channel:
             if descriptor >= 0:
                 os.close(descriptor)
         self._reactor.removeWriter(self)
+        if self._paused:
+            self._paused = False
+            self.resume()
 
     def _flush_turn(self) -> None:
         self._flush_call = None
@@ -152,6 +158,10 @@ class Channel:
     def doRead(self) -> None:
         for _ in range(READS):
             if self.closed:
+                return
+            if self._patient and self._waiting_size > 2 * FRAMES_MAX:
+                self._paused = True
+                self.pause()
                 return
             try:
                 size, ancillary, _, _ = self._socket.recvmsg_into((self._buffer,), _RIGHTS_SPACE,

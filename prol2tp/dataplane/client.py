@@ -10,6 +10,7 @@ asked fails with `DataPathError(GONE)` and `path_lost` is reported; connect anew
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import socket
 import subprocess
@@ -42,20 +43,41 @@ from prol2tp.dataplane.interface import (
 from prol2tp.dataplane.plane import NoEvents
 
 SOCKET_NAME = "pathd.sock"
+LOCK_NAME = "pathd.lock"
 CONNECT_TIMEOUT = 20.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
 
 
-def spawn_pathd(run_dir: str) -> subprocess.Popen[bytes]:
-    """Start a prol2tp-pathd that ends with its last owner. Not a child in spirit: it has its own session, and lives on
-    when we die."""
+def take_lock(run_dir: str) -> int:
+    """A descriptor of the locked RUN_DIR/pathd.lock: who has it is, or starts, the one pathd of the run directory.
+    -1: another has it. Raises `OSError`."""
+    lock = os.open(os.path.join(run_dir, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return -1
+    return lock
+
+
+def spawn_pathd(run_dir: str) -> subprocess.Popen[bytes] | None:
+    """Start a prol2tp-pathd that ends with its last owner; None if there is one, or another daemon starts it now. Not a
+    child in spirit: it has its own session, and lives on when we die. Raises `OSError`."""
+    run_dir = os.path.abspath(run_dir)
+    lock = take_lock(run_dir)
+    if lock < 0:
+        return None
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "prol2tp.daemons.pathd", "--run-dir", run_dir, "--ephemeral"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, cwd="/", env=environment)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prol2tp.daemons.pathd", "--run-dir", run_dir, "--ephemeral",
+             "--lock-fd", str(lock)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, cwd="/", env=environment, pass_fds=(lock,))
+    finally:
+        os.close(lock)
 
 
 @implementer(IDataPlane)
@@ -99,8 +121,10 @@ class PathClient:
                 reason = f"{path}: {error.strerror}"
                 if not spawn:
                     raise DataPathError(GONE, reason) from None
-                if error.errno != EAGAIN and (process is None or process.poll() is not None):
-                    process = spawn_pathd(run_dir)
+                if process is not None and process.poll():  # 0: the last of others has left it
+                    raise DataPathError(GONE, f"prol2tp-pathd ended at once, status {process.returncode}") from None
+                if error.errno != EAGAIN:
+                    process = _spawned(run_dir) or process
             except DataPathError as error:
                 if error.code != GONE or not spawn:
                     raise
@@ -285,6 +309,13 @@ class PathClient:
         for _, answer, _ in pending.values():
             answer.errback(DataPathError(GONE, f"the data path is gone: {reason}"))
         self._events.path_lost(reason)
+
+
+def _spawned(run_dir: str) -> subprocess.Popen[bytes] | None:
+    try:
+        return spawn_pathd(run_dir)
+    except OSError as error:
+        raise DataPathError(SYSTEM, f"cannot start prol2tp-pathd: {error}") from None
 
 
 def _connected(path: str) -> socket.socket:

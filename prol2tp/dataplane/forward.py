@@ -1,8 +1,8 @@
 """The hot loops: data messages from a socket to interfaces, packets from an interface to a socket.
 
-The short way takes one dict look-up: the first 10 octets of a data message without optional fields, with FF 03 and a full
-protocol field, name port and protocol at once. Whatever is not in the dict, or needs a rule of its own, goes the long
-way (`ports`), where all is looked at. Each packet costs one system call to read and one to write.
+The short way takes one dict look-up: the first 10 octets of a data message without optional fields, with FF 03 and a
+full protocol field, name port and protocol at once. Whatever is not in the dict, or needs a rule of its own, goes the
+long way (`ports`), where all is looked at. Each packet costs one system call to read and one to write.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: floa
     carrier = listener.carriers.get(key)
     if carrier is None:
         plane.unknown_sessions += 1
+        plane.early.keep(listener.id, key, data, source, now)
         return
     tunnel = carrier.tunnel
     if source != tunnel.socket_address:

@@ -148,7 +148,7 @@ class MemoryDataPlane(BasePlane):
     def close_listener(self, listener: MemoryListener) -> None:
         self.relays.pop(listener.id).close()
 
-    def open_link(self, name: str, multicast: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
         number = 0
         made = name
         if "%d" in name:
@@ -179,7 +179,8 @@ class MemoryDataPlane(BasePlane):
             self._clock.callLater(max(0.0, deadline - self.seconds()), lambda: carrier.expire(self.seconds()))
 
     def session_changed(self, carrier: L2TPCarrier) -> None:
-        self._by_peer[carrier.tunnel.spec.listener, carrier.tunnel.spec.tunnel_id, carrier.peer_session_id] = carrier.port.id
+        tunnel = carrier.tunnel.spec
+        self._by_peer[tunnel.listener, tunnel.tunnel_id, carrier.peer_session_id] = carrier.port.id
 
     def datagram_sent(self, listener: int, tunnel_id: int, datagram: bytes) -> None:
         """A session of ours has sent a data message."""

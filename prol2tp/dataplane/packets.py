@@ -165,7 +165,8 @@ def _too_big4(packet: bytes, mtu: int) -> bytes:
     quoted = packet[:header_size + 8]
     message = bytearray(b"\x03\x04\0\0\0\0" + _U16.pack(min(mtu, _ONES)) + quoted)
     _U16.pack_into(message, 2, checksum(bytes(message)))
-    header = bytearray(b"\x45\xc0" + _U16.pack(20 + len(message)) + b"\0\0\0\0\x40\x01\0\0" + packet[16:20] + packet[12:16])
+    header = bytearray(b"\x45\xc0" + _U16.pack(20 + len(message)) + b"\0\0\0\0\x40\x01\0\0"
+                       + packet[16:20] + packet[12:16])
     _U16.pack_into(header, 10, checksum(bytes(header)))
     return bytes(header + message)
 

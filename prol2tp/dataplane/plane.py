@@ -1,4 +1,4 @@
-"""What all data paths of our own have in common: the tables of listeners, tunnels, ports and interfaces, and the checks.
+"""What our own data paths have in common: the tables of listeners, tunnels, ports and interfaces, and the checks.
 
 A subclass brings sockets and interfaces, or plays them.
 """
@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from prol2tp.dataplane.early import Early
+from prol2tp.dataplane.forward import receive
 from prol2tp.dataplane.interface import (
     IN_USE,
     INVALID,
@@ -141,7 +143,8 @@ class BasePlane:
         self.bad_headers = 0
         """Datagrams that are no valid data message."""
         self.unknown_sessions = 0
-        """Data messages for sessions that are not there."""
+        """Data messages for sessions that are not there, or not yet."""
+        self.early = Early()
         self._last_id = 0
 
     # -- what a subclass brings --
@@ -158,7 +161,7 @@ class BasePlane:
     def close_listener(self, listener: Any) -> None:
         raise NotImplementedError
 
-    def open_link(self, name: str, multicast: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
         raise NotImplementedError
 
     def close_link(self, link: Link) -> Deferred[None]:
@@ -260,6 +263,9 @@ class BasePlane:
         tunnel.ports.add(port.id)
         self.ports[port.id] = port
         port.prepare()
+        now = self.seconds()
+        for data, source in self.early.take(listener.id, carrier.key, now):
+            receive(self, listener, data, source, now)
         return succeed(port.id)
 
     @_failing
@@ -324,7 +330,7 @@ class BasePlane:
         ready = self._link_ready(link)
         if new:
             # last: it may answer at once, and a link without ports and waiters is closed again
-            self.open_link(spec.name, spec.multicast).addCallbacks(
+            self.open_link(spec.name, spec.multicast, shared).addCallbacks(
                 self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
                            lambda failure: self._not_attached(entry, token, failure))

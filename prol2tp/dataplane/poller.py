@@ -1,7 +1,7 @@
 """Readiness of the hot descriptors: an epoll set of its own inside the reactor's.
 
-The reactor takes some 7 us for an event; sockets and TUNs with a packet or two each cannot pay that. The reactor watches
-the one descriptor of this set, and each wake-up is bounded, so that timers and requests get their turn.
+The reactor takes some 7 us for an event; sockets and TUNs with a packet or two each cannot pay that. The reactor
+watches the one descriptor of this set, and each wake-up is bounded, so that timers and requests get their turn.
 """
 
 from __future__ import annotations

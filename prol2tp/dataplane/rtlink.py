@@ -13,7 +13,7 @@ RTMGRP_LINK = 1
 _RTM_NEWLINK, _RTM_DELLINK = 16, 17
 _NLMSG_ERROR = 2
 _F_REQUEST, _F_ACK = 0x01, 0x04
-_IFLA_AF_SPEC, _IFLA_GROUP = 26, 27
+_IFLA_TXQLEN, _IFLA_AF_SPEC, _IFLA_GROUP = 13, 26, 27
 _IFLA_INET6_ADDR_GEN_MODE, _GEN_MODE_NONE = 8, 1
 _IFF_MULTICAST = 0x1000
 _NLA_F_NESTED = 0x8000
@@ -39,7 +39,7 @@ class LinkRequests:
     def close(self) -> None:
         self._socket.close()
 
-    def prepare(self, ifindex: int, multicast: bool) -> None:
+    def prepare(self, ifindex: int, multicast: bool, queue_length: int) -> None:
         """No link-local address made by the kernel: the address is IPv6CP's. Kernels without IPv6 refuse that part."""
         inet6 = _attribute(socket.AF_INET6, _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_GEN_MODE_NONE,))))
         try:
@@ -47,6 +47,9 @@ class LinkRequests:
         except OSError:
             if os.path.exists("/proc/net/if_inet6"):
                 raise
+        if queue_length:
+            self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0),
+                          _attribute(_IFLA_TXQLEN, _INT.pack(queue_length)))
         if not multicast:
             self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, _IFF_MULTICAST))
 

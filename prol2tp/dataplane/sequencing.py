@@ -1,4 +1,4 @@
-"""Receiving numbered data messages (RFC 2661 section 5.4): late and doubled ones are dropped, or put in order in time."""
+"""Receiving numbered data messages (RFC 2661 section 5.4): late and doubled ones are dropped, or all put in order."""
 
 from __future__ import annotations
 

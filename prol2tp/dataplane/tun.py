@@ -48,7 +48,7 @@ def check_name(name: str) -> None:
         raise DataPathError(INVALID, f"{name!r} cannot be an interface name")
 
 
-def open_tun(requests: LinkRequests, name: str, multicast: bool) -> TUN:
+def open_tun(requests: LinkRequests, name: str, multicast: bool, queue_length: int) -> TUN:
     """Make an interface. Blocks. Raises `DataPathError`."""
     try:
         descriptor = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -59,7 +59,7 @@ def open_tun(requests: LinkRequests, name: str, multicast: bool) -> TUN:
         ioctl(descriptor, TUNSETIFF, request)
         made = bytes(request[:16]).split(b"\0", 1)[0].decode()
         ifindex = socket.if_nametoindex(made)
-        requests.prepare(ifindex, multicast)
+        requests.prepare(ifindex, multicast, queue_length)
     except OSError as error:
         os.close(descriptor)
         taken = error.errno in (EBUSY, EEXIST) or (error.errno == EINVAL and "%" not in name)
@@ -100,8 +100,9 @@ class LinkThread:
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
         self._thread.start()
 
-    def open(self, name: str, multicast: bool) -> Deferred[TUN]:
-        return self._ask("open", (name, multicast))
+    def open(self, name: str, multicast: bool, queue_length: int = 0) -> Deferred[TUN]:
+        """`queue_length` 0: the kernel's default."""
+        return self._ask("open", (name, multicast, queue_length))
 
     def close(self, tun: TUN) -> Deferred[None]:
         """The descriptor must have left the poller."""

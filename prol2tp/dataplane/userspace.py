@@ -26,6 +26,9 @@ from prol2tp.dataplane.tun import TUN, LinkThread
 REPORT_INTERVAL = 1.0
 """Seconds between looks at what was lost."""
 
+SHARED_QUEUE = 4000
+"""Packets that the kernel queues for us on a shared interface."""
+
 
 def raise_descriptor_limit() -> None:
     """A descriptor for each session's interface: take all that the system lets us have."""
@@ -97,9 +100,9 @@ class UserspaceDataPlane(BasePlane):
 
     # -- interfaces --
 
-    def open_link(self, name: str, multicast: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
         assert self._thread is not None
-        return self._thread.open(name, multicast)
+        return self._thread.open(name, multicast, SHARED_QUEUE if shared else 0)
 
     def close_link(self, link: Link) -> Deferred[None]:
         assert self._thread is not None and self._poller is not None and link.tun is not None

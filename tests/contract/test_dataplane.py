@@ -149,8 +149,8 @@ async def test_bad_specifications_are_refused_and_leave_nothing(rig: Rig) -> Non
     await refused(rig.session(-100), INVALID)
     port = await rig.session()
     await refused(rig.session(), IN_USE)
-    for spec in (NetifSpec(name="a/b"), NetifSpec(name="ppp%d%d"), NetifSpec(name="sixteen-letters0"), NetifSpec(name=""),
-                 NetifSpec(mode="both"), NetifSpec(mtu=20), NetifSpec(prefixes=("10.0.0.0/33",)),
+    for spec in (NetifSpec(name="a/b"), NetifSpec(name="ppp%d%d"), NetifSpec(name="sixteen-letters0"),
+                 NetifSpec(name=""), NetifSpec(mode="both"), NetifSpec(mtu=20), NetifSpec(prefixes=("10.0.0.0/33",)),
                  NetifSpec(protocols=("ipx",))):
         await refused(plane.netif_attach(port, spec), INVALID)
     assert rig.interfaces() == set()
@@ -775,6 +775,24 @@ async def test_a_narrow_outer_path_is_told_to_the_sender() -> None:
         (answer,) = await rig.packets(netif, 1)
         assert answer[20:22] == b"\x03\x04"
         assert answer[26:28] == (1300 - 28 - 6 - 4).to_bytes(2, "big")
+    finally:
+        await rig.close()
+
+
+@pytest.mark.root
+@pytest_twisted.ensureDeferred
+async def test_datagrams_that_the_kernel_had_no_room_for_are_reported() -> None:
+    rig = RIGS["userspace"]()
+    await rig.open()
+    try:
+        port = await rig.session()
+        (listener,) = rig.plane.listeners.values()
+        listener.data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(200):
+            rig.peer_send(LCP_ECHO)
+        await until(lambda: rig.events.named("overload"), "overload")
+        ((dropped,),) = rig.events.named("overload")
+        assert dropped == 200 - counter(await rig.row(port), "rx_packets") > 100
     finally:
         await rig.close()
 

@@ -6,7 +6,6 @@ locked while we run, so that there is one of us for a run directory.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable
@@ -23,11 +22,10 @@ from prol2tp.common.wire import WireError
 from prol2tp.daemons.pathd.owner import Owner
 from prol2tp.dataplane import records
 from prol2tp.dataplane.channel import Channel
-from prol2tp.dataplane.client import SOCKET_NAME
+from prol2tp.dataplane.client import SOCKET_NAME, take_lock
 from prol2tp.dataplane.interface import Address, IPathEvents
 from prol2tp.dataplane.plane import BasePlane
 
-LOCK_NAME = "pathd.lock"
 BACKLOG = 64
 ACCEPTS = 16
 HELLO_TIMEOUT = 10.0
@@ -48,7 +46,7 @@ class _Stranger:
     def __init__(self, server: PathServer, connection: socket.socket) -> None:
         self._server = server
         self.owner: Owner | None = None
-        self.channel = Channel(server.reactor, connection, self._received, self._lost)
+        self.channel = Channel(server.reactor, connection, self._received, self._lost, patient=True)
         self._timeout = server.reactor.callLater(HELLO_TIMEOUT, self._give_up)
 
     def _received(self, datagram: bytes, descriptors: list[int]) -> None:
@@ -72,10 +70,10 @@ class _Stranger:
         operation, values = records.decode_request(code, body)
         if operation.name != "hello" or rest:
             raise WireError("a connection begins with hello alone")
-        self._stop_timeout()
         version, name = values
         self.channel.send(records.encode_reply(identifier, "hello", (records.VERSION, self._server.plane.name)))
         if version == records.VERSION:
+            self._stop_timeout()
             self.owner = self._server.join(name, self.channel)
 
     def _give_up(self) -> None:
@@ -103,10 +101,11 @@ class PathServer:
 
     :param hold: seconds that a crashed owner's part stays.
     :param left: called when the last owner has left and nothing is held (None: never); also when none comes.
+    :param lock: a descriptor of the lock, taken by who started us.
     """
 
     def __init__(self, reactor: Any, plane: BasePlane, run_dir: str, hold: float = 30.0,
-                 left: Callable[[], None] | None = None) -> None:
+                 left: Callable[[], None] | None = None, lock: int = -1) -> None:
         self.reactor = reactor
         self.plane = plane
         self.owners: list[Owner] = []
@@ -116,8 +115,8 @@ class PathServer:
         self._hold = hold
         self._left = left
         self._path = os.path.join(run_dir, SOCKET_NAME)
-        self._lock_path = os.path.join(run_dir, LOCK_NAME)
-        self._lock = -1
+        self._run_dir = run_dir
+        self._lock = lock
         self._socket: socket.socket | None = None
         self._timers: list[Any] = []
 
@@ -125,21 +124,23 @@ class PathServer:
 
     def start(self) -> Deferred[None]:
         """Listen. Raises `AlreadyRunning`, `OSError`."""
-        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise AlreadyRunning(f"another prol2tp-pathd runs on {os.path.dirname(self._path)}") from None
+        if self._lock < 0:
+            self._lock = take_lock(self._run_dir)
+            if self._lock < 0:
+                raise AlreadyRunning(f"another prol2tp-pathd runs on {self._run_dir}")
+        os.set_inheritable(self._lock, False)
+        # by another name first: who finds the socket can connect to it
+        beginning = self._path + ".new"
         with suppress(FileNotFoundError):
-            os.unlink(self._path)
+            os.unlink(beginning)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         mask = os.umask(0o177)
         try:
-            listening.bind(self._path)
+            listening.bind(beginning)
         finally:
             os.umask(mask)
         listening.listen(BACKLOG)
+        os.rename(beginning, self._path)
         self._socket = listening
         self.reactor.addReader(self)
         self._timers.append(self.reactor.callLater(REPORT_INTERVAL, self._report))
@@ -148,7 +149,7 @@ class PathServer:
         return self.plane.start(self)
 
     def stop(self) -> Deferred[None]:
-        """Remove everything. The lock goes with the process."""
+        """Remove everything, then give up the lock."""
         if self._socket is None:
             return succeed(None)
         self._left = None
@@ -194,6 +195,8 @@ class PathServer:
                 return
             except OSError as error:
                 self.log.error("accept: {error}", error=error.strerror)
+                self.reactor.removeReader(self)
+                self._timers.append(self.reactor.callLater(1, self.reactor.addReader, self))
                 return
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             _, uid, _ = _UCRED.unpack(credentials)

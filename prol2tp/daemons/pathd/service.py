@@ -21,6 +21,7 @@ class Options(DaemonOptions):
     daemon = "prol2tp-pathd"
 
     optParameters: list[Any] = [
+        ["lock-fd", None, -1, "Descriptor of the locked RUN_DIR/pathd.lock, from the daemon that starts us.", int],
         ["hold", None, 30.0, "Seconds that a crashed daemon's tunnels and interfaces stay.", float],
     ]
     optFlags: list[Any] = [
@@ -42,16 +43,13 @@ class PathService(DaemonService):
         super().__init__(options, log, reactor)
         self.plane = UserspaceDataPlane(reactor, split=not options["no-split"])
         self.server = PathServer(reactor, self.plane, options["run-dir"], options["hold"],
-                                 self._last_left if options["ephemeral"] else None)
+                                 self._last_left if options["ephemeral"] else None, options["lock-fd"])
 
     def startService(self) -> None:
         raise_descriptor_limit()
         try:
             self.server.start()
         except AlreadyRunning as error:
-            if self.options["ephemeral"]:
-                # two daemons started one each: the other one serves both
-                sys.exit(0)
             sys.exit(f"prol2tp-pathd: {error}")
         except OSError as error:
             sys.exit(f"prol2tp-pathd: {error.filename or self.options['run-dir']}: {os.strerror(error.errno or 0)}")

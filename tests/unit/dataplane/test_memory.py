@@ -109,7 +109,8 @@ def test_mutated_datagrams_raise_nothing_and_leave_the_session_alive(session) ->
     end = End(**session)
     plane, chance = end.plane, random.Random(8)
     now(plane.netif_attach(end.port, NetifSpec(protocols=("ip", "ipv6"), prefixes=("0.0.0.0/0", "::/0"), mtu=100)))
-    ip = bytes.fromhex("4500003c00010000400600000a0000010a0000020001005000000000000000006002200000000000020405b4") + bytes(16)
+    ip = bytes.fromhex("4500003c00010000400600000a0000010a000002"
+                       "0001005000000000000000006002200000000000020405b4") + bytes(16)
     ipv6 = bytes.fromhex("60000000001806402001") + bytes(30) + ip[20:]
     head = b"\x00\x02\x00\x0b\x00\x64"
     originals = [

@@ -47,7 +47,8 @@ def test_the_mss_of_a_syn_is_lowered_wherever_it_is(options, where, flags) -> No
 
 def test_what_needs_no_clamp_is_the_very_same_object() -> None:
     for packet in (IP() / TCP(flags="A", options=[("MSS", 1460)]), IP() / TCP(flags="S", options=[("MSS", 1300)]),
-                   IP() / TCP(flags="S"), IP() / UDP() / Raw(bytes(60)), IP(frag=5) / TCP(flags="S", options=[("MSS", 1460)]),
+                   IP() / TCP(flags="S"), IP() / UDP() / Raw(bytes(60)),
+                   IP(frag=5) / TCP(flags="S", options=[("MSS", 1460)]),
                    IPv6() / UDP(), IPv6(nh=0) / Raw(bytes(60))):
         octets = bytes(packet)
         assert packets.clamp_mss(octets, 1400) is octets
@@ -98,7 +99,8 @@ def test_only_copied_options_are_in_later_fragments() -> None:
 
 
 @pytest.mark.parametrize("packet, mtu", [(b"\x45" + bytes(19), 1000), (b"\x41" + bytes(99), 1000),
-                                         (bytes(IP() / Raw(bytes(100))), 60), (bytes(IP(len=5000) / Raw(bytes(90))), 70)])
+                                         (bytes(IP() / Raw(bytes(100))), 60),
+                                         (bytes(IP(len=5000) / Raw(bytes(90))), 70)])
 def test_what_cannot_be_cut_gives_nothing(packet: bytes, mtu: int) -> None:
     assert packets.fragment4(packet, mtu) == []
 
@@ -162,8 +164,9 @@ def test_mutated_packets_raise_nothing() -> None:
 
 
 @pytest.mark.parametrize("prefix, inside, outside", [
-    ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"), ("10.1.0.0/20", "10.1.15.255", "10.1.16.0"), ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
-    ("0.0.0.0/0", "1.2.3.4", "::1"), ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::"), ("10.9.9.9/31", "10.9.9.8", "10.9.9.7"),
+    ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"), ("10.1.0.0/20", "10.1.15.255", "10.1.16.0"),
+    ("10.0.0.1", "10.0.0.1", "10.0.0.2"), ("0.0.0.0/0", "1.2.3.4", "::1"),
+    ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::"), ("10.9.9.9/31", "10.9.9.8", "10.9.9.7"),
 ])
 def test_an_address_is_in_its_prefix(prefix: str, inside: str, outside: str) -> None:
     network, bits = parse_prefix(prefix)
@@ -177,7 +180,8 @@ def test_an_address_is_in_its_prefix(prefix: str, inside: str, outside: str) -> 
 
 def test_the_longest_prefix_wins_whatever_the_order() -> None:
     chance = random.Random(5)
-    entries = [("10.0.0.0/8", "8"), ("10.1.0.0/16", "16"), ("10.1.1.0/24", "24"), ("10.1.1.128/25", "25"), ("10.1.1.1", "32")]
+    entries = [("10.0.0.0/8", "8"), ("10.1.0.0/16", "16"), ("10.1.1.0/24", "24"), ("10.1.1.128/25", "25"),
+               ("10.1.1.1", "32")]
     for _ in range(20):
         chance.shuffle(entries)
         table: PrefixTable[str] = PrefixTable()
@@ -246,7 +250,8 @@ def test_mutated_l2tp_headers_stay_within_their_packet() -> None:
 # -- relay --
 
 
-@pytest.mark.parametrize("peer, local", [(("192.0.2.1", 1701), ("10.0.0.1", 1701)), (("2001:db8::1", 65535), ("::", 1))])
+@pytest.mark.parametrize("peer, local", [(("192.0.2.1", 1701), ("10.0.0.1", 1701)),
+                                         (("2001:db8::1", 65535), ("::", 1))])
 def test_relayed_datagrams_come_back_as_they_were(peer, local) -> None:
     assert relay.decode(relay.encode(b"payload", peer, local, 7)) == (b"payload", peer, local, 7)
     assert relay.decode(relay.encode(b"", peer, local)) == (b"", peer, local, 0)
