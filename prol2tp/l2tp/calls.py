@@ -28,7 +28,7 @@ NO_FACILITIES = 5
 class Calls:
     """Every way a call can end goes through `ended`, once: then its path, its id and its deadline are gone."""
 
-    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_resting", "_waiting", "_calling")
+    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_resting", "_waiting", "_by_peer")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
@@ -37,7 +37,7 @@ class Calls:
         self._ids = IdPool(16, tunnel.context.random_bytes, tunnel.context.linear_ids)
         self._resting: deque[int] = deque()  # ids of ended calls, not yet given to others
         self._waiting: dict[int, Session] = {}  # for the tunnel to open
-        self._calling: dict[int, Session] = {}  # by the peer's id, until the peer knows ours (CDN with session id 0)
+        self._by_peer: dict[int, Session] = {}  # by the peer's id, once it is known
 
     # beginning
 
@@ -123,7 +123,7 @@ class Calls:
                 return
         session = self.sessions.get(session_id)
         if session is None and not session_id and isinstance(message, CDN):
-            session = self._calling.get(message.assigned_session_id)
+            session = self._by_peer.get(message.assigned_session_id)
         if session is None:
             self.tunnel.context.counters.unknown_sessions += 1
             return
@@ -133,8 +133,8 @@ class Calls:
         """ICRQ or OCRQ: a call of the peer's."""
         tunnel = self.tunnel
         peer_session_id = message.assigned_session_id
-        known = self._calling.get(peer_session_id)
-        if known is not None:  # asked again for a call that it waits for: the tables end that
+        known = self._by_peer.get(peer_session_id)
+        if known is not None:  # the peer has forgotten a call, or confuses two: the tables end the one we know
             known.receive(message, now)
             return
         limit = tunnel.settings.max_sessions
@@ -148,7 +148,7 @@ class Calls:
         if session is None:
             self.refuse(peer_session_id, Cause(NO_FACILITIES_NOW, 0, "no session id is free"), now)
             return
-        self._calling[peer_session_id] = session
+        self._by_peer[peer_session_id] = session
         session.handle(Event.ICRQ if machine is LNIC else Event.OCRQ, now, message)
 
     def refuse(self, peer_session_id: int, cause: Cause, now: float) -> None:
@@ -168,18 +168,25 @@ class Calls:
 
     def connected(self, session: Session) -> None:
         self.tunnel.context.deadlines.set((self.tunnel.tunnel_id, session.session_id), None)
-        self._forget_calling(session)
 
-    def _forget_calling(self, session: Session) -> None:
-        if self._calling.get(session.peer_session_id) is session:
-            del self._calling[session.peer_session_id]
+    def peer_id_is_free(self, peer_session_id: int) -> bool:
+        """Whether the peer has no other call with this id of its own."""
+        return peer_session_id not in self._by_peer
+
+    def named(self, session: Session) -> None:
+        """The peer has said its id for a call of ours."""
+        self._by_peer[session.peer_session_id] = session
+
+    def _forget_by_peer(self, session: Session) -> None:
+        if self._by_peer.get(session.peer_session_id) is session:
+            del self._by_peer[session.peer_session_id]
 
     def ended(self, session: Session, cause: Cause, now: float) -> None:
         tunnel_id, session_id = self.tunnel.tunnel_id, session.session_id
         if self.sessions.pop(session_id, None) is None:
             return
         self._waiting.pop(session_id, None)
-        self._forget_calling(session)
+        self._forget_by_peer(session)
         context = self.tunnel.context
         context.deadlines.set((tunnel_id, session_id), None)
         self._rest(session_id)
@@ -205,7 +212,7 @@ class Calls:
         return {
             "idle_due": None if self.idle_due is None else self.idle_due - now,
             "waiting": list(self._waiting),
-            "calling": [session.session_id for session in self._calling.values()],
+            "by_peer": [session.session_id for session in self._by_peer.values()],
             "sessions": [session.to_record(now) for session in self.sessions.values()],
         }
 
@@ -219,5 +226,5 @@ class Calls:
             if session.state is not State.ESTABLISHED:
                 self.limit_establishing(session)
         self._waiting = {session_id: self.sessions[session_id] for session_id in record["waiting"]}
-        self._calling = {self.sessions[session_id].peer_session_id: self.sessions[session_id]
-                         for session_id in record["calling"]}
+        self._by_peer = {self.sessions[session_id].peer_session_id: self.sessions[session_id]
+                         for session_id in record["by_peer"]}

@@ -211,6 +211,8 @@ class Endpoint:
     def open_tunnel(self, settings: TunnelSettings, peer: Address, local: Address, now: float, ifindex: int = 0) -> int:
         """Send an SCCRQ. Raises `ValueError` for settings that do not fit their AVPs."""
         compose.check_tunnel(settings)
+        if settings.challenge and not settings.secret:
+            raise ValueError("a challenge is demanded, and there is no secret")
         if len(self.tunnels) >= MOST_TUNNELS:
             raise ValueError("no tunnel id is free")
         tunnel = self._make(settings, peer, local, ifindex, False, now)

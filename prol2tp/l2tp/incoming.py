@@ -37,7 +37,8 @@ class LAIC(Session):
 
     def judge(self, event: Event, message: Any) -> tuple[Event, Cause | None]:
         if event is Event.ICRP_ACCEPT and self.state is WAITREPLY:
-            return event, None
+            fault = self.wrong_peer_id(message.assigned_session_id)
+            return (Event.ICRP_DENY, fault) if fault else (event, None)
         return event, self.out_of_place(message)
 
     def send_icrq(self, message: Any, now: float) -> None:
@@ -46,6 +47,7 @@ class LAIC(Session):
 
     def send_iccn(self, message: ICRP, now: float) -> None:
         self.peer_session_id = message.assigned_session_id
+        self.tunnel.calls.named(self)
         self.open_data_path()
         self.send(compose.iccn(self.settings), now)
 

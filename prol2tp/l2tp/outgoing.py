@@ -84,7 +84,10 @@ class LNOC(Session):
 
     def judge(self, event: Event, message: Any) -> tuple[Event, Cause | None]:
         expected = {WAITREPLY: Event.OCRP_ACCEPT, WAITCONNECT: Event.OCCN}.get(self.state)  # type: ignore[call-overload]
-        return event, None if event is expected else self.out_of_place(message)
+        if event is not expected:
+            return event, self.out_of_place(message)
+        fault = self.wrong_peer_id(message.assigned_session_id) if event is Event.OCRP_ACCEPT else None
+        return (Event.OCRP_DENY, fault) if fault else (event, None)
 
     def send_ocrq(self, message: Any, now: float) -> None:
         self.call_serial_number = self.tunnel.context.call_serial_number()
@@ -92,6 +95,7 @@ class LNOC(Session):
 
     def take_ocrp(self, message: OCRP, now: float) -> None:
         self.peer_session_id = message.assigned_session_id
+        self.tunnel.calls.named(self)
         self.open_data_path()
 
     def take_occn(self, message: OCCN, now: float) -> None:

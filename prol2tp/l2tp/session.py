@@ -175,6 +175,12 @@ class Session(Machine):
     def out_of_place(self, message: Any) -> Cause:
         return Cause(GENERAL_ERROR, VENDOR_ERROR, f"{type(message).__name__} in state {self.state.name}")
 
+    def wrong_peer_id(self, peer_session_id: int) -> Cause | None:
+        """The id in an answer to our request, where another call of the peer has it: frames would go astray."""
+        if self.tunnel.calls.peer_id_is_free(peer_session_id):
+            return None
+        return Cause(GENERAL_ERROR, VENDOR_ERROR, f"session id {peer_session_id} is another call's")
+
     def _report(self, message: Message) -> None:
         context = self.tunnel.context
         connected = self.state in (State.ESTABLISHED, State.WAIT_DATAPATH)

@@ -269,6 +269,8 @@ class Tunnel(Machine):
         self.channel.configure(settings)
         self.limit_establishing(self.created_at)
         fault = self.unanswerable(self.peer_challenge)
+        if settings.challenge and not settings.secret:
+            fault = Cause(NOT_AUTHORIZED, 0, "a challenge is demanded, and no secret is configured")
         self.handle(Event.SCCRQ_DENY if fault else Event.SCCRQ_ACCEPT, now, fault)
 
     # time

@@ -219,8 +219,8 @@ def test_a_cdn_with_session_id_0_ends_the_call_that_it_names() -> None:
     assert world.endpoint.counters.unknown_sessions == 2
     ours = next(iter(peer.tunnel.sessions))
     peer.send(ICCN(1, 1), ours)
-    peer.send(CDN(ResultCode(10), 6))  # it knows our id by now, and must use it
-    assert list(peer.tunnel.sessions) == [ours]
+    peer.send(CDN(ResultCode(10), 6))  # it knows our id by now; but which call it means is clear
+    assert not peer.tunnel.sessions
 
 
 def test_the_limit_of_sessions_refuses_calls_of_the_peer_and_our_own() -> None:
@@ -407,3 +407,42 @@ def test_the_id_of_an_ended_call_rests_before_it_is_used_again() -> None:
     for session_id in range(1, 65536):  # when no other is left, it is used all the same
         calls._ids.claim(session_id)
     assert peer.call(9) == used[-64]
+
+
+def test_a_request_with_the_id_of_a_call_that_is_up_ends_that_call() -> None:
+    world = World()
+    peer = Peer(world)
+    peer.connect()
+    ours = peer.call(5)
+    other = peer.call(6)
+    answers = peer.send(ICRQ(5, 9))
+    assert [(one.name, one.session_id) for one in answers if one.name != "ZLB"] == [("CDN", 5)]
+    assert list(peer.tunnel.sessions) == [other]
+    assert peer.call(5) != ours
+
+
+def test_an_answer_with_the_id_of_another_call_of_the_peer_ends_only_the_new_call() -> None:
+    world = World()
+    peer = Peer(world)
+    peer.connect()
+    kept = peer.call(5)
+    new = world.endpoint.open_session(peer.their_id, SessionSettings(), world.now)
+    assert [one.name for one in peer.heard()] == ["ICRQ"]
+    answers = [one for one in peer.send(ICRP(5), new) if one.name != "ZLB"]
+    assert [(one.name, one.session_id, one.message.assigned_session_id) for one in answers] == [("CDN", 0, new)]
+    assert list(peer.tunnel.sessions) == [kept]
+
+
+def test_the_peers_id_of_an_ended_call_may_come_again_from_either_side() -> None:
+    world = World()
+    peer = Peer(world)
+    peer.connect()
+    new = world.endpoint.open_session(peer.their_id, SessionSettings(), world.now)
+    peer.heard()
+    peer.send(ICRP(5), new)
+    assert world.endpoint.tunnels[peer.their_id].sessions[new].state.name == "ESTABLISHED"
+    world.endpoint.close_session(peer.their_id, new, world.now)
+    peer.heard()
+    peer.zlb()
+    peer.call(5)
+    assert not world.endpoint.tunnels[peer.their_id].calls._by_peer.keys() - {5}

@@ -525,3 +525,13 @@ def test_an_initiator_learns_its_own_address_from_the_answer() -> None:
 def test_settings_never_show_their_secrets() -> None:
     shown = repr(TunnelSettings("h", secret=b"s3cret")) + repr(SessionSettings(proxy_authen_response=b"s3cret"))
     assert "s3cret" not in shown
+
+
+def test_a_challenge_that_is_demanded_and_has_no_secret_lets_nobody_in() -> None:
+    world = World()
+    world.shell.tunnel_settings = TunnelSettings(host_name="shell", challenge=True)
+    peer = Peer(world)
+    (reply,) = peer.send(peer.sccrq())
+    assert (reply.name, reply.message.result_code.result) == ("StopCCN", 4)
+    with pytest.raises(ValueError, match="there is no secret"):
+        world.endpoint.open_tunnel(TunnelSettings(host_name="x", challenge=True), ("192.0.2.9", 1701), OURS, world.now)
