@@ -76,6 +76,9 @@ class Driver:
         self._timer.stop()
 
     def _timeout(self, now: float) -> None:
-        self.core.timeout(now)
+        try:
+            self.core.timeout(now)
+        except Exception:  # a fault of ours must not stop time for all
+            _log.failure("timeout of {core}", core=type(self.core).__name__)
         self.drain()
         self.reschedule()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from errno import EAGAIN, EINTR, EWOULDBLOCK
-from ipaddress import IPv6Address
 from struct import Struct
 from struct import error as StructError
 
@@ -24,6 +23,8 @@ _PKTINFO4 = Struct("=i4s4s")  # ifindex, local address of the route, destination
 _PKTINFO6 = Struct("=16si")
 _ANCILLARY = 64
 _LARGEST = 65535
+_LINK_LOCAL = ("fe8", "fe9", "fea", "feb")
+"""fe80::/10 as `inet_ntop` writes it."""
 BURST = 64
 """Datagrams read before timers and other descriptors get their turn."""
 
@@ -131,7 +132,7 @@ class ControlPort:
             self.send_errors += 1
 
     def _send6(self, data: bytes, peer: Address, local: Address, ifindex: int = 0) -> None:
-        scope = ifindex if IPv6Address(peer[0]).is_link_local else 0
+        scope = ifindex if peer[0].startswith(_LINK_LOCAL) else 0
         try:
             if self._concrete:
                 self._socket.sendto(data, (*peer, 0, scope))

@@ -13,9 +13,10 @@ from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.commands import Commands
+from prol2tp.daemons.prol2tpd.datapath import ControlPorts
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.status import Status
-from prol2tp.dataplane.interface import SYSTEM, DataPathError
+from prol2tp.dataplane.interface import SYSTEM, DataPathError, Listener
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.l2tp.header import write_control
 from prol2tp.l2tp.messages import PROTOCOL_VERSION, SCCRQ, encode
@@ -495,3 +496,51 @@ def test_the_end_of_what_was_up_is_logged(pair):
     pair.lac.call("DestroyTunnel", tunnel_name="one")
     pair.run(2)
     assert sum("by peer" in line for line in written) == 3
+
+
+# when something of our own is wrong
+
+
+def test_a_datagram_on_which_the_core_fails_costs_only_itself(pair):
+    receive = pair.lns.plane.endpoint.receive
+
+    def fail(data, peer, local, ifindex, now):
+        raise RuntimeError("a fault of ours")
+
+    pair.lns.plane.endpoint.receive = fail
+    for _ in range(1000):
+        pair.lns.plane._received(b"x", ("10.99.0.9", 5), ("10.99.0.1", 1701), 0)
+    pair.lns.plane.endpoint.receive = receive
+    assert pair.lns.plane.faults == 1000
+    assert call_of_the_peer(pair)
+
+
+def test_a_timer_on_which_the_core_fails_does_not_stop_time(pair):
+    timeout = pair.lns.plane.endpoint.timeout
+
+    def fail(now):
+        pair.lns.plane.endpoint.timeout = timeout
+        raise RuntimeError("a fault of ours")
+
+    pair.lns.plane.endpoint.timeout = fail
+    assert call_of_the_peer(pair)
+    pair.run(70)
+    assert pair.lns.plane.endpoint.counters.hellos_sent
+
+
+def test_a_port_is_found_by_its_address_or_the_wildcard_of_its_family():
+    class Port:
+        def __init__(self, *address):
+            self.listener = Listener(1, address, -1)
+
+    ports = ControlPorts()
+    wild, exact, other = Port("0.0.0.0", 1701), Port("10.0.0.1", 1701), Port("10.0.0.1", 40000)
+    for port in (wild, exact, other):
+        ports.add(port)
+    assert ports.find(("10.0.0.1", 1701)) is exact
+    assert ports.find(("10.0.0.2", 1701)) is wild
+    assert ports.find(("10.0.0.1", 40000)) is other
+    assert ports.find(("::1", 1701)) is None and ports.find(("10.0.0.2", 40000)) is None
+    ports.remove(exact)
+    ports.remove(exact)
+    assert ports.find(("10.0.0.1", 1701)) is wild and list(ports) == [wild, other]

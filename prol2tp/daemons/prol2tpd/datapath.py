@@ -20,39 +20,32 @@ class ControlPorts:
     """The control ports of the daemon, found by the local address of a datagram."""
 
     def __init__(self) -> None:
-        self._ports: list[ControlPort] = []
-        self._by_local: dict[Address, ControlPort] = {}
+        self._ports: dict[ControlPort, None] = {}
+        self._exact: dict[Address, ControlPort] = {}
+        self._wild: dict[tuple[bool, int], ControlPort] = {}
 
     def __iter__(self) -> Any:
         return iter(self._ports)
 
     def add(self, port: ControlPort) -> None:
-        self._ports.append(port)
-        self._by_local.clear()
+        self._ports[port] = None
+        host, number = port.listener.address
+        if is_wildcard(host):
+            self._wild[":" in host, number] = port
+        else:
+            self._exact[host, number] = port
 
     def remove(self, port: ControlPort) -> None:
-        if port in self._ports:
-            self._ports.remove(port)
-            self._by_local.clear()
+        self._ports.pop(port, None)
+        host, number = port.listener.address
+        if self._exact.get((host, number)) is port:
+            del self._exact[host, number]
+        if self._wild.get((":" in host, number)) is port:
+            del self._wild[":" in host, number]
 
     def find(self, local: Address) -> ControlPort | None:
         """The port that receives what is sent to `local`: the exact address wins over a wildcard."""
-        port = self._by_local.get(local)
-        if port is None:
-            host, number = local
-            six = ":" in host
-            for candidate in self._ports:
-                bound, bound_number = candidate.listener.address
-                if bound_number != number or (":" in bound) != six:
-                    continue
-                if bound == host:
-                    port = candidate
-                    break
-                if is_wildcard(bound):
-                    port = candidate
-            if port is not None:
-                self._by_local[local] = port
-        return port
+        return self._exact.get(local) or self._wild.get((":" in local[0], local[1]))
 
 
 class SessionPaths:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
@@ -24,6 +25,8 @@ from prol2tp.l2tp.results import result_text
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.driver import Driver
 from prol2tp.net.udp import ControlPort
+
+_log = Logger(namespace="prol2tpd")
 
 LOOK = 0.05
 """Seconds between looks whether the peers have acknowledged the end."""
@@ -85,6 +88,8 @@ class Plane:
         }, clock)
         self.paths = SessionPaths(path, self.driver, self.find, log)
         self.admission = Admission(self)
+        self.faults = 0
+        """Datagrams on which the core failed."""
         self.established = 0
         """Tunnels that are up."""
         self.told = Quota(clock, self._not_told)
@@ -134,7 +139,12 @@ class Plane:
         self.path.unlisten(port.listener.id).addErrback(lambda failure: None)
 
     def _received(self, data: bytes, peer: Address, local: Address, ifindex: int) -> None:
-        self.endpoint.receive(data, peer, local, ifindex, self.driver.now())
+        try:
+            self.endpoint.receive(data, peer, local, ifindex, self.driver.now())
+        except Exception:  # a fault of ours must not cost the socket, and with it every other peer
+            self.faults += 1
+            if self.told.take():
+                _log.failure("datagram of {peer}", peer=text(peer))
         self.driver.drain()
 
     def _transmit(self, output: outputs.Transmit) -> None:
