@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prol2tp.cli import format
-from prol2tp.cli.grammar import Form, Grammar, Word
+from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.commands import propppd
@@ -62,8 +62,11 @@ def _set_log_level(program: Program, values: dict[str, Any]) -> None:
 
 
 def _help(program: Program, values: dict[str, Any]) -> None:
-    words = values.get("words")
-    program.write(program.grammar.usage(words) if words else program.help())
+    words = values.get("words", ())
+    usage = program.grammar.usage(words) if words else program.help()
+    if not usage:
+        raise UsageError(f"no command begins with '{' '.join(words)}'")
+    program.write(usage)
 
 
 ACTIONS: dict[str, Action] = {

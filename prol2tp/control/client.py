@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ class _Factory(ClientFactory):
         return connection
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        self.client._failed(reason.getErrorMessage())
+        number = getattr(reason.value, "osError", None)
+        self.client._failed(os.strerror(number) if isinstance(number, int) else reason.getErrorMessage())
 
 
 class ControlClient(Service):
@@ -129,7 +131,7 @@ class ControlClient(Service):
         # once an outage: the tries go on for ever
         if self.running and not self._told:
             self._told = True
-            self.log.warn("{path}: {reason}; trying again", path=self.path, reason=reason)
+            self.log.warn("cannot connect to {path}: {reason}; trying again", path=self.path, reason=reason)
         self._again()
 
     def _again(self) -> None:

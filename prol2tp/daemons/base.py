@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -19,6 +20,7 @@ from prol2tp.daemons.logs import Level, Log, Output, writable
 
 RUN_DIR = "/run/prol2tp"
 STATE_DIR = "/var/lib/prol2tp"
+CAP_NET_ADMIN = 12
 COPYRIGHT = "(c) Copyright 2026 the prol2tp authors"
 
 FALLBACKS = {"PROL2TP_RUN_DIR": ("run-dir", RUN_DIR), "PROL2TP_STATE_DIR": ("state-dir", STATE_DIR)}
@@ -37,22 +39,15 @@ def chosen_output() -> Output:
     return _outputs[0]
 
 
-class DaemonOptions(usage.Options):
-    """Options of a daemon under twistd; the console scripts map theirs on these. Subclasses set `daemon` and
-    `default_config`, and `check(self)`, which reads the configuration and raises `usage.UsageError`."""
+class CommonOptions(usage.Options):
+    """Options of every daemon under twistd; the console scripts map theirs on these. Subclasses set `daemon`, and
+    `check(self)`, which raises `usage.UsageError`."""
 
     daemon = ""
-    default_config = ""
 
-    optParameters = [
-        ["config-file", "c", None, "Configuration file."],
-        ["log-file", "o", None, "Log to this file instead of syslog (or the terminal in the foreground)."],
+    optParameters: list[Any] = [
+        ["log-file", "o", None, "Log to this file instead of syslog (or the terminal in the foreground); also -l."],
         ["run-dir", None, None, "Directory of sockets and pid files [default: $PROL2TP_RUN_DIR or /run/prol2tp]."],
-        ["state-dir", None, None, "Directory of what must survive a reboot "
-                                  "[default: $PROL2TP_STATE_DIR or /var/lib/prol2tp]."],
-    ]
-    optFlags = [
-        ["dry-run", "n", "Read the configuration, report errors, do nothing else."],
     ]
 
     def __init__(self) -> None:
@@ -77,6 +72,17 @@ class DaemonOptions(usage.Options):
 
     opt_v = opt_version
 
+    def opt_help(self) -> None:
+        """Display this help and exit."""
+        super().opt_help()
+
+    opt_h = opt_help
+
+    def parseArgs(self, *words: str) -> None:
+        """Daemons have options only."""
+        if words:
+            raise usage.UsageError(f"unexpected argument: {words[0]}")
+
     def parseOptions(self, options: Any = None) -> None:
         """One clear message instead of twistd's page of usage."""
         try:
@@ -89,13 +95,8 @@ class DaemonOptions(usage.Options):
         return f"Usage: {self.daemon} [options]"
 
     def postOptions(self) -> None:
-        self["config-file"] = self["config-file"] or self.default_config
         self["run-dir"] = self["run-dir"] or default_run_dir()
-        self["state-dir"] = self["state-dir"] or os.environ.get("PROL2TP_STATE_DIR") or STATE_DIR
         self.check()
-        if self["dry-run"]:
-            print(f"{self['config-file']}: no errors found")
-            sys.exit(0)
         path = self["log-file"]
         if path and (reason := writable(path)):
             raise usage.UsageError(f"cannot write log file {path}: {reason}")
@@ -105,13 +106,40 @@ class DaemonOptions(usage.Options):
             _outputs[:] = [self.output]
             parent["logger"] = "prol2tp.daemons.base.chosen_output"
 
-    def check(self) -> None:
-        """Read the configuration. Raises `usage.UsageError` with text for people."""
-
     def level(self, configured: str) -> Level:
         """The log level: the configuration's, raised by -d."""
         return Level(min(Level.DEBUG, max(Level.named(configured), Level.NOTICE) + self["debug"])) \
             if self["debug"] else Level.named(configured)
+
+    def check(self) -> None:
+        """Look at what the options mean. Raises `usage.UsageError` with text for people."""
+
+
+class DaemonOptions(CommonOptions):
+    """Options of a daemon with a configuration. Subclasses set `default_config`, and `load(self)`, which reads it and
+    raises `usage.UsageError`."""
+
+    default_config = ""
+
+    optParameters: list[Any] = [
+        ["config-file", "c", None, "Configuration file."],
+        ["state-dir", None, None, "Directory of what must survive a reboot "
+                                  "[default: $PROL2TP_STATE_DIR or /var/lib/prol2tp]."],
+    ]
+    optFlags: list[Any] = [
+        ["dry-run", "n", "Read the configuration, report errors, do nothing else."],
+    ]
+
+    def check(self) -> None:
+        self["config-file"] = self["config-file"] or self.default_config
+        self["state-dir"] = self["state-dir"] or os.environ.get("PROL2TP_STATE_DIR") or STATE_DIR
+        self.load()
+        if self["dry-run"]:
+            print(f"{self['config-file']}: no errors found")
+            sys.exit(0)
+
+    def load(self) -> None:
+        """Read the configuration. Raises `usage.UsageError` with text for people."""
 
 
 def read_config(path: str, load: Callable[[str, str], Any]) -> Any:
@@ -122,6 +150,15 @@ def read_config(path: str, load: Callable[[str, str], Any]) -> Any:
     except OSError as error:
         raise usage.UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
     return load(text, path)
+
+
+def may_set_up_networks() -> bool:
+    """This process has CAP_NET_ADMIN, as root has."""
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> CAP_NET_ADMIN & 1)
+    return True
 
 
 def make_directory(path: str, what: str) -> None:
@@ -157,7 +194,7 @@ def set_process_title(name: str) -> None:
 class DaemonService(MultiService):
     """Top service of a daemon: signals and the process title. `reload` is called on SIGHUP."""
 
-    def __init__(self, options: DaemonOptions, log: Log, reactor: Any) -> None:
+    def __init__(self, options: CommonOptions, log: Log, reactor: Any) -> None:
         super().__init__()
         self.options = options
         self.log = log
@@ -187,6 +224,13 @@ class DaemonService(MultiService):
         """Give up: one line, and the process ends with status 1."""
         self.log.critical("{text}", text=text)
         self.exit_status = 1
-        # twistd has no way to set the status of a clean stop
-        self.reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        self.reactor.addSystemEventTrigger("after", "shutdown", self._exit)
         self.reactor.stop()
+
+    def _exit(self) -> None:
+        # twistd has no way to set the status of a clean stop, and would remove its pid file only after that
+        parent = getattr(self.options, "parent", None)
+        if parent is not None and parent.get("pidfile"):
+            with contextlib.suppress(OSError):
+                os.unlink(parent["pidfile"])
+        os._exit(1)

@@ -11,16 +11,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from twisted.python import usage
 from twisted.scripts import twistd
 
-from prol2tp.daemons.base import DaemonOptions, default_run_dir, make_directory
+from prol2tp.daemons.base import CommonOptions, default_run_dir, make_directory
 
 _CLUSTER = re.compile("-[dfhnv]{2,}")
 
 
-def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[str]) -> list[str]:
+def arguments(daemon: str, plugin: str, options: CommonOptions, words: Sequence[str]) -> list[str]:
     """The twistd command line for a console script's words. Raises `usage.UsageError`."""
     foreground = False
     passed: list[str] = []
@@ -31,7 +32,7 @@ def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[
         if word in ("-f", "--foreground"):
             foreground = True
         elif word in ("-h", "--help"):
-            print(f"{options}\n  -f, --foreground       Do not go to the background.")
+            print(_with_foreground(options))
             sys.exit(0)
         elif _CLUSTER.fullmatch(word):
             words[:0] = [f"-{letter}" for letter in word[1:]]
@@ -42,15 +43,40 @@ def arguments(daemon: str, plugin: str, options: DaemonOptions, words: Sequence[
             elif word.startswith("--run-dir="):
                 run_dir = word.partition("=")[2]
     dry = any(w in ("-n", "--dry-run", "-v", "--version") for w in passed)
-    if not dry:
+    pid_file = "" if dry else os.path.join(run_dir, f"{daemon}.pid")
+    if pid_file:
         make_directory(run_dir, "run directory")
-    head = ["twistd", "--umask=0027", "--pidfile=" + ("" if dry else os.path.join(run_dir, f"{daemon}.pid"))]
+        _take_over(pid_file)
+    head = ["twistd", "--umask=0027", f"--pidfile={pid_file}"]
     if foreground or dry:
         head.append("--nodaemon")
     return [*head, plugin, *passed]
 
 
-def _run(daemon: str, plugin: str, options: Callable[[], DaemonOptions]) -> None:
+def _with_foreground(options: CommonOptions) -> CommonOptions:
+    """The same options, and that of the script: for the help."""
+    script = type("Options", (type(options),), {"optFlags": [["foreground", "f", "Do not go to the background."]]})
+    return cast(CommonOptions, script())
+
+
+def _take_over(pid_file: str) -> None:
+    """Remove the pid file of a process that is no more. Raises `usage.UsageError` when it still is, or when no new one
+    can be written."""
+    if not os.access(os.path.dirname(pid_file) or ".", os.W_OK | os.X_OK):
+        raise usage.UsageError(f"cannot write {pid_file}: Permission denied")
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            pid = int(file.read())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        raise usage.UsageError(f"{pid_file} is no pid file; remove it") from None
+    if os.path.exists(f"/proc/{pid}"):
+        raise usage.UsageError(f"is running already, pid {pid} in {pid_file}")
+    os.unlink(pid_file)
+
+
+def _run(daemon: str, plugin: str, options: Callable[[], CommonOptions]) -> None:
     try:
         sys.argv = arguments(daemon, plugin, options(), sys.argv[1:])
     except usage.UsageError as error:

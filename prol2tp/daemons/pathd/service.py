@@ -9,14 +9,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
-from prol2tp.daemons.base import DaemonOptions, DaemonService, make_directory
+from prol2tp.daemons.base import CommonOptions, DaemonService, make_directory
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.pathd.server import AlreadyRunning, PathServer
 from prol2tp.dataplane.userspace import UserspaceDataPlane, raise_descriptor_limit
 
 
-class Options(DaemonOptions):
-    """The daemons' common options, of which the configuration file means nothing here, and these."""
+class Options(CommonOptions):
+    """The daemons' common options, and these. It has no configuration."""
 
     daemon = "prol2tp-pathd"
 
@@ -32,8 +32,7 @@ class Options(DaemonOptions):
     def check(self) -> None:
         if not 0 <= self["hold"] <= 86400:
             raise usage.UsageError("--hold must be 0 to 86400 seconds")
-        if not self["dry-run"]:
-            make_directory(self["run-dir"], "run directory")
+        make_directory(self["run-dir"], "run directory")
 
 
 class PathService(DaemonService):

@@ -39,7 +39,7 @@ class Options(DaemonOptions):
     daemon = "prol2tpd"
     default_config = "/etc/prol2tp/prol2tpd.conf"
 
-    def check(self) -> None:
+    def load(self) -> None:
         self.config = load_config(self["config-file"])
 
 

@@ -18,7 +18,14 @@ from prol2tp.control.command import Refused
 from prol2tp.control.commands.propppd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
 from prol2tp.control.server import AddressInUse, ControlServer
-from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, make_directory, read_config
+from prol2tp.daemons.base import (
+    COPYRIGHT,
+    DaemonOptions,
+    DaemonService,
+    make_directory,
+    may_set_up_networks,
+    read_config,
+)
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
@@ -45,7 +52,7 @@ class Options(DaemonOptions):
     daemon = "propppd"
     default_config = "/etc/prol2tp/propppd.conf"
 
-    def check(self) -> None:
+    def load(self) -> None:
         self.config = load_config(self["config-file"])
 
 
@@ -102,6 +109,9 @@ class PropppdService(DaemonService):
         super().startService()
         self.log.notice("ProPPP V{version}", version=__version__)
         self.log.notice("  {copyright}", copyright=COPYRIGHT)
+        if not may_set_up_networks():
+            self.log.error("not allowed to make interfaces (CAP_NET_ADMIN is missing): users cannot come online; "
+                           "run propppd as root")
         self._start().addErrback(lambda failure: self.fail(f"cannot start: {failure.getErrorMessage()}"))
 
     @inlineCallbacks

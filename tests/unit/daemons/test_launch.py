@@ -1,10 +1,14 @@
 """Options of the daemons, and how the console scripts map theirs on twistd."""
 
+import io
+import os
 import subprocess
 import sys
 
 import pytest
+from twisted.python import usage
 
+from prol2tp.daemons.base import may_set_up_networks
 from prol2tp.daemons.launch import arguments
 from prol2tp.daemons.prol2tpd.service import Options
 
@@ -56,3 +60,59 @@ def test_bad_options_are_one_line(words):
 
 def test_version_has_the_banner():
     assert run("-v").stdout.splitlines()[0].startswith("prol2tpd V")
+
+
+@pytest.mark.parametrize("words", [("-h",), ("--help",)])
+def test_help_lists_all_options_in_one_table(words):
+    done = run(*words)
+    assert done.returncode == 0 and done.stderr == ""
+    for option in ("-c, --config-file=", "-f, --foreground", "-h, --help", "-n, --dry-run", "-v, --version"):
+        assert f"\n  {option}" in done.stdout
+    columns = {line.index(text) for line in done.stdout.splitlines() for text in ("Do not go", "Read the", "Print")
+               if text in line}
+    assert len(columns) == 1
+
+
+def test_an_argument_that_no_daemon_takes_is_named():
+    assert run("-n", "start").stderr == "prol2tpd: unexpected argument: start\n"
+
+
+def test_a_daemon_that_runs_already_is_said_in_one_line_with_its_pid(tmp_path):
+    pid_file = tmp_path / "prol2tpd.pid"
+    pid_file.write_text(str(os.getpid()))
+    path = tmp_path / "good.conf"
+    path.write_text("")
+    done = run("-c", str(path), "--run-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == f"prol2tpd: is running already, pid {os.getpid()} in {pid_file}\n"
+    assert pid_file.exists()
+
+
+def test_the_pid_file_of_a_daemon_that_is_no_more_is_removed_without_a_word(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "prol2tpd.pid").write_text(f"{gone.pid}\n")
+    arguments("prol2tpd", "prol2tp", Options(), ["--run-dir", str(tmp_path)])
+    assert not (tmp_path / "prol2tpd.pid").exists()
+
+
+@pytest.mark.parametrize("text", ["", "who knows"])
+def test_a_pid_file_that_is_none_is_left_and_named(tmp_path, text):
+    (tmp_path / "prol2tpd.pid").write_text(text)
+    with pytest.raises(usage.UsageError, match="is no pid file; remove it"):
+        arguments("prol2tpd", "prol2tp", Options(), ["--run-dir", str(tmp_path)])
+    assert (tmp_path / "prol2tpd.pid").exists()
+
+
+def test_a_run_directory_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    # root may write anywhere
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(usage.UsageError, match=f"cannot write {tmp_path}/prol2tpd.pid: Permission denied"):
+        arguments("prol2tpd", "prol2tp", Options(), ["--run-dir", str(tmp_path)])
+
+
+def test_capabilities_are_read_from_the_process_itself(monkeypatch):
+    for bits, allowed in (("0000003fffffffff", True), ("0000000000000000", False), ("0000000000001000", True)):
+        monkeypatch.setattr("builtins.open", lambda *a, bits=bits, **k: io.StringIO(f"Name: x\nCapEff:\t{bits}\n"))
+        assert may_set_up_networks() is allowed
+        monkeypatch.undo()
