@@ -8,13 +8,16 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 
 from prol2tp.config.prol2tpd import load
+from prol2tp.control.command import Gone
 from prol2tp.control.commands.prol2tpd import RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import reload
+from prol2tp.daemons.prol2tpd.attach import Attachment
 from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts
 from prol2tp.daemons.prol2tpd.plane import Plane
+from prol2tp.daemons.prol2tpd.records import SessionRecord
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.interface import SYSTEM, DataPathError, Listener
 from prol2tp.dataplane.memory import MemoryDataPlane
@@ -544,3 +547,77 @@ def test_a_port_is_found_by_its_address_or_the_wildcard_of_its_family():
     ports.remove(exact)
     ports.remove(exact)
     assert ports.find(("10.0.0.1", 1701)) is wild and list(ports) == [wild, other]
+
+
+# propppd
+
+
+class FakeChannel:
+    """The connection to propppd: the test answers."""
+
+    def __init__(self):
+        self.connected, self.calls = True, []
+
+    def call(self, name, **arguments):
+        done = Deferred()
+        self.calls.append((name, [row["id"] for row in arguments["sessions"]], done))
+        return done
+
+
+@pytest.fixture
+def attached(world):
+    world.lns, world.lac = world.host(LNS), world.host(LAC)
+    attachment = world.attachment = Attachment(world.clock, world.lns.log, 30)
+    attachment.plane, world.lns.plane.ppp = world.lns.plane, attachment
+    world.channel = FakeChannel()
+    attachment.connected(world.channel)
+    world.lns.start()
+    world.lac.start()
+    world.run(2)
+    return world
+
+
+def all_sessions(host):
+    return {record.key: record for tunnel in host.plane.tunnels.values() for record in tunnel.sessions.values()}
+
+
+def test_sessions_of_a_batch_that_propppd_could_not_take_end_with_a_reason(attached):
+    first = all_sessions(attached.lns)
+    assert len(first) == 2
+    for name, _, done in list(attached.channel.calls):
+        assert name == "AttachSessions"
+        done.errback(ValueError("no such command"))
+    assert not all_sessions(attached.lns)
+
+
+def test_a_batch_that_the_lost_connection_took_along_is_attached_again(attached):
+    calls, attached.channel.calls = attached.channel.calls, []
+    attached.channel.connected = False
+    for _, _, done in calls:
+        done.errback(Gone("connection lost"))
+    attached.attachment.disconnected()
+    attached.run(5)
+    attached.channel.connected = True
+    attached.attachment.connected(attached.channel)
+    attached.run(1)
+    assert sorted(key for _, keys, _ in attached.channel.calls for key in keys) == sorted(all_sessions(attached.lns))
+    assert len(all_sessions(attached.lns)) == 2
+
+
+def test_a_late_refusal_does_not_end_the_session_that_has_the_id_now(attached):
+    (_, keys, done), *_ = attached.channel.calls
+    key = keys[0]
+    old = all_sessions(attached.lns)[key]
+    tunnel = old.tunnel
+    tunnel.sessions[old.session_id] = SessionRecord(tunnel, old.session_id)
+    done.callback({"results": ["no such profile"] + [None] * (len(keys) - 1)})
+    assert key in all_sessions(attached.lns)
+
+
+def test_sessions_wait_for_propppd_for_the_grace_time_and_no_longer(attached):
+    attached.channel.connected = False
+    attached.attachment.disconnected()
+    attached.run(29)
+    assert len(all_sessions(attached.lns)) == 2
+    attached.run(1.5)
+    assert not all_sessions(attached.lns) and not attached.attachment.pending_since

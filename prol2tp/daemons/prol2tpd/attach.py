@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from prol2tp.control.command import Gone
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd.records import SessionRecord
@@ -99,11 +100,13 @@ class Attachment:
 
     def _grace_over(self, now: float) -> None:
         """Entries are in the order of time; those that have waited long enough end."""
-        for key, since in list(self.pending_since.items()):
+        pending = self.pending_since
+        while pending:
+            key, since = next(iter(pending.items()))
             if since + self.grace > now:
                 self._grace_timer.want(since + self.grace)
                 return
-            del self.pending_since[key]
+            del pending[key]
             record = self._by_key(key)
             if record is not None:
                 self.plane.ppp_closed(record, "NAS Error", "propppd is not running")
@@ -134,21 +137,30 @@ class Attachment:
         turn = [waiting.pop(key) for key in list(islice(waiting, TURN))]
         if waiting:
             self._flush_soon()
+        start = 0
         for rows in batches(attach_row(self.plane, record) for record in turn):
-            call = channel.call("AttachSessions", sessions=rows)
-            call.addCallbacks(self._attach_answered, self._call_failed,
-                              callbackArgs=([row["id"] for row in rows],), errbackArgs=("AttachSessions",))
+            records = turn[start:start + len(rows)]
+            start += len(rows)
+            channel.call("AttachSessions", sessions=rows).addCallbacks(
+                self._attach_answered, self._attach_failed, callbackArgs=(records,), errbackArgs=(records,))
 
-    def _attach_answered(self, answer: dict[str, Any], keys: list[str]) -> None:
-        for key, problem in zip(keys, answer.get("results", ()), strict=False):
-            if problem:
-                record = self._by_key(key)
-                if record is not None:
-                    self._log.error("session {session} refused by propppd: {problem}", session=record.label,
-                                    problem=problem)
-                    record.told = True
-                    record.attached = False
-                    self.plane.ppp_closed(record, "NAS Error", str(problem))
+    def _attach_answered(self, answer: dict[str, Any], records: list[SessionRecord]) -> None:
+        for record, problem in zip(records, answer.get("results", ()), strict=False):
+            if problem and self._by_key(record.key) is record:
+                self._log.error("session {session} refused by propppd: {problem}", session=record.label,
+                                problem=problem)
+                record.told = True
+                record.attached = False
+                self.plane.ppp_closed(record, "NAS Error", str(problem))
+
+    def _attach_failed(self, failure: Failure, records: list[SessionRecord]) -> None:
+        """Without an answer there is no PPP; only those that a lost connection took along are attached again."""
+        self._call_failed(failure, "AttachSessions")
+        if failure.check(Gone) or self.channel is None or not self.channel.connected:
+            return
+        for record in records:
+            if self._by_key(record.key) is record:
+                self.plane.ppp_closed(record, "NAS Error", "propppd did not take the session")
 
     def _call_failed(self, failure: Failure, command: str) -> None:
         """The connection broke (then `disconnected` comes too), or propppd could not take the batch."""
