@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 
 from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, diff
-from prol2tp.daemons.logs import Level
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.admission import own_level
 from prol2tp.daemons.prol2tpd.instances import ClientTunnel
@@ -24,15 +23,47 @@ IN_PLACE = frozenset({"log_level", "persist", "drain", "idle_timeout", "max_sess
 """Parameters of an instance that do not end it. The names of profiles count by the values that they give."""
 
 
-def apply(plane: Plane, new: Any, debug: int = 0) -> str:
-    """Take `new` over. -> one line: what changed."""
+def apply(plane: Plane, new: Any) -> str:
+    """Take `new` over. -> one line: what changed. The daemon's own log level is the caller's business."""
     changes = diff(plane.config, new)
     plane.config = new
     done: list[str] = []
     for change in changes:
         _APPLY.get(change.kind, _nothing)(plane, change)
         done.append(describe(change))
+    done += _try_again(plane)
+    _own_levels(plane)
     return "; ".join(done) if done else "nothing changed"
+
+
+def _try_again(plane: Plane) -> list[str]:
+    """Open what a command has destroyed, or what was tried only once."""
+    done: list[str] = []
+    if plane.config.system.deny_local_tunnel_creates:
+        return done
+    for name, config in plane.config.tunnels.items():
+        tunnel = plane.instances.get(name)
+        if tunnel is None:
+            plane.start_instance(config)
+            done.append(f'tunnel "{name}" opened again')
+            continue
+        for session in config.sessions.values():
+            if tunnel.origin == "config" and not tunnel.stopped and session.name not in tunnel.sessions:
+                tunnel.add_session(session, "config")
+                done.append(f'session "{name}" "{session.name}" opened again')
+    return done
+
+
+def _own_levels(plane: Plane) -> None:
+    """Levels that were set by command last until now."""
+    for tunnel in plane.tunnels.values():
+        if tunnel.log_level is not None:
+            plane.set_level(tunnel, own_level(tunnel.profile))
+        for session in tunnel.sessions.values():
+            if session.log_level is not None:
+                instance = session.instance
+                level = own_level(instance.config, instance.tunnel.config) if instance is not None else None
+                plane.set_level(session, level)
 
 
 def describe(change: Change) -> str:
@@ -46,9 +77,6 @@ def _nothing(plane: Plane, change: Change) -> None:
 
 def _system(plane: Plane, change: Change) -> None:
     system = plane.config.system
-    if "log_level" in change.parameters:
-        plane.log.level = Level.named(system.log_level)
-        plane.retrace()
     if "listen" in change.parameters:
         _listen(plane, [(one.host, one.port) for one in system.listen])
     if "propppd_grace_timeout" in change.parameters:

@@ -138,7 +138,10 @@ class Prol2tpdService(DaemonService):
             config = load_config(self.options["config-file"])
         except usage.UsageError as error:
             raise Refused(str(error)) from None
-        return reload.apply(self.plane, config)
+        summary = reload.apply(self.plane, config)
+        self.log.level = self.options.level(config.system.log_level)
+        self.plane.retrace()
+        return summary
 
     def stopService(self) -> Deferred:
         self._stopping = True
