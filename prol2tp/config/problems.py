@@ -44,11 +44,14 @@ class Problem:
     caret: int
     """Where in `source` the fault is, from 0."""
 
+    @property
+    def place_and_text(self) -> str:
+        """In one line, without the source."""
+        return f"{self.filename}:{self.line}:{self.column}: {self.text}" if self.filename else self.text
+
     def __str__(self) -> str:
-        if not self.filename:
-            return self.text
-        head = f"{self.filename}:{self.line}:{self.column}: {self.text}"
-        if not self.source:
+        head = self.place_and_text
+        if not self.filename or not self.source:
             return head
         indent = "".join("\t" if c == "\t" else " " for c in self.source[: self.caret])
         return f"{head}\n{self.source}\n{indent}^"
@@ -67,6 +70,12 @@ class ConfigError(Exception):
         if self.more:
             lines.append(f"and {self.more} more")
         return "\n".join(lines)
+
+    @property
+    def first(self) -> str:
+        """The first problem in one line, and how many more there are: for a log."""
+        more = len(self.problems) - 1 + self.more
+        return f"{self.problems[0].place_and_text} (and {more} more)" if more else self.problems[0].place_and_text
 
 
 class Problems:

@@ -16,6 +16,7 @@ from twisted.application.service import MultiService
 from twisted.python import usage
 
 from prol2tp import __version__
+from prol2tp.config.problems import ConfigError
 from prol2tp.daemons.logs import Level, Log, Output, writable
 
 RUN_DIR = "/run/prol2tp"
@@ -150,6 +151,11 @@ def read_config(path: str, load: Callable[[str, str], Any]) -> Any:
     except OSError as error:
         raise usage.UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
     return load(text, path)
+
+
+def first_problem(error: usage.UsageError) -> str:
+    """In one line why a configuration was refused by `load_config` of a daemon."""
+    return error.__cause__.first if isinstance(error.__cause__, ConfigError) else str(error)
 
 
 def may_set_up_networks() -> bool:

@@ -18,7 +18,14 @@ from prol2tp.control.commands import propppd as propppd_commands
 from prol2tp.control.commands.prol2tpd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
 from prol2tp.control.server import ControlServer
-from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, make_directory, read_config
+from prol2tp.daemons.base import (
+    COPYRIGHT,
+    DaemonOptions,
+    DaemonService,
+    first_problem,
+    make_directory,
+    read_config,
+)
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.addresses import text
@@ -48,7 +55,7 @@ def load_config(path: str) -> Any:
     try:
         config = read_config(path, load)
     except ConfigError as error:
-        raise usage.UsageError(str(error)) from None
+        raise usage.UsageError(str(error)) from error
     if config.system.data_path == "kernel":
         raise usage.UsageError(f"{path}: data_path kernel is not available yet, use auto or user")
     return config
@@ -137,7 +144,7 @@ class Prol2tpdService(DaemonService):
         try:
             config = load_config(self.options["config-file"])
         except usage.UsageError as error:
-            raise Refused(str(error)) from None
+            raise Refused(first_problem(error)) from None
         summary = reload.apply(self.plane, config)
         self.log.level = self.options.level(config.system.log_level)
         self.plane.retrace()

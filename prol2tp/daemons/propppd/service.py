@@ -22,6 +22,7 @@ from prol2tp.daemons.base import (
     COPYRIGHT,
     DaemonOptions,
     DaemonService,
+    first_problem,
     make_directory,
     may_set_up_networks,
     read_config,
@@ -61,7 +62,7 @@ def load_config(path: str) -> PropppdConfig:
     try:
         config = read_config(path, load)
     except ConfigError as error:
-        raise usage.UsageError(str(error)) from None
+        raise usage.UsageError(str(error)) from error
     for profile in config.profiles.values():
         profile.name = profile.name or socket.gethostname()
     return config
@@ -204,7 +205,7 @@ class PropppdService(DaemonService):
             config = load_config(self.options["config-file"])
         except usage.UsageError as error:
             self.configs.failures += 1
-            raise Refused(str(error)) from None
+            raise Refused(first_problem(error)) from None
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
         self.config = config
