@@ -1,6 +1,7 @@
 """prol2tpd's wiring: two daemons in one process on a clock that the test turns, a memory data path under each."""
 
 import random
+from errno import ENETUNREACH
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -621,3 +622,31 @@ def test_sessions_wait_for_propppd_for_the_grace_time_and_no_longer(attached):
     assert len(all_sessions(attached.lns)) == 2
     attached.run(1.5)
     assert not all_sessions(attached.lns) and not attached.attachment.pending_since
+
+
+def test_a_created_tunnel_that_cannot_be_tried_is_refused_and_leaves_its_name_free(pair, monkeypatch):
+    def unreachable(peer):
+        raise OSError(ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.instances.route_source", unreachable)
+    answers = []
+    for _ in range(2):
+        pair.lac.commands["CreateTunnel"](None, parameters={"name": "two", "peer": "10.99.0.1"}).addErrback(
+            lambda failure: answers.append(failure.getErrorMessage()))
+        pair.run(1)
+    assert answers == ["Network is unreachable"] * 2
+    assert set(pair.lac.plane.instances) == {"one"}
+
+
+def test_a_created_session_that_cannot_be_tried_is_refused_and_leaves_its_name_free(pair):
+    def full(*arguments, **keywords):
+        raise ValueError("tunnel 1 has no session id left")
+
+    pair.lac.plane.endpoint.open_session = full
+    answers = []
+    for _ in range(2):
+        pair.lac.commands["CreateSession"](None, tunnel_name="one", parameters={"name": "x"}).addErrback(
+            lambda failure: answers.append(failure.getErrorMessage()))
+        pair.run(1)
+    assert answers == ["tunnel 1 has no session id left"] * 2
+    assert set(pair.lac.plane.instances["one"].sessions) == {"u1", "u2"}

@@ -135,7 +135,7 @@ class Commands:
             raise Invalid(one_line(error)) from None
         instance = plane.start_instance(config, "local")
         return instance.first_try().addCallbacks(
-            lambda tunnel_id: {"tunnel_id": tunnel_id, "name": name}, _not_started)
+            lambda tunnel_id: {"tunnel_id": tunnel_id, "name": name}, _not_started, errbackArgs=(instance,))
 
     def destroy_tunnel(self, connection: Any, tunnel_id: int | None = None,
                        tunnel_name: str | None = None) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Commands:
         session: ClientSession = tunnel.add_session(config, "local")
         return session.first_try().addCallbacks(
             lambda session_id: {"tunnel_id": tunnel.tunnel_id or 0, "session_id": session_id, "name": name},
-            _not_started)
+            _not_started, errbackArgs=(session,))
 
     def destroy_session(self, connection: Any, tunnel_id: int | None = None, tunnel_name: str | None = None,
                         session_id: int | None = None, session_name: str | None = None) -> dict[str, Any]:
@@ -205,7 +205,9 @@ class Commands:
         return {}
 
 
-def _not_started(failure: Failure) -> None:
+def _not_started(failure: Failure, instance: ClientTunnel | ClientSession) -> None:
+    """Who is refused has nothing: no further tries, and the name is free."""
+    instance.close("")
     error = failure.value
     raise Refused(error.strerror if isinstance(error, OSError) and error.strerror else str(error))
 
