@@ -8,7 +8,7 @@ one outside the new ranges is not given out again.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, summarize_address_range
 
@@ -49,7 +49,7 @@ class Pool:
         self._at = 0
         self._cursor = self._firsts[0] if self._firsts else 0
         # what was given back before is found again by the walk
-        self._free: deque[int] = deque()
+        self._free: OrderedDict[int, None] = OrderedDict()
 
     def __contains__(self, address: int) -> bool:
         index = bisect_right(self._firsts, address) - 1
@@ -78,13 +78,13 @@ class Pool:
             self._at += 1
             if self._at < len(self._ranges):
                 self._cursor = self._ranges[self._at][0]
-        return self._free.popleft() if self._free else None
+        return self._free.popitem(last=False)[0] if self._free else None
 
     def returned(self, address: int) -> None:
-        """An address of this pool is free again."""
-        self.used -= 1
+        """An address is free again, whoever gave it out. One that is still ahead of the walk is found there."""
         if address in self and (self._at >= len(self._ranges) or address < self._cursor):
-            self._free.append(address)
+            self._free[address] = None
+            self._free.move_to_end(address)
 
 
 class Lease:
@@ -159,7 +159,10 @@ class Addresses:
             return
         del self.leases[lease.address]
         if lease.pool is not None:
-            lease.pool.returned(lease.address)
+            lease.pool.used -= 1
+        # not only the lease's own: the ranges may have moved since
+        for pool in self.pools.values():
+            pool.returned(lease.address)
 
     def _lease(self, address: int, owner: Hashable, pool: Pool | None) -> Lease:
         self.leases[address] = lease = Lease(address, owner, pool)

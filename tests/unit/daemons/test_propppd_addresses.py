@@ -115,3 +115,21 @@ def test_no_address_is_ever_with_two_owners(steps):
     usable = [n for pool in addresses.pools.values() for first, last in pool.ranges for n in range(first, last + 1)]
     assert sorted(taken) == sorted(set(usable) - {int(IPv4Address("10.0.0.7"))})
     assert all(a != b for a, b in pairwise(sorted(taken)))
+
+
+def test_an_address_that_the_ranges_have_moved_to_is_free_again_when_its_owner_leaves():
+    addresses = pools(a=["10.0.0.1-10.0.0.2"])
+    lease = addresses.claim("10.0.0.9", "x")
+    addresses.configure({"a": [span("10.0.0.9-10.0.0.9")]}, [])
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "y")
+    addresses.release(lease)
+    assert addresses.take(["a"], "y").text == "10.0.0.9"
+
+
+def test_a_user_who_comes_every_day_with_an_address_of_the_pool_costs_no_memory():
+    addresses = pools(a=["10.0.0.1-10.0.0.3"])
+    addresses.release(addresses.take(["a"], "x"))
+    for _ in range(100):
+        addresses.release(addresses.claim("10.0.0.1", "x"))
+    assert list(addresses.pools["a"]._free) == [int(IPv4Address("10.0.0.1"))]
