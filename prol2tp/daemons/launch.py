@@ -32,7 +32,7 @@ def arguments(daemon: str, plugin: str, options: CommonOptions, words: Sequence[
         if word in ("-f", "--foreground"):
             foreground = True
         elif word in ("-h", "--help"):
-            print(_with_foreground(options))
+            print(with_foreground(options))
             sys.exit(0)
         elif _CLUSTER.fullmatch(word):
             words[:0] = [f"-{letter}" for letter in word[1:]]
@@ -53,8 +53,8 @@ def arguments(daemon: str, plugin: str, options: CommonOptions, words: Sequence[
     return [*head, plugin, *passed]
 
 
-def _with_foreground(options: CommonOptions) -> CommonOptions:
-    """The same options, and that of the script: for the help."""
+def with_foreground(options: CommonOptions) -> CommonOptions:
+    """The same options, and the one that only the script has: for the help."""
     script = type("Options", (type(options),), {"optFlags": [["foreground", "f", "Do not go to the background."]]})
     return cast(CommonOptions, script())
 

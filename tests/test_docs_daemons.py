@@ -1,0 +1,83 @@
+"""The pages of the manual: options are those of the daemons, examples are good, and the source is clean mdoc."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from prol2tp.config import prol2tpd as prol2tpd_config
+from prol2tp.config import propppd as propppd_config
+from prol2tp.daemons.base import CommonOptions
+from prol2tp.daemons.launch import with_foreground
+from prol2tp.daemons.pathd.service import Options as Pathd
+from prol2tp.daemons.prol2tpd.service import Options as Prol2tpd
+from prol2tp.daemons.propppd.service import Options as Propppd
+
+MAN = Path(__file__).resolve().parent.parent / "man"
+PAGES = sorted(MAN.iterdir())
+DAEMONS = (Prol2tpd, Propppd, Pathd)
+
+
+def declared(options: CommonOptions) -> set[str]:
+    """All options with their dashes."""
+    letters = {f"-{letter}" for letter in options.shortOpt.replace(":", "")}
+    return letters | {f"--{name.rstrip('=')}" for name in options.longOpt}
+
+
+def described(page: str) -> set[str]:
+    return {f"-{word}" for line in page.splitlines() if line.startswith(".It Fl ")
+            for word in re.findall(r"Fl (\S+)", line)}
+
+
+def in_synopsis(page: str) -> set[str]:
+    synopsis = page.partition(".Sh SYNOPSIS")[2].partition(".Nm twistd")[0]
+    words = re.findall(r"\.Op Fl (\S+)", synopsis)
+    return {option for word in words for option in (
+        [f"-{word}"] if word.startswith("-") or len(word) == 1 else [f"-{letter}" for letter in word])}
+
+
+@pytest.mark.parametrize("options", DAEMONS)
+def test_the_page_of_a_daemon_describes_all_its_options_and_no_others(options):
+    page = (MAN / f"{options.daemon}.8").read_text()
+    assert described(page) == declared(with_foreground(options()))
+
+
+@pytest.mark.parametrize("options", DAEMONS)
+def test_the_synopsis_of_a_daemon_has_each_option_in_one_of_its_forms(options):
+    script = with_foreground(options())
+    synopsis = in_synopsis((MAN / f"{options.daemon}.8").read_text())
+    assert synopsis <= declared(script)
+    long = {f"--{name.rstrip('=')}" for name in script.longOpt}
+    short = {f"--{name.rstrip('=')}": f"-{letter}" for letter, name in script.synonyms.items() if len(letter) == 1}
+    named = {word for word in long if word in synopsis or short.get(word) in synopsis}
+    assert named == long
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_clean_mdoc(page):
+    assert shutil.which("mandoc"), "mandoc is not installed"
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_refer_to_pages_that_there_are(page):
+    ours = {one.name for one in PAGES}
+    for name, section in re.findall(r"^\.Xr (\S+) (\d)", page.read_text(), re.MULTILINE):
+        if name.startswith(("prol2tp", "proppp")):
+            assert f"{name}.{section}" in ours
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"\.Pa /etc/prol2tp/(\S+\.conf) :\n\.Bd [^\n]*\n(.*?)\.Ed", page, re.DOTALL)
+
+
+def test_the_configurations_of_the_overview_are_good():
+    found = examples((MAN / "prol2tp.7").read_text())
+    assert [name for name, _ in found] == ["prol2tpd.conf", "propppd.conf"] * 2
+    for name, text in found:
+        (prol2tpd_config if name == "prol2tpd.conf" else propppd_config).load(text, name)
