@@ -103,6 +103,9 @@ class Context:
         return self.serial
 
     def drain(self) -> list[Any]:
-        outputs = self.emitted.copy()
-        self.emitted.clear()
+        emitted = self.emitted
+        if not emitted:
+            return []
+        outputs = emitted.copy()
+        emitted.clear()
         return outputs

@@ -301,15 +301,23 @@ class Tunnel(Machine):
 
     def deadline(self) -> float | None:
         soonest = self.channel.deadline()
-        for due in (self._establish_due, self.calls.idle_due, self._closed_due, self._hello_due()):
-            if due is not None and (soonest is None or due < soonest):
-                soonest = due
+        due = self._hello_due()
+        if due is not None and (soonest is None or due < soonest):
+            soonest = due
+        if (due := self._establish_due) is not None and (soonest is None or due < soonest):
+            soonest = due
+        if (due := self.calls.idle_due) is not None and (soonest is None or due < soonest):
+            soonest = due
+        if (due := self._closed_due) is not None and (soonest is None or due < soonest):
+            soonest = due
         return soonest
 
     def _hello_due(self) -> float | None:
         """Only silence of the peer asks for a HELLO, and only while nothing else of ours waits for its answer."""
-        channel, timeout = self.channel, self.settings.hello_timeout
-        return channel.heard + timeout if timeout > 0 and channel.drained and self.state is ESTABLISHED else None
+        if self.state is not ESTABLISHED or not self.channel.drained:
+            return None
+        timeout = self.settings.hello_timeout
+        return self.channel.heard + timeout if timeout > 0 else None
 
     def _hello(self, now: float) -> None:
         self.context.counters.hellos_sent += 1
