@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import subprocess
@@ -81,3 +82,15 @@ def test_the_configurations_of_the_overview_are_good():
     assert [name for name, _ in found] == ["prol2tpd.conf", "propppd.conf"] * 2
     for name, text in found:
         (prol2tpd_config if name == "prol2tpd.conf" else propppd_config).load(text, name)
+
+
+def test_an_installation_has_all_pages_and_all_example_configurations():
+    root = MAN.parent
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    installed = {path: target for target, patterns in setup["options.data_files"].items()
+                 for pattern in patterns.split() for path in root.glob(pattern)}
+    for page in PAGES:
+        assert installed[page] == f"share/man/man{page.suffix[1:]}"
+    for example in sorted((root / "etc").rglob("*.conf")):
+        assert installed[example].startswith("share/doc/prol2tp/example-configs")
