@@ -59,6 +59,10 @@ class Asking:
         self.question = question
         return question
 
+    @property
+    def matters(self) -> bool:
+        return self.question is not None and not self._stale
+
     def forget(self) -> None:
         """No answer matters any more."""
         self._next = None

@@ -131,6 +131,15 @@ def protocol_name(protocol: int) -> str:
     return PROTOCOL_NAMES.get(protocol) or f"protocol 0x{protocol:04x}"
 
 
+def name(data: bytes) -> str:
+    """A name as the peer means it (UTF-8). One that no person could have typed comes as `text` has it."""
+    if len(data) <= 255:
+        decoded = data.decode("utf-8", "replace")
+        if decoded.isprintable():
+            return decoded
+    return text(data)
+
+
 def text(data: bytes) -> str:
     """The peer's octets as one line of printable text, for people."""
     return data[:255].decode("utf-8", "replace").encode("unicode_escape").decode("ascii")

@@ -66,15 +66,12 @@ class IPCP(Automaton):
             octets(address)
 
     def assign(self, grant: Grant) -> None:
-        """Take what an authentication answer gives."""
-        if grant.local_ip is not None:
-            self.our_address = octets(grant.local_ip)
-        if grant.peer_ip is not None:
-            self.peer_address = octets(grant.peer_ip)
-        if grant.dns is not None:
-            self._dns = grant.dns[:2]
-        if grant.nbns is not None:
-            self._nbns = grant.nbns[:2]
+        """Take what an authentication answer gives, and nothing that an earlier one gave."""
+        settings = self.settings
+        self.our_address = octets(settings.local_ip if grant.local_ip is None else grant.local_ip)
+        self.peer_address = octets(settings.peer_ip if grant.peer_ip is None else grant.peer_ip)
+        self._dns = (settings.dns if grant.dns is None else grant.dns)[:2]
+        self._nbns = (settings.nbns if grant.nbns is None else grant.nbns)[:2]
 
     # our wishes
 

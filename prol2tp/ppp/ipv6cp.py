@@ -44,8 +44,8 @@ class IPV6CP(Automaton):
         self._proposed = NONE
 
     def assign(self, grant: Grant) -> None:
-        if grant.peer_interface_id is not None:
-            self.peer_identifier = grant.peer_interface_id.to_bytes(8, "big")
+        given = grant.peer_interface_id
+        self.peer_identifier = (self.settings.peer_interface_id if given is None else given).to_bytes(8, "big")
 
     def _draw(self) -> bytes:
         """A random identifier, not of universal scope (RFC 5072 section 4.1: u bit clear), unlike both of ours."""

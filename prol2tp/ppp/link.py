@@ -100,6 +100,11 @@ class Link:
     def trace(self, trace: Callable[[str, str], None] | None) -> None:
         self._lower.trace = trace
 
+    @property
+    def asking(self) -> bool:
+        """The answer to the question that is open is still of use: the link has not started anew since."""
+        return self._asking.matters and self.phase in (Phase.AUTHENTICATE, Phase.NETWORK)
+
     # what the shell says
 
     def open(self, now: float) -> None:
@@ -163,7 +168,7 @@ class Link:
         ask = self._answered()
         if ask is None:
             return
-        name = grant.user or frame.text(ask.user)
+        name = grant.user or frame.name(ask.user)
         if not ask.renewal:
             self._assign(grant)
             self.user = name
@@ -379,13 +384,11 @@ class Link:
     def _assign(self, grant: Grant) -> None:
         for ncp in self._network:
             ncp.assign(grant)
-        if grant.idle_timeout is not None:
-            self._idle_timeout = grant.idle_timeout
-        if grant.session_timeout is not None:
-            self._session_timeout = grant.session_timeout
-        if grant.mtu:
-            self._mtu_limit = min(self.settings.mtu, grant.mtu)
-            self.mtu = min(self._mtu_limit, self.peer_mru)
+        settings = self.settings
+        self._idle_timeout = settings.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
+        self._session_timeout = settings.session_timeout if grant.session_timeout is None else grant.session_timeout
+        self._mtu_limit = min(settings.mtu, grant.mtu or settings.mtu)
+        self.mtu = min(self._mtu_limit, self.peer_mru)
 
     def _network_phase(self, now: float) -> None:
         """Enter it when both directions of authentication are done or were not asked for."""

@@ -84,7 +84,7 @@ class LinkSettings:
 
 @dataclass(slots=True)
 class Grant:
-    """What an authentication answer gives a link; None leaves the setting of the link as it is."""
+    """What an authentication answer gives a link; None: as the settings of the link say."""
 
     user: str = ""
     """The name under which the user is known from now on (a server may rewrite it)."""

@@ -334,3 +334,43 @@ def test_authentication_that_nobody_asked_for_is_dropped(protocol: int, code: in
     end.open_lcp()
     assert end.hear(protocol, code, 1, REQUEST) == []
     assert end.link.discards == 1 and asks(end) == [] and end.link.phase is Phase.NETWORK
+
+
+def test_a_second_user_on_a_link_has_nothing_of_what_the_first_was_granted() -> None:
+    end = server(mtu=1500, session_timeout=0.0)
+    end.hear(PAP, 1, 7, REQUEST)
+    end.call("authenticated", Grant("u1", "10.1.0.1", "10.1.0.9", ("1.1.1.1",), mtu=1400, peer_interface_id=5))
+    end.hear(LCP, 1, 9, b"\x01\x04\x05\xd0")
+    end.acknowledge(LCP)
+    end.hear(PAP, 1, 8, REQUEST)
+    end.call("authenticated", Grant("u2"))
+    assert end.link.user == "u2" and end.link.mtu == 1488
+    assert end.last_request(frame.IPCP)[3] == b"\x03\x06\x0a\0\0\x01"
+    assert end.hear(frame.IPCP, 1, 1, b"\x03\x06\x0a\x01\0\x09")[0][1] == frame.CONFIGURE_REJECT
+    assert end.hear(frame.IPCP, 1, 2, b"\x81\x06\x01\x01\x01\x01")[0][1] == frame.CONFIGURE_REJECT
+    assert end.hear(frame.IPV6CP, 1, 1, b"\x01\x0a" + bytes(7) + b"\x06")[0][1] == frame.CONFIGURE_ACK
+
+
+def test_the_answer_to_a_question_of_before_a_renegotiation_is_of_no_use() -> None:
+    end = server()
+    end.hear(PAP, 1, 7, REQUEST)
+    assert end.link.asking
+    end.hear(LCP, 1, 9, b"\x01\x04\x05\x78")
+    end.acknowledge(LCP)
+    assert not end.link.asking
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (b"DOMAIN\\user", "DOMAIN\\user"),
+        ("jürgen müller".encode(), "jürgen müller"),
+        (b"a\nb", "a\\nb"),
+        (b"\x1b[2J", "\\x1b[2J"),
+        (b"\xff", "\ufffd"),
+        ("a\u202eb".encode(), "a\\u202eb"),
+        (b"x" * 300, "x" * 255),
+    ],
+)
+def test_names_are_read_as_the_peer_means_them_and_never_with_control_characters(octets: bytes, name: str) -> None:
+    assert frame.name(octets) == name
