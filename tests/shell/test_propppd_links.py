@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 
 import pytest
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.network import refused
+from prol2tp.ppp.automaton import Event
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
 
@@ -236,3 +237,77 @@ def test_a_fault_in_the_core_costs_its_link(world):
     client.driver.call(client.core.close)
     world.settle()
     assert link.ended and not other.ended
+
+
+@pytest.mark.parametrize("name", ["DOMAIN\\user", "jürgen"])
+def test_users_may_have_any_name_that_a_person_can_type(world, name):
+    world.configure(CONFIG + 'user "{}" {{ password "pw" }}\n'.format(name.replace("\\", "\\\\")))
+    _, link = world.client(name, "pw")
+    assert link.up and link.user == name
+
+
+def test_a_user_keeps_his_address_when_lcp_is_negotiated_anew(world):
+    client, link = world.client()
+    address = link.lease.text
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    world.later(10)
+    assert link.up and link.core.lcp.retransmits == 0 and link.lease.text == address
+    assert link.seconds_up < 10 and client.networks["ip"].local == address
+
+
+def test_a_user_without_an_address_gets_none_of_one_who_was_on_the_link_before(world):
+    world.configure(CONFIG.replace('ip_pool "pool1"\n', ""))
+    client, link = world.client("u2@example.com", "pw2")
+    assert link.lease.text == "10.5.1.150"
+    client.core.settings.user, client.core.settings.password = "u1@example.com", "pw1"
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    world.later(10)
+    assert link.user == "u1@example.com" and link.lease is None
+    assert "ip" not in client.networks and "10.5.1.150" not in str(world.network.addresses)
+
+
+def test_a_user_who_comes_again_while_his_old_interface_is_being_removed_gets_his_address(world):
+    _, old = world.client("u2@example.com", "pw2")
+    kept: list[Deferred[None]] = []
+    detach = world.near.netif_detach
+    world.near.netif_detach = lambda port: kept.append(Deferred().addCallback(lambda _: detach(port))) or kept[-1]
+    old.lost("Lost Carrier", "")
+    assert kept and world.links.addresses.leases
+    client, link = world.client("u2@example.com", "pw2")
+    assert link.up and client.networks["ip"].local == "10.5.1.150"
+    kept[0].callback(None)
+    world.settle()
+    assert world.links.addresses.holder("10.5.1.150") is link
+
+
+def test_a_slow_answer_to_a_login_before_lcp_was_negotiated_anew_lets_nobody_in(world):
+    slow: list[Deferred[None]] = []
+    answer = world.links.authentication.authenticate
+
+    def authenticate(question):
+        slow.append(Deferred().addCallback(lambda _: answer(question)))
+        return slow[-1]
+
+    world.links.authentication.authenticate = authenticate
+    client, link = world.client()
+    client.core.settings.password = "wrong"
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    world.settle(5)
+    slow[0].callback(None)
+    assert link.user == "" and world.links.online == {} and world.links.addresses.leases == {}
+    world.settle()
+    slow[1].callback(None)
+    world.later(10)
+    assert link.ended and link.cause == "Authentication Failed"
+
+
+def test_another_user_cannot_answer_the_challenge_to_one_who_is_online(world):
+    world.configure(CONFIG.replace("auth true", "auth true\n chap_interval 60"))
+    client, link = world.client(ipv6=False)
+    client.core.settings.user, client.core.settings.password = "u3@example.com", "pw3"
+    world.later(70, 1)
+    assert link.ended and link.cause == "Authentication Failed"
+    assert world.links.online == {}

@@ -148,6 +148,11 @@ class Addresses:
             pool.used += 1
         return self._lease(address, owner, pool)
 
+    def could_give(self, address: int, names: Sequence[str]) -> bool:
+        """Whether one of these pools has the address to give."""
+        pools = (self.pools.get(name) for name in names)
+        return address not in self.reserved and any(pool is not None and address in pool for pool in pools)
+
     def holder(self, text: str) -> Hashable | None:
         """Who has the address."""
         lease = self.leases.get(int(IPv4Address(text)))

@@ -16,7 +16,7 @@ from prol2tp.daemons.propppd.addresses import Lease, NoAddress
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
 from prol2tp.ppp import outputs
-from prol2tp.ppp.frame import text
+from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.settings import Grant, LinkSettings
 
@@ -208,7 +208,7 @@ class PPPLink:
 
     def _ask(self, output: outputs.AskAuthentication) -> None:
         self.question = output
-        user = text(output.user)
+        user = name(output.user)
         question = Question(output.method, user, output.identifier, output.password, output.challenge,
                             output.response, output.renewal, self)
         asked = maybeDeferred(self.links.authentication.authenticate, question)
@@ -219,12 +219,20 @@ class PPPLink:
         if self.ended or self.question is not output:
             return
         self.question = None
-        if not output.renewal:
-            refusal = self._admit(grant)
+        # else the link has started anew, and the user has to prove himself again
+        if self.core.asking:
+            refusal = self._still(grant) if output.renewal else self._admit(grant)
             if refusal:
                 self.tell(self.core.refused, refusal)
                 return
         self.tell(self.core.authenticated, grant)
+
+    def _still(self, grant: Grant) -> str:
+        """The text for the peer when somebody else has answered the challenge to a user who is online."""
+        if grant.user == self.user:
+            return ""
+        self._told_refusal(Level.WARNING, grant.user, f"{self.user} was challenged again, and another user answered")
+        return "Authentication failed"
 
     def _admit(self, grant: Grant) -> str:
         """Take over what was granted; the text for the peer when that cannot be."""
@@ -241,9 +249,9 @@ class PPPLink:
         self.user = grant.user
         online[grant.user] = online.get(grant.user, 0) + 1
         self.routes = grant.routes
-        if grant.idle_timeout is not None:
-            self.idle_timeout = grant.idle_timeout
-            grant.idle_timeout = None
+        self.idle_timeout = self.profile.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
+        # watched by us: the core is not told
+        grant.idle_timeout = None
         return ""
 
     def _offline(self) -> None:
@@ -257,27 +265,35 @@ class PPPLink:
 
     def _take_address(self, grant: Grant) -> None:
         """The address of the grant, or one out of the profile's pools. Raises `NoAddress`."""
-        addresses = self.links.addresses
-        if self.lease is not None:
-            addresses.release(self.lease)
+        addresses, lease, names = self.links.addresses, self.lease, self.profile.ip_pool
+        wanted = grant.peer_ip if self.core.settings.ip else None
+        if lease is not None:
+            if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):
+                # LCP was negotiated anew: no reason to change the address
+                grant.peer_ip = lease.text
+                return
+            addresses.release(lease)
             self.lease = None
         if not self.core.settings.ip:
             return
-        if grant.peer_ip:
-            self.lease = self._claim(grant.peer_ip, grant.user)
-        elif self.profile.ip_pool:
-            self.lease = addresses.take(self.profile.ip_pool, self)
+        if wanted:
+            self.lease = self._claim(wanted, grant.user)
+        elif names:
+            self.lease = addresses.take(names, self)
             grant.peer_ip = self.lease.text
 
     def _claim(self, address: str, user: str) -> Lease:
-        """A user's own address. Who logs in again while the old link is not known to be dead takes it over."""
+        """A user's own address. Who logs in again while the old link is not known to be dead takes it over, and so
+        does who finds it with a link that is over, whose interface only waits for its turn to be removed."""
         addresses = self.links.addresses
         holder = addresses.holder(address)
-        if isinstance(holder, PPPLink) and holder is not self and holder.user == user and holder.lease is not None:
-            holder.say(Level.NOTICE, "user {user} has come again as {other}", user=user, other=self.name)
-            addresses.release(holder.lease)
-            holder.lease = None
-            holder.close("Port Preempted", "the user has logged in again")
+        if isinstance(holder, PPPLink) and holder is not self and holder.lease is not None:
+            if holder.ended or holder.user == user:
+                addresses.release(holder.lease)
+                holder.lease = None
+            if not holder.ended and holder.user == user:
+                holder.say(Level.NOTICE, "user {user} has come again as {other}", user=user, other=self.name)
+                holder.close("Port Preempted", "the user has logged in again")
         return addresses.claim(address, self)
 
     def _denied(self, failure: Any, output: outputs.AskAuthentication, user: str) -> None:
@@ -289,7 +305,8 @@ class PPPLink:
         if self.ended or self.question is not output:
             return
         self.question = None
-        self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
+        if self.core.asking:
+            self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
         self.tell(self.core.refused, message)
 
     def _told_refusal(self, level: Level, user: str, reason: str) -> None:
