@@ -4,7 +4,7 @@ import random
 from errno import ENETUNREACH
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 
@@ -19,6 +19,7 @@ from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.records import SessionRecord
+from prol2tp.daemons.prol2tpd.service import Options, Prol2tpdService
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.interface import SYSTEM, DataPathError, Listener
 from prol2tp.dataplane.memory import MemoryDataPlane
@@ -650,3 +651,59 @@ def test_a_created_session_that_cannot_be_tried_is_refused_and_leaves_its_name_f
         pair.run(1)
     assert answers == ["tunnel 1 has no session id left"] * 2
     assert set(pair.lac.plane.instances["one"].sessions) == {"u1", "u2"}
+
+
+# reload and the life of the daemon
+
+
+def test_a_reload_may_open_and_close_the_daemon_for_requests(world):
+    closed = LNS.replace("listen 10", "deny_remote_tunnel_creates true; listen 10")
+    lns = world.host(LNS)
+    lns.start()
+    assert len(list(lns.plane.ports)) == 1
+    reload.apply(lns.plane, load(closed, "test.conf"))
+    assert not list(lns.plane.ports) and lns.path.listeners == {}
+    reload.apply(lns.plane, load(LNS, "test.conf"))
+    lac = world.host(LAC)
+    lac.start()
+    world.run(3)
+    assert len(lns.ppp.up) == 2
+
+
+def test_a_reload_that_allows_own_tunnels_starts_them(world):
+    lns, lac = world.host(LNS), world.host(LAC.replace("system {", "system { deny_local_tunnel_creates true;"))
+    lns.start()
+    reload.apply(lac.plane, load(LAC, "test.conf"))
+    world.run(3)
+    assert len(lns.ppp.up) == 2
+
+
+def service(world, host, path):
+    options = Options()
+    options.config = load(LNS, "test.conf")
+    options.update({"config-file": str(path), "run-dir": str(path.parent)})
+    daemon = Prol2tpdService(options, host.log, world.clock)
+    daemon.plane = host.plane
+    return daemon
+
+
+def test_what_was_reloaded_counts_when_the_data_path_process_is_started_again(world, tmp_path):
+    lns = world.host(LNS)
+    file = tmp_path / "prol2tpd.conf"
+    file.write_text(LNS.replace("listen 10", "max_tunnels 7; listen 10"))
+    daemon = service(world, lns, file)
+    daemon._started = True
+    daemon.reload()
+    assert daemon.config.system.max_tunnels == 7
+
+
+def test_a_daemon_that_is_stopped_while_it_starts_leaves_its_data_path(world, tmp_path, monkeypatch):
+    lns = world.host(LNS)
+    connecting, stopped = Deferred(), []
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.service.PathClient.connect", lambda *arguments: connecting)
+    lns.path.stop = lambda: stopped.append(1) or succeed(None)
+    daemon = service(world, lns, tmp_path / "prol2tpd.conf")
+    daemon._start().addErrback(daemon._start_failed)
+    daemon.stopService()
+    connecting.callback(lns.path)
+    assert stopped and not daemon._started and daemon.control is None

@@ -77,8 +77,8 @@ def _nothing(plane: Plane, change: Change) -> None:
 
 def _system(plane: Plane, change: Change) -> None:
     system = plane.config.system
-    if "listen" in change.parameters:
-        _listen(plane, [(one.host, one.port) for one in system.listen])
+    if not {"listen", "deny_remote_tunnel_creates"}.isdisjoint(change.parameters):
+        _listen(plane, [] if system.deny_remote_tunnel_creates else [(one.host, one.port) for one in system.listen])
     if "propppd_grace_timeout" in change.parameters:
         plane.ppp.grace = system.propppd_grace_timeout
     plane.endpoint.limit_pending(system.max_pending_tunnels)

@@ -23,7 +23,6 @@ from prol2tp.daemons.base import (
     DaemonOptions,
     DaemonService,
     first_problem,
-    make_directory,
     read_config,
 )
 from prol2tp.daemons.logs import Log
@@ -64,7 +63,6 @@ def load_config(path: str) -> Any:
 def makeService(options: Options) -> Prol2tpdService:
     from twisted.internet import reactor
 
-    make_directory(options["run-dir"], "run directory")
     log = Log("prol2tpd", options.level(options.config.system.log_level))
     return Prol2tpdService(options, log, reactor)
 
@@ -93,10 +91,15 @@ class Prol2tpdService(DaemonService):
     def _start(self) -> Any:
         run_dir = self.options["run-dir"]
         self.path = yield PathClient.connect(self.reactor, run_dir, "prol2tpd")
+        if self._stopping:
+            yield self.path.stop()
+            return
         self.attachment = Attachment(self.reactor, self.log, self.config.system.propppd_grace_timeout)
         self.plane = Plane(self.config, self.path, self.attachment, self.reactor, self.log, secrets.token_bytes)
         yield self.path.start(PathEvents(self))
         yield self._listen()
+        if self._stopping:
+            return
         status = Status(self.plane, self.options["config-file"])
         commands = Commands(self.plane, status, self.reload)
         events = Events(EVENTS)
@@ -129,7 +132,8 @@ class Prol2tpdService(DaemonService):
                                 why=str(error))
 
     def _start_failed(self, failure: Any) -> None:
-        self.fail(f"cannot start: {failure.getErrorMessage()}")
+        if not self._stopping:
+            self.fail(f"cannot start: {failure.getErrorMessage()}")
 
     def hangup(self) -> None:
         try:
@@ -146,6 +150,7 @@ class Prol2tpdService(DaemonService):
         except usage.UsageError as error:
             raise Refused(first_problem(error)) from None
         summary = reload.apply(self.plane, config)
+        self.config = config
         self.log.level = self.options.level(config.system.log_level)
         self.plane.retrace()
         return summary
