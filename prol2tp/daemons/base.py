@@ -98,6 +98,7 @@ class CommonOptions(usage.Options):
     def postOptions(self) -> None:
         self["run-dir"] = self["run-dir"] or default_run_dir()
         self.check()
+        make_directory(self["run-dir"], "run directory")
         path = self["log-file"]
         if path and (reason := writable(path)):
             raise usage.UsageError(f"cannot write log file {path}: {reason}")
@@ -173,6 +174,8 @@ def make_directory(path: str, what: str) -> None:
         os.makedirs(path, mode=0o750, exist_ok=True)
     except OSError as error:
         raise usage.UsageError(f"cannot make {what} {path}: {os.strerror(error.errno or 0)}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise usage.UsageError(f"cannot write in {what} {path}: Permission denied")
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -231,7 +234,8 @@ class DaemonService(MultiService):
         self.log.critical("{text}", text=text)
         self.exit_status = 1
         self.reactor.addSystemEventTrigger("after", "shutdown", self._exit)
-        self.reactor.stop()
+        # at once, or as soon as it runs
+        self.reactor.callWhenRunning(self.reactor.stop)
 
     def _exit(self) -> None:
         # twistd has no way to set the status of a clean stop, and would remove its pid file only after that

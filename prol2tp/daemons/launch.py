@@ -60,10 +60,7 @@ def with_foreground(options: CommonOptions) -> CommonOptions:
 
 
 def _take_over(pid_file: str) -> None:
-    """Remove the pid file of a process that is no more. Raises `usage.UsageError` when it still is, or when no new one
-    can be written."""
-    if not os.access(os.path.dirname(pid_file) or ".", os.W_OK | os.X_OK):
-        raise usage.UsageError(f"cannot write {pid_file}: Permission denied")
+    """Remove the pid file of a process that is no more. Raises `usage.UsageError` when it still is."""
     try:
         with open(pid_file, encoding="ascii") as file:
             pid = int(file.read())

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
-from prol2tp.daemons.base import CommonOptions, DaemonService, make_directory
+from prol2tp.daemons.base import CommonOptions, DaemonService
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.pathd.server import AlreadyRunning, PathServer
 from prol2tp.dataplane.userspace import UserspaceDataPlane, raise_descriptor_limit
@@ -32,7 +32,6 @@ class Options(CommonOptions):
     def check(self) -> None:
         if not 0 <= self["hold"] <= 86400:
             raise usage.UsageError("--hold must be 0 to 86400 seconds")
-        make_directory(self["run-dir"], "run directory")
 
 
 class PathService(DaemonService):

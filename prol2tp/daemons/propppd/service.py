@@ -23,7 +23,6 @@ from prol2tp.daemons.base import (
     DaemonOptions,
     DaemonService,
     first_problem,
-    make_directory,
     may_set_up_networks,
     read_config,
 )
@@ -71,7 +70,6 @@ def load_config(path: str) -> PropppdConfig:
 def makeService(options: Options) -> PropppdService:
     from twisted.internet import reactor
 
-    make_directory(options["run-dir"], "run directory")
     log = Log("propppd", options.level(options.config.system.log_level))
     return PropppdService(options, log, reactor)
 

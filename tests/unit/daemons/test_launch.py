@@ -107,7 +107,7 @@ def test_a_pid_file_that_is_none_is_left_and_named(tmp_path, text):
 def test_a_run_directory_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     # root may write anywhere
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(usage.UsageError, match=f"cannot write {tmp_path}/prol2tpd.pid: Permission denied"):
+    with pytest.raises(usage.UsageError, match=f"cannot write in run directory {tmp_path}: Permission denied"):
         arguments("prol2tpd", "prol2tp", Options(), ["--run-dir", str(tmp_path)])
 
 
@@ -116,3 +116,22 @@ def test_capabilities_are_read_from_the_process_itself(monkeypatch):
         monkeypatch.setattr("builtins.open", lambda *a, bits=bits, **k: io.StringIO(f"Name: x\nCapEff:\t{bits}\n"))
         assert may_set_up_networks() is allowed
         monkeypatch.undo()
+
+
+def test_a_daemon_that_gives_up_before_its_reactor_runs_stops_as_soon_as_it_does(tmp_path):
+    pid_file = tmp_path / "prol2tpd.pid"
+    pid_file.write_text("1")
+    program = f"""
+from twisted.internet import reactor
+from prol2tp.daemons.base import DaemonService
+from prol2tp.daemons.logs import Log
+class Options(dict):
+    daemon = "prol2tpd"
+    parent = {{"pidfile": {str(pid_file)!r}}}
+service = DaemonService(Options(), Log("prol2tpd"), reactor)
+service.fail("no")
+reactor.run()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not pid_file.exists()
