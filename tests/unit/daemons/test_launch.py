@@ -133,5 +133,5 @@ service.fail("no")
 reactor.run()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (1, "no\n")
     assert not pid_file.exists()
