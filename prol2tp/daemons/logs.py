@@ -56,7 +56,12 @@ _SYSLOG = {
     Level.INFO: syslog.LOG_INFO,
     Level.DEBUG: syslog.LOG_DEBUG,
 }
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+_CONTROL = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
+    **{0xDC00 + octet: f"\\x{octet:02x}" for octet in range(128, 256)},  # octets of a peer that are no UTF-8
+    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+"""What ends a line, speaks to a terminal or turns the direction of writing."""
 
 
 class Log:
@@ -110,12 +115,16 @@ def text_of(event: dict[str, Any]) -> str:
     return line
 
 
+def _open(path: str) -> TextIO:
+    return open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+
+
 class FileObserver:
     """Lines of the form `Thu Nov 29 17:45:08 2018 text` into a file or stream; `reopen` after a rotation."""
 
     def __init__(self, path: str | None = None, stream: TextIO | None = None) -> None:
         self._path = path
-        self._stream: TextIO = stream if path is None else open(path, "a", encoding="utf-8")  # type: ignore[assignment]  # noqa: SIM115
+        self._stream: TextIO = stream if path is None else _open(path)  # type: ignore[assignment]
 
     def __call__(self, event: dict[str, Any]) -> None:
         stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(event.get("log_time", 0)))
@@ -128,7 +137,7 @@ class FileObserver:
     def reopen(self) -> None:
         if self._path is not None:
             self._stream.close()
-            self._stream = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
+            self._stream = _open(self._path)
 
 
 def syslog_observer(name: str) -> Callable[[dict[str, Any]], None]:
