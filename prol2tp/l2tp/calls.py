@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC)}
 RESTING = 64
 NO_CARRIER = 1
+ADMINISTRATIVE = 3
+ON_PURPOSE = frozenset({1, 6})
+"""Results of StopCCN: cleared, being shut down."""
 NO_FACILITIES_NOW = 4
 NO_FACILITIES = 5
 
@@ -200,11 +203,12 @@ class Calls:
             self._watch_idle(now)
 
     def tunnel_closed(self, cause: Cause, now: float) -> None:
-        """StopCCN clears all calls without a CDN each (section 5.7)."""
+        """StopCCN clears all calls without a CDN each (section 5.7). Their result is the one that a CDN would have."""
         self.idle_due = None
         text = f"tunnel closed: {cause.message}" if cause.message else "tunnel closed"
+        result = ADMINISTRATIVE if cause.result in ON_PURPOSE else NO_CARRIER
         for session in list(self.sessions.values()):
-            session.handle(Event.XPRT_DOWN, now, Cause(NO_CARRIER, 0, text, cause.by_peer))
+            session.handle(Event.XPRT_DOWN, now, Cause(result, 0, text, cause.by_peer))
 
     # record
 

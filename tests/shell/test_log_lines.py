@@ -7,7 +7,7 @@ from twisted.logger import Logger, formatEvent
 
 from prol2tp.daemons.logs import Level, Log
 from tests.shell.propppd_world import LinksWorld
-from tests.shell.test_prol2tpd import LAC, LNS, Host, pair, world  # noqa: F401
+from tests.shell.test_prol2tpd import LAC, LNS, FakePPP, Host, pair, world  # noqa: F401
 
 
 def heard(log: Log, level: Level = Level.NOTICE) -> list[str]:
@@ -118,3 +118,25 @@ def test_lines_about_messages_say_of_which_tunnel_and_session_they_are(pair):  #
     assert f"FSM: LNIC({tunnel}/{session}) event CLOSE_REQ in state ESTABLISHED" in lines
     assert f"FSM: LNIC({tunnel}/{session}) state change: ESTABLISHED --> IDLE" in lines
     assert any(line.startswith(f"{tunnel}: send Ns ") for line in lines)
+
+
+class Detachments(FakePPP):
+    def session_down(self, record, lost, message):
+        self.down.append((lost, message))
+
+
+def test_a_peer_that_is_dead_is_named_and_its_sessions_have_lost_their_carrier(pair):  # noqa: F811
+    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    lines = heard(pair.lns.log)
+    peer = next(iter(pair.lns.plane.tunnels.values())).peer
+    pair.wire.lost = True
+    pair.run(300)
+    tunnels = [line for line in lines if line.startswith("tunnel ")]
+    assert len(tunnels) == 1 and f' to {peer} down: by us: general error: "the peer does not acknowledge"' in tunnels[0]
+    assert [lost for lost, _ in pair.lns.ppp.down] == [True, True]
+
+
+def test_sessions_of_a_tunnel_that_we_close_on_purpose_end_for_administrative_reasons(pair):  # noqa: F811
+    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    pair.lns.call("DestroyTunnel", tunnel_id=next(iter(pair.lns.plane.tunnels)))
+    assert pair.lns.ppp.down == [(False, 'administrative reasons: "tunnel closed: administrative request"')] * 2

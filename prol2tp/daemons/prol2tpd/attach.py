@@ -57,14 +57,15 @@ class Attachment:
             self._grace_timer.want(next(iter(self.pending_since.values())) + self.grace)
         self._flush_soon()
 
-    def session_down(self, record: SessionRecord, by_peer: bool, message: str) -> None:
+    def session_down(self, record: SessionRecord, lost: bool, message: str) -> None:
+        """:param lost: ended by the peer or by a fault, not by us on purpose."""
         if not record.attached:
             return
         record.attached = False
         key = record.key
         self.pending_since.pop(key, None)
         self._to_attach.pop(key, None)
-        self._to_detach.append({"id": key, "cause": "Lost Carrier" if by_peer else "Admin Reset", "message": message,
+        self._to_detach.append({"id": key, "cause": "Lost Carrier" if lost else "Admin Reset", "message": message,
                                 "counters": None})
         self._flush_soon()
 

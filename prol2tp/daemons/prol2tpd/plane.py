@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
-from prol2tp.daemons.prol2tpd.admission import Admission, own_level
+from prol2tp.daemons.prol2tpd.admission import CDN_ADMINISTRATIVE, Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
@@ -301,6 +301,7 @@ class Plane:
         if record is None:
             core = self.endpoint.tunnels[tunnel_id]
             record = self.tunnels[tunnel_id] = TunnelRecord(tunnel_id, self.ports.find(core.local))
+            record.peer = text(core.peer)
             self.tunnel_roll.add(record)
         return record
 
@@ -337,9 +338,8 @@ class Plane:
         if record.up:
             record.up = False
             self.established -= 1
-        core = self.endpoint.tunnels.get(output.tunnel_id)
         self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
-                      own=record.log_level, tunnel=record.label, peer=text(core.peer) if core is not None else "-",
+                      own=record.log_level, tunnel=record.label, peer=record.peer,
                       who="by peer" if output.by_peer else "by us",
                       why=result_text("StopCCN", output.result, output.error, output.message))
         self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
@@ -412,7 +412,7 @@ class Plane:
                           session=record.label, who="by peer" if output.by_peer else "by us", why=why)
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer)
-        self.ppp.session_down(record, output.by_peer, why)
+        self.ppp.session_down(record, output.by_peer or output.result != CDN_ADMINISTRATIVE, why)
 
     def _session_deleted(self, output: outputs.SessionDeleted) -> None:
         tunnel = self.tunnels.get(output.tunnel_id)

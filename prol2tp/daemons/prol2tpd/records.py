@@ -15,7 +15,7 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
-                 "profile", "instance", "sessions", "session_roll", "told", "up")
+                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
         self.tunnel_id = tunnel_id
@@ -23,6 +23,8 @@ class TunnelRecord:
         """None: the system's."""
         self.port = port
         """Where its datagrams leave."""
+        self.peer = ""
+        """Its address, for the log: a tunnel whose peer is dead is gone from the core when that is known."""
         self.own_port = False
         """The port is this tunnel's alone and goes with it."""
         self.handle: int | None = None
