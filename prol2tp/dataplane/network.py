@@ -50,12 +50,13 @@ class INetwork(Interface):
 
     def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
                           keep: str = ""):
-        """-> Deferred(saved). A default route; with `replace` the ones that are there (metric 0) give way, and
+        """-> Deferred(saved). A default route; with `replace` it comes before those that are there (metric 0), and
         `saved` is what `default_route_restore` needs. Without it an existing one is an EEXIST. `keep` is an address
-        whose way must not change, such as the tunnel's peer: it gets a route like the one that gave way."""
+        whose way must not change, such as the tunnel's peer: it gets a route of its own like the default route that
+        it took."""
 
     def default_route_restore(saved: object):
-        """Put the replaced default routes back, after ours has gone, without those whose interface is gone."""
+        """Undo what `default_route_add` did beside its route, after that has gone."""
 
     def proxy_arp_add(address: str):
         """-> Deferred(int). Answer ARP for an IPv4 address on the interface whose network it is in; its index, or
@@ -88,6 +89,8 @@ class LinuxNetwork:
         self._reactor = reactor
         self._open = open_socket
         self._netlink: NetlinkSocket | None = None
+        self._pinned: dict[str, tuple[int, Any]] = {}
+        """Addresses that we gave a route of their own: how many asked for it, and the route."""
 
     def start(self) -> Deferred[None]:
         try:
@@ -139,37 +142,71 @@ class LinuxNetwork:
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
                           keep: str = "") -> Any:
         saved: list[Any] = []
-        kept = None
+        kept = ""
         if replace:
             routes = yield self._default_routes(rtnetlink.AF_INET6 if ipv6 else rtnetlink.AF_INET)
-            if keep and (":" in keep) == ipv6 and (yield self._through(keep, routes)):
-                fields, attributes = routes[0]
-                kept = ({**fields, "dst_len": ip_address(keep).max_prefixlen}, [*attributes, ("RTA_DST", keep)])
-                yield self._request(rtnetlink.RTM_NEWROUTE, _route(*kept), _NEW).addErrback(_allow, errno.EEXIST)
-            for route in routes:
+            if keep and (":" in keep) == ipv6 and (yield self._pin(keep, routes)):
+                kept = keep
+            for route in routes if ipv6 else ():
                 yield self._request(rtnetlink.RTM_DELROUTE, _route(*route)).addErrback(_allow, errno.ESRCH)
                 saved.append(route)
+        # IPv4: without NLM_F_EXCL ours is put before the others of its metric, and they count again when its
+        # interface has gone, also when we are not there to see it. IPv6 has no such order.
+        flags = netlink.NLM_F_CREATE if replace and not ipv6 else _NEW
         try:
-            yield self.route_add("::/0" if ipv6 else "0.0.0.0/0", ifindex, via)
+            yield self._request(rtnetlink.RTM_NEWROUTE,
+                                rtnetlink.route("::/0" if ipv6 else "0.0.0.0/0", ifindex, via), flags)
         except NetlinkError:
             yield self.default_route_restore((saved, kept))
             raise
         return saved, kept
 
     @inlineCallbacks
+    def _pin(self, address: str, routes: list[Any]) -> Any:
+        """Keep the way to an address that takes one of these default routes. -> whether there is something to undo."""
+        if address not in self._pinned:
+            way = yield self._through(address, routes)
+            if way is None:
+                return False
+            fields, attributes = way
+            route = {**fields, "dst_len": ip_address(address).max_prefixlen}, [*attributes, ("RTA_DST", address)]
+            try:
+                yield self._request(rtnetlink.RTM_NEWROUTE, _route(*route), _NEW)
+            except NetlinkError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+            else:
+                self._pinned[address] = (0, route)
+            if address not in self._pinned:
+                return False  # the system's own route, which is not ours to remove
+        users, route = self._pinned[address]
+        self._pinned[address] = (users + 1, route)
+        return True
+
+    @inlineCallbacks
+    def _unpin(self, address: str) -> Any:
+        users, route = self._pinned.get(address, (0, None))
+        if users > 1:
+            self._pinned[address] = (users - 1, route)
+        elif users:
+            del self._pinned[address]
+            yield self._request(rtnetlink.RTM_DELROUTE, _route(*route)).addErrback(_allow, errno.ESRCH, errno.ENODEV)
+
+    @inlineCallbacks
     def _through(self, address: str, routes: list[Any]) -> Any:
-        """Whether packets to the address take one of these default routes."""
+        """The one of these default routes that packets to the address take, or None."""
         if not routes:
-            return False
+            return None
         wanted = ip_address(address)
         family = rtnetlink.AF_INET if wanted.version == 4 else rtnetlink.AF_INET6
         ask = _route({"family": family, "dst_len": wanted.max_prefixlen}, [("RTA_DST", address)])
         try:
             parts = yield self._request(rtnetlink.RTM_GETROUTE, ask)
         except NetlinkError:
-            return False
-        gateway = _decoded("rtmsg", parts[0]).get_attr("RTA_GATEWAY")
-        return gateway is not None and any(("RTA_GATEWAY", gateway) in attributes for _, attributes in routes)
+            return None
+        answer = _decoded("rtmsg", parts[0])
+        hop = answer.get_attr("RTA_GATEWAY"), answer.get_attr("RTA_OIF")
+        return next((route for route in routes if hop in _hops(dict(route[1]))), None)
 
     @inlineCallbacks
     def _default_routes(self, family: int) -> Any:
@@ -191,8 +228,8 @@ class LinuxNetwork:
     @inlineCallbacks
     def default_route_restore(self, saved: Any) -> Any:
         routes, kept = saved
-        if kept is not None:
-            yield self._request(rtnetlink.RTM_DELROUTE, _route(*kept)).addErrback(_allow, errno.ESRCH, errno.ENODEV)
+        if kept:
+            yield self._unpin(kept)
         for route in routes:
             done = self._request(rtnetlink.RTM_NEWROUTE, _route(*route),
                                  netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
@@ -250,6 +287,12 @@ def _decoded(kind: str, data: bytes) -> Any:
 
 def _route(fields: Mapping[str, int], attributes: list[tuple[str, Any]]) -> bytes:
     return _encoded("rtmsg", fields, attributes)
+
+
+def _hops(attributes: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Gateway, None where there is none, and interface of each next hop of a route."""
+    several = [(hop.get_attr("RTA_GATEWAY"), hop["oif"]) for hop in attributes.get("RTA_MULTIPATH") or ()]
+    return several or [(attributes.get("RTA_GATEWAY"), attributes.get("RTA_OIF"))]
 
 
 def _proxy(address: str, ifindex: int) -> bytes:

@@ -34,6 +34,11 @@ class Memory:
         return {(prefix.removesuffix("/32"), {v: k for k, v in self.index.items()}[index], metric)
                 for (prefix, _, metric), (index, _) in self.network.routes.items()}
 
+    def way(self, address):
+        """The interface that packets to an address take."""
+        routes = {(prefix, dev) for prefix, dev, _ in self.routes()}
+        return next(dev for wanted in (address, "0.0.0.0/0") for prefix, dev in routes if prefix == wanted)
+
     def mtu(self, name):
         return self.network.links[self.index[name]]["mtu"]
 
@@ -84,6 +89,9 @@ class Kernel:
             prefix = "0.0.0.0/0" if entry["dst"] == "default" else entry["dst"]
             found.add((prefix, entry["dev"], entry.get("metric", 0)))
         return found
+
+    def way(self, address):
+        return self.show("route", "get", address)[0]["dev"]
 
     def mtu(self, name):
         return self.show("link", "show", name)[0]["mtu"]
@@ -168,8 +176,8 @@ def test_a_replaced_default_route_comes_back(host):
     with refused_with(errno.EEXIST):
         yield host.network.default_route_add(one)
     saved = yield host.network.default_route_add(one, replace=True, keep="198.51.100.7")
-    assert host.routes() - {("198.51.100.7", TWO, 0)} == {("0.0.0.0/0", ONE, 0)}
-    assert len(host.routes()) == 2, "the tunnel's peer stays where it was"
+    assert host.way("203.0.113.9") == ONE
+    assert host.way("198.51.100.7") == TWO, "the tunnel's peer stays where it was"
     yield host.network.route_delete("0.0.0.0/0", one)
     yield host.network.default_route_restore(saved)
     assert host.routes() == {("0.0.0.0/0", TWO, 0)}
@@ -201,3 +209,64 @@ def test_after_stop_requests_fail_and_do_not_hang(host):
     yield host.network.start()
     yield host.network.link_set(host.index[ONE], mtu=1300)
     assert host.mtu(ONE) == 1300
+
+
+PEER = "198.51.100.7"
+
+
+@pytest.fixture
+def kernel():
+    made = Kernel()
+    made.network.start()
+    made.ip("link", "set", ONE, "up")
+    yield made
+    made.network.stop()
+    made.close()
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_the_old_default_route_counts_again_when_nobody_lives_to_restore_it(kernel):
+    kernel.ip("route", "add", "default", "via", "192.0.2.254")
+    yield kernel.network.default_route_add(kernel.index[ONE], replace=True, keep=PEER)
+    assert kernel.way("203.0.113.9") == ONE
+    kernel.ip("link", "del", ONE)
+    assert kernel.way("203.0.113.9") == TWO
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_the_tunnels_peer_keeps_a_way_without_gateway(kernel):
+    kernel.ip("route", "add", "default", "dev", TWO)
+    saved = yield kernel.network.default_route_add(kernel.index[ONE], replace=True, keep=PEER)
+    assert kernel.way(PEER) == TWO
+    yield kernel.network.route_delete("0.0.0.0/0", kernel.index[ONE])
+    yield kernel.network.default_route_restore(saved)
+    assert kernel.show("route", "show", PEER) == []
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_the_way_to_a_peer_of_two_links_stays_until_both_are_gone(kernel):
+    kernel.ip("route", "add", "default", "via", "192.0.2.254")
+    kernel.ip("tuntap", "add", "ppp-test2", "mode", "tun")
+    kernel.ip("link", "set", "ppp-test2", "up")
+    third = kernel.show("link", "show", "ppp-test2")[0]["ifindex"]
+    first = yield kernel.network.default_route_add(kernel.index[ONE], replace=True, keep=PEER)
+    second = yield kernel.network.default_route_add(third, replace=True, keep=PEER)
+    yield kernel.network.route_delete("0.0.0.0/0", kernel.index[ONE])
+    yield kernel.network.default_route_restore(first)
+    assert kernel.way(PEER) == TWO and kernel.way("203.0.113.9") == "ppp-test2"
+    yield kernel.network.route_delete("0.0.0.0/0", third)
+    yield kernel.network.default_route_restore(second)
+    assert kernel.way("203.0.113.9") == TWO and kernel.show("route", "show", PEER) == []
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_the_systems_own_route_to_the_tunnels_peer_is_not_taken_away(kernel):
+    kernel.ip("route", "add", "default", "via", "192.0.2.254")
+    kernel.ip("route", "add", PEER, "via", "192.0.2.254")
+    saved = yield kernel.network.default_route_add(kernel.index[ONE], replace=True, keep=PEER)
+    yield kernel.network.default_route_restore(saved)
+    assert len(kernel.show("route", "show", PEER)) == 1
