@@ -18,7 +18,7 @@ from prol2tp.daemons.prol2tpd.attach import Attachment
 from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts
 from prol2tp.daemons.prol2tpd.plane import Plane
-from prol2tp.daemons.prol2tpd.records import SessionRecord
+from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.service import Options, Prol2tpdService
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.interface import SYSTEM, DataPathError, Listener
@@ -707,3 +707,36 @@ def test_a_daemon_that_is_stopped_while_it_starts_leaves_its_data_path(world, tm
     daemon.stopService()
     connecting.callback(lns.path)
     assert stopped and not daemon._started and daemon.control is None
+
+
+def test_a_name_with_several_addresses_is_tried_at_each_in_turn(world, monkeypatch):
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.instances.addresses_of",
+                        lambda host: succeed(["2001:db8::1", "10.99.0.9", "10.99.0.1"]))
+    tried = []
+
+    def source(peer):
+        tried.append(peer[0])
+        if ":" in peer[0]:
+            raise OSError(ENETUNREACH, "Network is unreachable")
+        return "10.99.0.2"
+
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.instances.route_source", source)
+    lns, lac = world.host(LNS), world.host(LAC.replace("peer 10.99.0.1", "peer lns.example.net"))
+    lns.start()
+    lac.start()
+    world.run(60)
+    assert tried[:3] == ["2001:db8::1", "10.99.0.9", "10.99.0.1"] and len(lns.ppp.up) == 2
+    lac.plane.instances["one"].attempt()
+    assert tried[3:] == ["10.99.0.1"]
+
+
+def test_a_socket_for_answers_that_comes_late_is_not_given_to_the_tunnel_that_has_the_id_now(world):
+    lns = world.host(LNS.replace("peer_host", "reply_port ephemeral; peer_host"))
+    lns.start()
+    slow(lns, world, 0.5)
+    hammer(world, lns, 1, "lac", "10.99.0.9")
+    (old,) = lns.plane.tunnels.values()
+    new = lns.plane.tunnels[old.tunnel_id] = TunnelRecord(old.tunnel_id, None)
+    assert len(lns.path.listeners) == 2
+    world.run(1)
+    assert new.port is None and len(lns.path.listeners) == 1

@@ -66,7 +66,7 @@ class Admission:
         plane.set_level(record, own_level(profile))
         if profile.reply_port == "ephemeral":
             plane.path.listen((output.local[0], 0)).addCallbacks(
-                self._reply_port, self._no_reply_port, callbackArgs=(output, profile), errbackArgs=(output,))
+                self._reply_port, self._no_reply_port, callbackArgs=(output, profile, record), errbackArgs=(output,))
             return
         plane.driver.call(plane.endpoint.tunnel_admitted, output.tunnel_id, self.tunnel_settings(profile))
 
@@ -93,12 +93,11 @@ class Admission:
         plane.driver.call(plane.endpoint.tunnel_refused, output.tunnel_id, result=result, error=error,
                           message=message)
 
-    def _reply_port(self, listener: Any, output: AskTunnelAdmission, profile: Any) -> None:
+    def _reply_port(self, listener: Any, output: AskTunnelAdmission, profile: Any, record: TunnelRecord) -> None:
         plane = self._plane
         port = plane.add_port(listener)
-        record = plane.tunnels.get(output.tunnel_id)
         core = plane.endpoint.tunnels.get(output.tunnel_id)
-        if record is None or core is None:
+        if core is None or plane.tunnels.get(output.tunnel_id) is not record:
             plane.unlisten(port)
             return
         record.port, record.own_port = port, True

@@ -45,20 +45,20 @@ class Backoff:
         self._step = 0
 
 
-def resolve(host: str) -> Deferred:
-    """-> Deferred(text of the first address). A literal is answered at once; names go through the system's resolver,
-    off the reactor thread."""
+def addresses_of(host: str) -> Deferred:
+    """-> Deferred(list of texts). A literal is answered at once; names go through the system's resolver, off the
+    reactor thread, and fail with `OSError`."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
         except OSError:
             continue
         done: Deferred = Deferred()
-        done.callback(host)
+        done.callback([host])
         return done
 
-    def ask() -> str:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
+    def ask() -> list[str]:
+        return [str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)]
 
     return deferToThread(ask)
 
@@ -154,6 +154,8 @@ class ClientTunnel(_Instance):
             self.sessions[session.name] = ClientSession(plane, self, session, origin)
         self.last_error = ""
         self._trying: Deferred | None = None
+        self._failures = 0
+        """Tries that did not come up: of several addresses of the peer each gets its turn."""
 
     @property
     def identifier(self) -> int | None:
@@ -166,16 +168,16 @@ class ClientTunnel(_Instance):
         host, port = self.config.peer.host, self.config.peer.port
         peer: list[Address] = []
 
-        def resolved(address: str) -> Deferred:
+        def resolved(addresses: list[str]) -> Deferred:
             self._trying = None  # a socket that is being made is not called back: it would be nobody's
-            peer.append((address, port))
+            peer.append((addresses[self._failures % len(addresses)], port))
             wanted = self.config.local
             host = wanted[0] if wanted else ""
             if not host or is_wildcard(host):
                 host = route_source(peer[0])
             return self.plane.path.listen((host, wanted[1] if wanted else 0))
 
-        self._trying = trying = resolve(host)
+        self._trying = trying = addresses_of(host)
         trying.addCallback(resolved)  # at once for an address
         trying.addCallback(lambda listener: self._listening(listener, peer[0]))
         trying.addErrback(self._failed)
@@ -191,6 +193,7 @@ class ClientTunnel(_Instance):
         self._trying = None
         if self.stopped or failure.check(CancelledError):
             return
+        self._failures += 1
         error = failure.value
         self.last_error = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         host = self.config.peer.host
@@ -208,6 +211,8 @@ class ClientTunnel(_Instance):
     def closed(self) -> None:
         """The tunnel's id is gone."""
         self.tunnel_id = None
+        if self._up_since is None:
+            self._failures += 1
         for session in self.sessions.values():
             session.tunnel_gone()
         self.went_down()
