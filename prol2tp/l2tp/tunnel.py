@@ -381,6 +381,13 @@ class Tunnel(Machine):
         self.context.emit(TunnelUp(self.tunnel_id))
         self.calls.tunnel_opened(now)
 
+    def refuse(self, cause: Cause, now: float) -> None:
+        """The shell does not let it in. In a flood that is said once: the place is wanted, and a peer that is there
+        asks again."""
+        if self.context.pressed:
+            self.channel.max_retries = 0
+        self.send_stopccn(cause, now)
+
     def send_stopccn(self, cause: Cause, now: float) -> None:
         self._down(cause, now)
         self.channel.drop_unsent()
@@ -427,7 +434,7 @@ class Tunnel(Machine):
         ((IDLE,), (Event.OPEN_REQ,), send_sccrq, WAITCTLREPLY),
         ((IDLE,), (Event.SCCRQ,), ask_admission, WAIT_ADMIT),
         ((WAIT_ADMIT,), (Event.SCCRQ_ACCEPT,), send_sccrp, WAITCTLCONN),
-        ((WAIT_ADMIT,), (Event.SCCRQ_DENY,), send_stopccn, CLOSING),
+        ((WAIT_ADMIT,), (Event.SCCRQ_DENY,), refuse, CLOSING),
         ((IDLE,), (Event.SCCRP_ACCEPT, Event.SCCRP_DENY, Event.SCCCN_ACCEPT, Event.SCCCN_DENY), None, IDLE),
         ((WAITCTLREPLY,), (Event.SCCRP_ACCEPT,), send_scccn, ESTABLISHED),
         ((WAITCTLREPLY,), (Event.SCCRP_DENY,), send_stopccn, CLOSING),

@@ -535,3 +535,18 @@ def test_a_challenge_that_is_demanded_and_has_no_secret_lets_nobody_in() -> None
     assert (reply.name, reply.message.result_code.result) == ("StopCCN", 4)
     with pytest.raises(ValueError, match="there is no secret"):
         world.endpoint.open_tunnel(TunnelSettings(host_name="x", challenge=True), ("192.0.2.9", 1701), OURS, world.now)
+
+
+def test_in_a_flood_a_refusal_is_sent_once_and_soon_forgotten() -> None:
+    world = World(max_pending=100)
+    refuse = world.endpoint.tunnel_refused
+    world.shell.answer = lambda question, now: refuse(question.tunnel_id, now, 4, 0, "no profile")
+    for number in range(100):
+        peer = Peer(world, (f"10.0.{number}.1", 1701), number + 1)
+        world.give(peer.raw(encode(peer.sccrq()), ns=0), peer.address)
+    assert len(world.endpoint.tunnels) == 100
+    world.sent.clear()
+    world.sleep(1.1)
+    assert len(world.endpoint.tunnels) <= 26 and len(world.sent) <= 26
+    late = Peer(world, ("192.0.2.7", 1701))
+    assert [one.name for one in late.send(late.sccrq())] == ["StopCCN"]
