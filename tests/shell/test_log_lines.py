@@ -62,6 +62,14 @@ def test_where_the_peer_chooses_our_address_a_second_line_tells_it(links):
     assert len(lines) == 1 and "address fe80::" in lines[0]
 
 
+def test_a_level_that_was_set_for_one_link_lasts_until_the_reload(links):
+    _, link = links.client(row={"log_level": "info"})
+    link.level = Level.DEBUG
+    link.traced()
+    links.links.own_levels()
+    assert link.level is Level.INFO and link.core._lower.trace is None
+
+
 def test_levels_above_notice_hear_nothing_of_users(links):
     lines = heard(links.log, Level.WARNING)
     _, link = links.client()

@@ -263,6 +263,14 @@ class Links:
             self._traced = traced
             self.for_all(self.by_number.values(), PPPLink.traced)
 
+    def own_levels(self) -> None:
+        """Levels that were set by command for one link last until now."""
+        for link in self.by_number.values():
+            own = Level.named(link.carrier.log_level) if link.carrier.log_level else None
+            if link.level is not own:
+                link.level = own
+                link.traced()
+
     def end_all(self, cause: str, message: str, patience: float) -> Deferred[None]:
         """Terminate all links; fires when they have ended, after `patience` seconds in any case."""
         done: Deferred[None] = Deferred()

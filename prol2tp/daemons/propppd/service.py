@@ -209,6 +209,7 @@ class PropppdService(DaemonService):
         self.config = config
         self.configs.updates += 1
         self._set_levels()
+        self.links.own_levels()
         return summary
 
     def set_level(self, level: Level) -> None:
