@@ -164,3 +164,95 @@ def test_a_client_waits_for_the_first_frame_of_the_other_side(world):
     world.attach(world.row(near, "open", lns=False, id="1/77"))
     world.near.deliver(near, bytes.fromhex("ff03c0210101000a0506a1b2c3d4"))
     assert [port for port, _ in world.near.sent].count(near) >= 2, "Configure-Request and Configure-Ack"
+
+
+def test_an_interface_that_could_not_be_set_up_is_not_used_by_the_other_protocol(world):
+    original, refusals = world.network.link_set, [refused(errno.ENOBUFS)]
+
+    def link_set(*arguments, **words):
+        return fail(refusals.pop()) if refusals else original(*arguments, **words)
+
+    world.network.link_set = link_set
+    client, link = world.client()
+    assert len(client.networks) == 1 and link.up
+    assert world.network.links[world.near.interfaces[link.interface_name]] == {"mtu": 1500, "up": True}
+    link.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)
+
+
+def test_a_name_that_somebody_else_had_can_be_used_again(world):
+    world.near.interfaces["office"] = 77
+    _, link = world.client(row={"interface_name": "office"})
+    assert link.interface_name == "office1"
+    del world.near.interfaces["office"]
+    link.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)
+    _, link = world.client(row={"interface_name": "office"})
+    assert link.interface_name == "office"
+
+
+def test_a_link_is_down_when_both_protocols_go_while_the_data_path_works(world):
+    from prol2tp.ppp.outputs import NetworkDown, NetworkUp
+
+    _, link = world.client()
+    late = Late(world.near, "netif_modify")
+    link._network_down(NetworkDown("ip"))
+    link._network_up(NetworkUp("ip", "10.5.1.1", "10.8.8.8"))
+    late.release()
+    assert late.waiting, "the new addresses are being set"
+    link._network_down(NetworkDown("ip"))
+    link._network_down(NetworkDown("ipv6"))
+    assert not link.up and world.links.counts.down == 1
+    for _ in range(5):
+        late.release()
+    assert not link.up
+
+
+TWO_PROFILES = SHARED + """
+profile "others" { auth true; interface shared; interface_name users; ipv6 false; local_ip 10.5.1.1; ip_pool "pool2" }
+ip_pool "pool2" { range 10.6.0.0-10.6.0.3 }
+"""
+
+
+def pool_routes(world):
+    return {prefix for prefix, _, _ in world.network.routes}
+
+
+def test_the_pools_of_all_profiles_are_routed_to_the_interface_that_they_share(world):
+    world.configure(TWO_PROFILES)
+    world.client()
+    one = {"10.5.1.100/31", "10.5.1.102/32"}
+    assert pool_routes(world) == one
+    client, link = world.client("u3@example.com", "pw3", profile="others")
+    assert link.up and pool_routes(world) == one | {"10.6.0.0/30"}
+    world.configure(TWO_PROFILES.replace("10.6.0.3", "10.6.0.7"))
+    assert pool_routes(world) == one | {"10.6.0.0/29"}
+
+
+def test_a_pool_that_moves_does_not_cut_off_who_has_an_address_of_it(world):
+    world.configure(SHARED)
+    _, first = world.client()
+    _, second = world.client("u3@example.com", "pw3")
+    moved = SHARED.replace("10.5.1.100-10.5.1.102", "10.7.0.0-10.7.0.3")
+    world.configure(moved)
+    assert pool_routes(world) == {"10.5.1.100/31", "10.7.0.0/30"}
+    for link in (first, second):
+        link.close()
+        world.settle()
+        world.client("u4@example.com", "pw4")
+    world.configure(moved + "# again\n")
+    world.configure(moved.replace("pw4", "pw5"))
+    assert pool_routes(world) == {"10.7.0.0/30"}
+
+
+def test_an_address_that_a_shared_interface_did_not_get_is_set_for_the_next_link(world):
+    world.configure(TWO_PROFILES.replace('local_ip 10.5.1.1; ip_pool "pool2"', 'local_ip 10.6.1.1; ip_pool "pool2"'))
+    world.client()
+    original, world.network.address_add = world.network.address_add, lambda *a: fail(refused(errno.ENOBUFS))
+    _, link = world.client("u3@example.com", "pw3", profile="others")
+    assert not link.up
+    world.network.address_add = original
+    _, link = world.client("u4@example.com", "pw4", profile="others")
+    assert link.up and (world.near.interfaces["users"], "10.6.1.1/32") in world.network.addresses

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, summarize_address_range
+from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 
 Range = tuple[int, int]
 """First and last address, as numbers."""
@@ -157,6 +157,12 @@ class Addresses:
         """Who has the address."""
         lease = self.leases.get(int(IPv4Address(text)))
         return None if lease is None else lease.owner
+
+    def any_within(self, prefix: str) -> bool:
+        """Whether somebody has an address of a network. Looks at all: not for every day."""
+        network = IPv4Network(prefix)
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return any(first <= address <= last for address in self.leases)
 
     def release(self, lease: Lease) -> None:
         """Give an address back. A second time does nothing."""

@@ -16,8 +16,8 @@ from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
 from prol2tp.daemons.propppd.idle import IdleWatch
+from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import PPPLink
-from prol2tp.daemons.propppd.netif import Interfaces
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings, link_settings, network_settings
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.settings import LinkSettings
@@ -79,7 +79,8 @@ class Links:
         self.wall = world.wall
         self.event = world.event
         self.addresses = Addresses()
-        self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes)
+        self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
+                                     self.addresses.any_within)
         self.deadlines = ReactorDeadlines(world.clock)
         self.idle = IdleWatch(world.clock, world.dataplane)
         self.counts = Counts()
@@ -150,6 +151,8 @@ class Links:
         if found is None:
             raise RefusedLink(f"there is no PPP profile {carrier.ppp_profile!r} in propppd.conf")
         profile, network = found
+        if carrier.port in self.by_port:
+            raise RefusedLink(f"port {carrier.port} has a link, {self.by_port[carrier.port].name}")
         if self.max_links and len(self.by_number) >= self.max_links:
             raise RefusedLink(f"there are {self.max_links} links, as many as max_links allows")
         if profile.max_sessions and self._of_profile.get(carrier.ppp_profile, 0) >= profile.max_sessions:

@@ -8,18 +8,18 @@ another one.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from prol2tp.config.template import LONGEST, interface_name
-from prol2tp.daemons.logs import Log
+from prol2tp.config.template import interface_name
 from prol2tp.daemons.propppd import resolv
+from prol2tp.daemons.propppd.interfaces import Interfaces, Shared, soft
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
-from prol2tp.dataplane.interface import GONE, IN_USE, NOT_FOUND, DataPathError, Netif, NetifSpec
+from prol2tp.dataplane.interface import IN_USE, DataPathError, Netif, NetifSpec
 from prol2tp.net.netlink import NetlinkError
 from prol2tp.ppp.outputs import NetworkUp
 
@@ -52,85 +52,11 @@ class Owner(Protocol):
     def network_failed(self, protocol: str, text: str) -> None: ...
 
 
-class Shared:
-    """One interface for many links. `ready` has those that wait for the first link to set it up; None: it is."""
-
-    __slots__ = ("netif", "links", "ready", "locals", "routed")
-
-    def __init__(self, netif: Netif) -> None:
-        self.netif = netif
-        self.links = 0
-        self.ready: list[Deferred[None]] | None = []
-        self.locals: set[str] = set()
-        self.routed: dict[str, int] = {}
-        """Prefixes routed to it, with the number of links that want them; 0: of a pool."""
-
-
-class Interfaces:
-    """The interfaces of all links.
-
-    :param prefixes: networks of an address pool, by its name.
-    """
-
-    def __init__(self, dataplane: Any, network: Any, log: Log, run_dir: str,
-                 prefixes: Callable[[str], Iterable[str]]) -> None:
-        self.dataplane = dataplane
-        self.network = network
-        self.log = log
-        self.run_dir = run_dir
-        self.prefixes = prefixes
-        self.names: set[str] = set()
-        """Names of own interfaces in use or about to be."""
-        self.shared: dict[str, Shared] = {}
-
-    def unused_name(self, wanted: str) -> str:
-        """`wanted`, or with a number after it where one of our links has that name. A pattern with %d stays."""
-        if "%d" in wanted:
-            return wanted
-        name, number = wanted, 0
-        while name in self.names:
-            number += 1
-            name = f"{wanted[:LONGEST - len(str(number))]}{number}"
-        self.names.add(name)
-        return name
-
-    @inlineCallbacks
-    def pools_changed(self, settings: Iterable[NetworkSettings]) -> Any:
-        """After a reload: route what pools have gained to the shared interfaces that serve them, and no longer what
-        they have lost."""
-        for one in settings:
-            shared = self.shared.get(one.name) if one.shared else None
-            if shared is None or shared.ready is not None:
-                continue
-            wanted = self._pool_prefixes(one)
-            old = {prefix for prefix, links in shared.routed.items() if links == 0}
-            yield self._route(shared, wanted - shared.routed.keys())
-            for prefix in old - wanted:
-                del shared.routed[prefix]
-                yield soft(self.network.route_delete(prefix, shared.netif.ifindex), self.log, "route " + prefix)
-
-    def _pool_prefixes(self, settings: NetworkSettings) -> set[str]:
-        return {prefix for pool in settings.pools for prefix in self.prefixes(pool)}
-
-    @inlineCallbacks
-    def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
-        """What is set once for all links of a shared interface."""
-        yield self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
-        yield self._route(shared, self._pool_prefixes(settings))
-
-    @inlineCallbacks
-    def _route(self, shared: Shared, prefixes: Iterable[str]) -> Any:
-        for prefix in sorted(prefixes):
-            shared.routed[prefix] = 0
-            done = self.network.route_add(prefix, shared.netif.ifindex)
-            yield soft(done, self.log, f"route {prefix} to {shared.netif.name}")
-
-
 class LinkInterface:
     """The interface of one link."""
 
-    __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_reserved", "_extra", "_busy",
-                 "_closing", "_waiting", "_mtu")
+    __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_extra", "_busy", "_closing",
+                 "_waiting", "_mtu", "_routed")
 
     def __init__(self, interfaces: Interfaces, link: Owner) -> None:
         self._interfaces = interfaces
@@ -139,18 +65,19 @@ class LinkInterface:
         self._shared: Shared | None = None
         self._wanted: dict[str, NetworkUp] = {}
         self._applied: dict[str, NetworkUp] = {}
-        self._reserved = ""
         self._extra: dict[str, Any] | None = None
         """What does not go with the interface: replaced default routes, proxy ARP entries, a resolv file."""
         self._busy = False
         self._closing = False
         self._waiting: list[Deferred[None]] = []
         self._mtu = 0
+        self._routed = ""
+        """The address that we have routed to a shared interface, as a prefix."""
 
     @property
-    def applied(self) -> Iterable[str]:
-        """Protocols that are set up."""
-        return self._applied.keys()
+    def passing(self) -> bool:
+        """Whether a protocol is set up as it should be."""
+        return any(self._wanted.get(protocol) is network for protocol, network in self._applied.items())
 
     def network(self, protocol: str) -> NetworkUp | None:
         """What a protocol is set up with, or is being set up with."""
@@ -247,24 +174,37 @@ class LinkInterface:
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
         self._mtu = link.mtu
-        for attempt in range(NAME_TRIES):
-            if not settings.shared:
-                self._reserved = spec.name = interfaces.unused_name(wanted)
-            try:
-                netif = yield interfaces.dataplane.netif_attach(carrier.port, spec)
-                break
-            except DataPathError as error:
-                if error.code != IN_USE or settings.shared or "%d" in wanted or attempt == NAME_TRIES - 1:
-                    interfaces.names.discard(self._reserved)
-                    raise
-                # somebody else's: the name stays reserved, so that the next try takes another one
-        self.netif = netif
-        if not settings.shared:
-            interfaces.names.add(netif.name)
-            self._reserved = netif.name
-            yield interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
-            return
-        yield self._join(netif)
+        self.netif = netif = yield (interfaces.dataplane.netif_attach(carrier.port, spec) if settings.shared
+                                    else self._own(spec))
+        try:
+            if settings.shared:
+                yield self._join(netif)
+            else:
+                interfaces.names.add(netif.name)
+                yield interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
+        except Exception:
+            # one that is half set up is of no use to the other protocol either
+            yield self._detach()
+            raise
+
+    @inlineCallbacks
+    def _own(self, spec: NetifSpec) -> Any:
+        """Attach an interface with the name that the specification wishes for, or with a number after it where that
+        is taken. -> Netif"""
+        interfaces, wanted = self._interfaces, spec.name
+        tried = []
+        try:
+            for attempt in range(NAME_TRIES):
+                spec.name = interfaces.unused_name(wanted)
+                tried.append(spec.name)
+                try:
+                    return (yield interfaces.dataplane.netif_attach(self._link.carrier.port, spec))
+                except DataPathError as error:
+                    if error.code != IN_USE or "%d" in wanted or attempt == NAME_TRIES - 1:
+                        raise
+                    # somebody else's: it stays reserved for now, so that the next try takes another one
+        finally:
+            interfaces.names.difference_update(tried)
 
     @inlineCallbacks
     def _join(self, netif: Netif) -> Any:
@@ -277,13 +217,15 @@ class LinkInterface:
                 waiting: Deferred[None] = Deferred()
                 shared.ready.append(waiting)
                 yield waiting
+            if not shared.pools.issuperset(self._link.network.pools):
+                yield self._interfaces.serve(shared, self._link.network)
             return
         self._shared = shared = self._interfaces.shared[netif.name] = Shared(netif)
         shared.links = 1
         failure: Failure | None = None
         try:
             yield self._interfaces.set_up_shared(shared, self._link.network)
-        except (DataPathError, NetlinkError):
+        except Exception:
             failure = Failure()
             # who comes next tries again
             self._interfaces.shared.pop(netif.name, None)
@@ -315,14 +257,22 @@ class LinkInterface:
             shared.locals.add(wanted.local)
             local = f"{wanted.local}/64" if wanted.protocol == "ipv6" else wanted.local
             # the address may be on another interface too, and that is fine
-            steps.append(network.address_add(ifindex, local).addErrback(allow, errno.EEXIST))
+            steps.append(network.address_add(ifindex, local).addErrback(allow, errno.EEXIST)
+                         .addErrback(self._not_local, shared, wanted.local))
         if wanted.protocol == "ip" and has_addresses(wanted) and not self._covered(wanted.peer):
             steps += self._share_route(f"{wanted.peer}/32")
         return steps
 
+    @staticmethod
+    def _not_local(failure: Failure, shared: Shared, address: str) -> Failure:
+        # the next link tries again
+        shared.locals.discard(address)
+        return failure
+
     def _covered(self, address: str) -> bool:
         lease = getattr(self._link, "lease", None)
-        return lease is not None and lease.pool is not None and lease.pool.name in self._link.network.pools
+        assert self._shared is not None
+        return lease is not None and lease.pool is not None and lease.pool.name in self._shared.pools
 
     def _share_route(self, prefix: str) -> list[Deferred[Any]]:
         assert self._shared is not None
@@ -330,6 +280,7 @@ class LinkInterface:
         if count == 0:
             return []
         self._shared.routed[prefix] = (count or 0) + 1
+        self._routed = prefix
         return [] if count else [self._interfaces.network.route_add(prefix, self._shared.netif.ifindex)]
 
     def _routes(self, protocol: str) -> Iterable[str]:
@@ -384,7 +335,7 @@ class LinkInterface:
         interfaces, ifindex = self._interfaces, self.netif.ifindex
         protocols = tuple(p for p in PROTOCOLS if p in self._applied)
         yield soft(interfaces.dataplane.netif_modify(self._link.carrier.port, protocols=protocols))
-        yield self._leave(protocol, was)
+        yield self._leave(protocol)
         if protocol == "ip":
             yield self._put_back()
         if self._shared is None:
@@ -394,15 +345,16 @@ class LinkInterface:
                 yield soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
 
     @inlineCallbacks
-    def _leave(self, protocol: str, was: NetworkUp) -> Any:
+    def _leave(self, protocol: str) -> Any:
         """Take this link's routes off a shared interface."""
         shared, network = self._shared, self._interfaces.network
         if shared is None:
             return
         for prefix in self._routes(protocol):
             yield soft(network.route_delete(prefix, shared.netif.ifindex, table=self._link.network.table))
-        prefix = f"{was.peer}/32"
-        if protocol == "ip" and shared.routed.get(prefix):
+        prefix = self._routed
+        if protocol == "ip" and prefix:
+            self._routed = ""
             shared.routed[prefix] -= 1
             if not shared.routed[prefix]:
                 del shared.routed[prefix]
@@ -427,18 +379,23 @@ class LinkInterface:
     def _remove(self) -> Any:
         if self.netif is None:
             return
-        interfaces = self._interfaces
         applied, self._applied = self._applied, {}
         yield self._put_back()
-        for protocol, was in applied.items():
-            yield self._leave(protocol, was)
-        shared = self._shared
+        for protocol in applied:
+            yield self._leave(protocol)
+        yield self._detach()
+
+    @inlineCallbacks
+    def _detach(self) -> Any:
+        """Give the interface back, with all that was set on it."""
+        assert self.netif is not None
+        interfaces, shared, netif = self._interfaces, self._shared, self.netif
         if shared is not None:
             shared.links -= 1
             if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
                 del interfaces.shared[shared.netif.name]
         yield soft(interfaces.dataplane.netif_detach(self._link.carrier.port))
-        interfaces.names.discard(self._reserved)
+        interfaces.names.discard(netif.name)
         self.netif = None
         self._shared = None
 
@@ -464,16 +421,3 @@ def allow(failure: Any, *numbers: int) -> None:
     failure.trap(NetlinkError)
     if failure.value.errno not in numbers:
         raise failure.value
-
-
-def soft(step: Deferred[Any], log: Log | None = None, what: str = "") -> Deferred[Any]:
-    """A step whose failure is logged, where that says something, and changes nothing else."""
-
-    def failed(failure: Any) -> None:
-        failure.trap(DataPathError, NetlinkError)
-        if log is not None and getattr(failure.value, "code", "") not in (NOT_FOUND, GONE):
-            log.warning("{what}: {reason}", what=what, reason=failure.value.text)
-
-    return step.addErrback(failed)
-
-

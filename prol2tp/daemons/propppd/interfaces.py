@@ -1,0 +1,122 @@
+"""The interfaces of all links: names in use, and those that links share, with the routes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from prol2tp.config.template import LONGEST
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.propppd.settings import NetworkSettings
+from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError, Netif
+from prol2tp.net.netlink import NetlinkError
+
+
+class Shared:
+    """One interface for many links. `ready` has those that wait for the first link to set it up; None: it is."""
+
+    __slots__ = ("netif", "links", "ready", "locals", "routed", "pools")
+
+    def __init__(self, netif: Netif) -> None:
+        self.netif = netif
+        self.links = 0
+        self.ready: list[Deferred[None]] | None = []
+        self.locals: set[str] = set()
+        self.pools: set[str] = set()
+        """Pools that are routed to it: those of all profiles whose links it has."""
+        self.routed: dict[str, int] = {}
+        """Prefixes routed to it, with the number of links that want them; 0: of a pool."""
+
+
+class Interfaces:
+    """The interfaces of all links.
+
+    :param prefixes: networks of an address pool, by its name.
+    :param in_use: whether a link has an address of a network.
+    """
+
+    def __init__(self, dataplane: Any, network: Any, log: Log, run_dir: str,
+                 prefixes: Callable[[str], Iterable[str]], in_use: Callable[[str], bool]) -> None:
+        self.dataplane = dataplane
+        self.network = network
+        self.log = log
+        self.run_dir = run_dir
+        self.prefixes = prefixes
+        self.in_use = in_use
+        self.names: set[str] = set()
+        """Names of own interfaces in use or about to be."""
+        self.shared: dict[str, Shared] = {}
+
+    def unused_name(self, wanted: str) -> str:
+        """`wanted`, or with a number after it where one of our links has that name. A pattern with %d stays."""
+        if "%d" in wanted:
+            return wanted
+        name, number = wanted, 0
+        while name in self.names:
+            number += 1
+            name = f"{wanted[:LONGEST - len(str(number))]}{number}"
+        self.names.add(name)
+        return name
+
+    @inlineCallbacks
+    def pools_changed(self, settings: Iterable[NetworkSettings]) -> Any:
+        """After a reload: route what pools have gained to the shared interfaces that serve them, and no longer what
+        they have lost, unless a link still has an address there: then at a later reload."""
+        pools: dict[str, set[str]] = {}
+        for one in settings:
+            if one.shared:
+                pools.setdefault(one.name, set()).update(one.pools)
+        for name, shared in list(self.shared.items()):
+            if shared.ready is not None:
+                continue
+            shared.pools = pools.get(name, set())
+            wanted = self._pool_prefixes(shared.pools)
+            old = {prefix for prefix, links in shared.routed.items() if links == 0}
+            yield self._route(shared, wanted - shared.routed.keys())
+            for prefix in old - wanted:
+                needed = self.in_use(prefix) and not covered(prefix, wanted)
+                if not needed and shared.routed.get(prefix) == 0:
+                    del shared.routed[prefix]
+                    yield soft(self.network.route_delete(prefix, shared.netif.ifindex), self.log, "route " + prefix)
+
+    def _pool_prefixes(self, pools: Iterable[str]) -> set[str]:
+        return {prefix for pool in pools for prefix in self.prefixes(pool)}
+
+    @inlineCallbacks
+    def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
+        """What is set once for all links of a shared interface."""
+        yield self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
+        yield self.serve(shared, settings)
+
+    def serve(self, shared: Shared, settings: NetworkSettings) -> Deferred[Any]:
+        """Route the pools of one more profile to a shared interface."""
+        new = [pool for pool in settings.pools if pool not in shared.pools]
+        shared.pools.update(new)
+        return self._route(shared, self._pool_prefixes(new) - shared.routed.keys())
+
+    @inlineCallbacks
+    def _route(self, shared: Shared, prefixes: Iterable[str]) -> Any:
+        for prefix in sorted(prefixes):
+            shared.routed[prefix] = 0
+            done = self.network.route_add(prefix, shared.netif.ifindex)
+            yield soft(done, self.log, f"route {prefix} to {shared.netif.name}")
+
+
+def covered(prefix: str, others: Iterable[str]) -> bool:
+    """Whether an IPv4 network lies in one of the others."""
+    network = IPv4Network(prefix)
+    return any(network.subnet_of(IPv4Network(other)) for other in others)
+
+
+def soft(step: Deferred[Any], log: Log | None = None, what: str = "") -> Deferred[Any]:
+    """A step whose failure is logged, where that says something, and changes nothing else."""
+
+    def failed(failure: Any) -> None:
+        failure.trap(DataPathError, NetlinkError)
+        if log is not None and getattr(failure.value, "code", "") not in (NOT_FOUND, GONE):
+            log.warning("{what}: {reason}", what=what, reason=failure.value.text)
+
+    return step.addErrback(failed)
