@@ -277,3 +277,28 @@ def test_nothing_is_left_in_the_reactor_after_stop(world):
     world.links.stop()
     assert world.clock.getDelayedCalls() == []
     assert isinstance(world.attachments, Attachments)
+
+
+def test_a_session_that_cannot_be_attached_does_not_cost_the_others_of_its_batch(world):
+    one, two = world.session()[0], world.session()[0]
+    receiver = world.near.port_receiver
+
+    def broken(port, callback):
+        if port == one and callback is not None:
+            raise RuntimeError("no such port")
+        receiver(port, callback)
+
+    world.near.port_receiver = broken
+    world.links.attach, attach = lambda carrier, *rest: 1 / 0 if carrier.port == two else attach(carrier, *rest), \
+        world.links.attach
+    three = world.session()[0]
+    results = world.attach(world.row(one), world.row(two), world.row(three))
+    assert results[0] is None and "ZeroDivisionError" in results[1] and results[2] is None
+    assert list(world.links.by_port) == [three]
+
+
+def test_a_port_has_one_link(world):
+    port = world.session()[0]
+    assert world.attach(world.row(port)) == [None]
+    assert "has a link" in world.attach(world.row(port, id="9/9"))[0]
+    assert world.links.by_port[port].carrier.id != "9/9"

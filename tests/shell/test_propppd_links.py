@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.network import refused
+from prol2tp.ppp import outputs
 from prol2tp.ppp.automaton import Event
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
@@ -311,3 +312,13 @@ def test_another_user_cannot_answer_the_challenge_to_one_who_is_online(world):
     world.later(70, 1)
     assert link.ended and link.cause == "Authentication Failed"
     assert world.links.online == {}
+
+
+def test_after_a_fault_in_the_middle_of_its_outputs_a_link_begins_nothing(world):
+    _, link = world.client()
+    made = len(world.near.interfaces)
+    link.core._lower.queue += [None, outputs.NetworkUp("ip", "10.5.1.1", "10.9.9.9")]
+    link.drain()
+    world.settle()
+    assert link.ended and made == 1 and world.near.interfaces == {}
+    assert world.links.addresses.leases == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from prol2tp.control.command import Invalid
 from prol2tp.control.paging import batches
@@ -12,6 +13,8 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
 from prol2tp.daemons.propppd.settings import carrier_of
+
+_log = Logger(namespace="propppd")
 
 GRACE = 30.0
 """Seconds that links wait for their prol2tpd to come again."""
@@ -74,6 +77,10 @@ class Attachments:
         except RefusedLink as error:
             self._log.notice("session {id} is refused: {reason}", id=carrier.id, reason=error)
             return str(error)
+        except Exception as error:
+            # it must not cost the others of its batch
+            _log.failure("session {id} is refused", id=carrier.id)
+            return f"internal error: {error!r}"
         return None
 
     def detach(self, connection: Connection, sessions: Any) -> None:

@@ -134,7 +134,10 @@ class PPPLink:
             self.links.deadlines.set(self, self.links.clock.seconds() + self.connect_delay)
         else:
             self.tell(self.core.open)
-        self.links.dataplane.port_receiver(self.port, self.receive)
+        try:
+            self.links.dataplane.port_receiver(self.port, self.receive)
+        except Exception:
+            self._broken()
 
     def _begin(self) -> None:
         self.waiting = False
@@ -179,6 +182,8 @@ class PPPLink:
         try:
             while found := core.outputs():
                 for output in found:
+                    if self.ended and type(output) is not outputs.SendFrame:
+                        continue  # a fault has ended it meanwhile: nothing new is begun
                     try:
                         _ACTIONS[type(output)](self, output)
                     except Exception:
@@ -325,7 +330,7 @@ class PPPLink:
     def _network_down(self, output: outputs.NetworkDown) -> None:
         if self.interface is not None:
             self.interface.down(output.protocol)
-            if not any(protocol != output.protocol for protocol in self.interface.applied):
+            if not self.interface.passing:
                 self._went_down()
 
     def _link_down(self, output: outputs.LinkDown) -> None:
