@@ -1,15 +1,16 @@
 """prol2tpd's wiring: two daemons in one process on a clock that the test turns, a memory data path under each."""
 
+import gc
 import random
 from errno import ENETUNREACH
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import Logger, formatEvent
+from twisted.logger import Logger, formatEvent, globalLogPublisher
 
 from prol2tp.config.prol2tpd import load
-from prol2tp.control.command import Gone
+from prol2tp.control.command import Gone, NotFound, Refused
 from prol2tp.control.commands.prol2tpd import RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
@@ -740,3 +741,86 @@ def test_a_socket_for_answers_that_comes_late_is_not_given_to_the_tunnel_that_ha
     assert len(lns.path.listeners) == 2
     world.run(1)
     assert new.port is None and len(lns.path.listeners) == 1
+
+
+@pytest.fixture
+def faults():
+    """What actions and forgotten answers have raised."""
+    seen = []
+
+    def observe(event):
+        if event.get("log_failure") is not None:
+            seen.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    yield seen
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_done_in_whatever_order_nothing_is_left_behind(world, seed, faults):
+    chance = random.Random(seed)
+    lns = world.host(LNS.replace("peer_host", "reply_port ephemeral; peer_host") if seed % 2 else LNS)
+    lac = world.host(LAC)
+    for host in (lns, lac):
+        slow(host, world, chance.choice((0.01, 0.05, 0.3)))
+    lns.start()
+    lac.start()
+
+    def command(host, name, **arguments):
+        try:
+            answer = host.commands[name](None, **arguments)
+        except (NotFound, Refused):
+            return
+        if isinstance(answer, Deferred):
+            answer.addErrback(lambda failure: failure.trap(Refused, NotFound))
+
+    def anything():
+        what, number = chance.randrange(9), str(chance.randrange(3))
+        host = chance.choice((lns, lac))
+        tunnel = chance.choice([*host.plane.tunnels, 0])
+        sessions = host.plane.tunnels[tunnel].sessions if tunnel else {}
+        persist = chance.choice(("true", "false"))
+        if what == 0:
+            command(lac, "CreateTunnel", parameters={"name": number, "peer": "10.99.0.1", "secret": "s3cret",
+                                                     "persist": persist})
+        elif what == 1:
+            command(lac, "DestroyTunnel", tunnel_name=chance.choice((number, "one")))
+        elif what == 2:
+            command(lac, "CreateSession", tunnel_name=chance.choice((number, "one")),
+                    parameters={"name": "x", "persist": persist})
+        elif what == 3:
+            command(host, "DestroyTunnel", tunnel_id=tunnel)
+        elif what == 4:
+            command(host, "DestroySession", tunnel_id=tunnel, session_id=chance.choice([*sessions, 1]))
+        elif what == 5:
+            changes = chance.choice(("", "hello_timeout 9\n", "idle_timeout 5\n"))
+            reload.apply(lac.plane, load(LAC.replace("secret", changes + "secret"), "test.conf"))
+        elif what == 6:
+            world.wire.lost = not world.wire.lost
+        elif what == 7:
+            chance.choice((lns, lac)).path.refuse[chance.choice(("listen", "tunnel_add", "session_add"))] = (
+                DataPathError(SYSTEM, "no room"))
+        else:
+            world.run(chance.choice((1, 10, 60)))
+
+    for _ in range(150):
+        anything()
+        world.run(chance.choice((0.01, 0.05, 0.5)))
+    world.wire.lost = False
+    world.run(40)
+    for host in (lac, lns):
+        host.path.refuse.clear()
+        host.plane.stop(3)
+    world.run(60)
+    for host in (lac, lns):
+        plane = host.plane
+        assert not plane.tunnels and not plane.endpoint.tunnels and not len(plane.tunnel_roll)
+        assert plane.session_count == plane.established == 0
+        assert host.path.tunnels == {} and host.path.ports == {}
+        assert list(plane.ports) == plane.server_ports and len(host.path.listeners) == len(plane.server_ports)
+        assert set(host.ppp.up) <= {record for record, _ in host.ppp.down}
+        plane.close()
+    assert [call for call in world.clock.getDelayedCalls() if call.active()] == []
+    gc.collect()
+    assert faults == []
