@@ -118,12 +118,12 @@ CCP_RECORD = Record("ccp", AUTOMATON, "CCP. Option words: bsd deflate predictor1
 IPCP_RECORD = Record(
     "ipcp",
     (*AUTOMATON, Field("local", "text", "our IPv4 address; empty: none"), Field("peer", "text", "the peer's")),
-    "IPCP. Option words: negaddr reqaddr proxyarp.",
+    "IPCP. Option words: negaddr reqaddr dns1 wins1 dns2 wins2 proxyarp.",
 )
 IPV6CP_RECORD = Record(
     "ipv6cp",
     (*AUTOMATON, Field("local", "text", "our link-local address; empty: none"), Field("peer", "text", "the peer's")),
-    "IPv6CP. Option words: ifaceid.",
+    "IPv6CP. Option words: ifid.",
 )
 PAP_RECORD = Record(
     "pap",
@@ -202,7 +202,7 @@ LINK_RECORD = Record(
         Field("connect_seconds", "number", "seconds since the network came up"),
         Field("mtu", "integer", "largest packet that we send"),
         Field("peer_mru", "integer", "the peer's MRU"),
-        Field("run_count", "integer", "times that the link was started"),
+        Field("run_count", "integer", "times that a frame or a timer came"),
         Field("lcp", "lcp"),
         Field("ccp", "ccp?", "null: not part of this link"),
         Field("ipcp", "ipcp?", "null: IPv4 is turned off"),
