@@ -155,8 +155,13 @@ class LinkInterface:
             yield self._attach()
         assert self.netif is not None
         steps = self._shared_steps(wanted) if self._shared is not None else self._own_steps(wanted)
-        yield together(*steps)
-        yield self._around(wanted)
+        # every coroutine less is felt when thousands come at once
+        if len(steps) == 1:
+            yield steps[0]
+        elif steps:
+            yield together(*steps)
+        if link.routes or link.network.around:
+            yield self._around(wanted)
         protocols = tuple(p for p in PROTOCOLS if p in self._applied or p == protocol)
         yield interfaces.dataplane.netif_modify(link.carrier.port, protocols=protocols,
                                                 prefixes=self._prefixes(protocols, wanted),

@@ -95,6 +95,11 @@ class NetworkSettings:
     """Pools whose networks are routed to the shared interface."""
     mtu: int = 1500
 
+    @property
+    def around(self) -> bool:
+        """Whether anything is set outside of the interface, but for a user's routes."""
+        return self.default_route or self.proxy_arp or self.usepeerdns
+
 
 _SAME_NAME = ("default_route", "proxy_arp", "table", "usepeerdns", "mss_clamp", "clear_df", "mtu")
 
