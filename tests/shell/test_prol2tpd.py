@@ -25,7 +25,7 @@ from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.interface import SYSTEM, DataPathError, Listener
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.l2tp.header import write_control
-from prol2tp.l2tp.messages import PROTOCOL_VERSION, SCCRQ, encode
+from prol2tp.l2tp.messages import CDN, ICCN, ICRQ, PROTOCOL_VERSION, SCCCN, SCCRQ, ResultCode, encode
 
 LNS = """
 system { hostname "lns"; listen 10.99.0.1:1701 }
@@ -824,3 +824,24 @@ def test_whatever_is_done_in_whatever_order_nothing_is_left_behind(world, seed, 
     assert [call for call in world.clock.getDelayedCalls() if call.active()] == []
     gc.collect()
     assert faults == []
+
+
+def test_a_call_whose_end_overtakes_its_connect_is_no_fault(world, faults):
+    lns = world.host(LNS.replace('secret "s3cret"', "auth_mode none"))
+    written = lines(lns)
+    lns.start()
+    peer, ours = ("10.99.0.9", 1701), ("10.99.0.1", 1701)
+
+    def give(ns, body, tunnel_id=0, session_id=0):
+        lns.plane._received(write_control(tunnel_id, session_id, ns, 0, body), peer, ours, 0)
+
+    give(0, encode(SCCRQ(PROTOCOL_VERSION, "lac", 3, 7)))
+    (tunnel_id,) = lns.plane.tunnels
+    give(1, encode(SCCCN()), tunnel_id)
+    give(2, encode(ICRQ(5, 5)), tunnel_id)
+    (session_id,) = lns.plane.tunnels[tunnel_id].sessions
+    give(4, encode(CDN(ResultCode(1), 5)), tunnel_id, session_id)
+    give(3, encode(ICCN(64000, 1)), tunnel_id, session_id)
+    assert faults == [] and lns.plane.session_count == 0
+    assert not lns.ppp.up
+    assert ["down" in line for line in written if "session" in line] == [True]

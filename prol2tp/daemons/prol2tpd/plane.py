@@ -22,6 +22,7 @@ from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.l2tp import outputs
 from prol2tp.l2tp.endpoint import Endpoint
 from prol2tp.l2tp.results import result_text
+from prol2tp.l2tp.session import Session
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.driver import Driver
 from prol2tp.net.udp import ControlPort
@@ -383,17 +384,18 @@ class Plane:
 
     def _session_up(self, output: outputs.SessionUp) -> None:
         record = self.find(output.tunnel_id, output.session_id)
-        if record is None:
+        tunnel = self.endpoint.tunnels.get(output.tunnel_id)
+        core = tunnel.sessions.get(output.session_id) if tunnel is not None else None
+        if record is None or core is None:  # its end has come with its beginning, and is told next
             return
         if self.log.enabled(Level.NOTICE, self._level(record)):
-            self._say_up(record)
+            self._say_up(record, core)
         self._session_event("session-up", record)
         if record.instance is not None:
             record.instance.came_up()
         self.ppp.session_up(record)
 
-    def _say_up(self, record: SessionRecord) -> None:
-        core = self.endpoint.tunnels[record.tunnel.tunnel_id].sessions[record.session_id]
+    def _say_up(self, record: SessionRecord, core: Session) -> None:
         request = core.peer_message
         numbers = [f"{word} {number}" for word, number in (
             ("calling", getattr(request, "calling_number", None)),
