@@ -141,7 +141,7 @@ def test_after_a_crash_of_propppd_users_come_online_again(world):
     pair.start("proppp", "prol2tp")
     pair.online()
     assert pair.lns.daemons["proppp"].stop(signal.SIGKILL) == -signal.SIGKILL
-    pair.lns.start("proppp").wait_for("up on", count=2)
+    pair.lns.start("proppp").wait_for(": up, user", count=2)
     pair.online()
     assert len(pair.lns.ppp()) == 2, "interfaces of the crashed one are gone"
 
