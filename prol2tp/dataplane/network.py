@@ -11,14 +11,17 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, inlineCallbacks, succeed
 from zope.interface import Interface, implementer
 
 from prol2tp.net import netlink, rtnetlink
 from prol2tp.net.netlink import NetlinkError, NetlinkSocket
+
+NETWORKS_AGE = 10.0
+"""Seconds for which the networks of the system's interfaces are remembered (proxy ARP)."""
 
 
 class INetwork(Interface):
@@ -89,6 +92,10 @@ class LinuxNetwork:
         self._reactor = reactor
         self._open = open_socket
         self._netlink: NetlinkSocket | None = None
+        self._dumps = DeferredLock()
+        """The kernel refuses a dump while it is at one for the same socket."""
+        self._networks: list[tuple[IPv4Network, int]] = []
+        self._networks_until = 0.0
         self._pinned: dict[str, tuple[int, Any]] = {}
         """Addresses that we gave a route of their own: how many asked for it, and the route."""
 
@@ -211,9 +218,12 @@ class LinuxNetwork:
     @inlineCallbacks
     def _default_routes(self, family: int) -> Any:
         """Default routes of the main table with metric 0: what `_route` makes them of."""
-        parts = yield self._request(rtnetlink.RTM_GETROUTE, _route({"family": family}, []), netlink.NLM_F_DUMP)
+        parts = yield self._dumps.run(self._request, rtnetlink.RTM_GETROUTE, _route({"family": family}, []),
+                                      netlink.NLM_F_DUMP)
         routes = []
         for part in parts:
+            if part[_LENGTH_AT]:
+                continue  # to decode them all would take seconds where there are many links
             route = _decoded("rtmsg", part)
             table = route.get_attr("RTA_TABLE") or route["table"]
             if (route["dst_len"] or route["type"] != rtnetlink.RTN_UNICAST or table != rtnetlink.TABLE_MAIN
@@ -239,16 +249,30 @@ class LinuxNetwork:
     def proxy_arp_add(self, address: str) -> Any:
         wanted = ip_address(address)
         best, length = 0, -1
-        ask = _encoded("ifaddrmsg", {"family": rtnetlink.AF_INET}, [])
-        for part in (yield self._request(rtnetlink.RTM_GETADDR, ask, netlink.NLM_F_DUMP)):
-            found = _decoded("ifaddrmsg", part)
-            network = ip_network(f"{found.get_attr('IFA_ADDRESS')}/{found['prefixlen']}", strict=False)
-            if length < network.prefixlen < network.max_prefixlen and wanted in network:
-                best, length = found["index"], network.prefixlen
+        for network, ifindex in (yield self._local_networks()):
+            if length < network.prefixlen and wanted in network:
+                best, length = ifindex, network.prefixlen
         if best:
             yield self._request(rtnetlink.RTM_NEWNEIGH, _proxy(address, best),
                                 netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE)
         return best
+
+    @inlineCallbacks
+    def _local_networks(self) -> Any:
+        """IPv4 networks that interfaces are in, with the interface's index; looked up again after a while, because
+        the kernel lists the addresses of all links for it."""
+        yield self._dumps.acquire()
+        try:
+            if self._reactor.seconds() >= self._networks_until:
+                ask = _encoded("ifaddrmsg", {"family": rtnetlink.AF_INET}, [])
+                parts = yield self._request(rtnetlink.RTM_GETADDR, ask, netlink.NLM_F_DUMP)
+                found = [_decoded("ifaddrmsg", part) for part in parts if part[_LENGTH_AT] < 32]
+                self._networks = [(IPv4Network(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}", strict=False),
+                                   one["index"]) for one in found]
+                self._networks_until = self._reactor.seconds() + NETWORKS_AGE
+        finally:
+            self._dumps.release()
+        return self._networks
 
     def proxy_arp_delete(self, address: str, ifindex: int) -> Deferred[None]:
         done = self._request(rtnetlink.RTM_DELNEIGH, _proxy(address, ifindex))
@@ -261,6 +285,8 @@ _ROUTE_FIELDS = ("family", "dst_len", "src_len", "tos", "table", "proto", "scope
 _ROUTE_ATTRIBUTES = ("RTA_TABLE", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_METRICS", "RTA_MULTIPATH", "RTA_VIA",
                      "RTA_PREF")
 _HEADER = 16
+_LENGTH_AT = _HEADER + 1
+"""Where an address or route message has the length of its prefix."""
 
 
 def _message(kind: str) -> Any:

@@ -270,3 +270,20 @@ def test_the_systems_own_route_to_the_tunnels_peer_is_not_taken_away(kernel):
     saved = yield kernel.network.default_route_add(kernel.index[ONE], replace=True, keep=PEER)
     yield kernel.network.default_route_restore(saved)
     assert len(kernel.show("route", "show", PEER)) == 1
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_many_addresses_are_listed_once_for_all_who_ask_at_the_same_time(kernel):
+    script = "".join(f"addr add 10.9.{n // 250}.{n % 250 + 1}/32 dev {ONE}\n" for n in range(1500))
+    subprocess.run(["ip", "-n", kernel.namespace, "-batch", "-"], input=script.encode(), check=True)
+    before = kernel.network._netlink.requests
+    asked = [kernel.network.proxy_arp_add(f"192.0.2.{n}") for n in (50, 51, 52)]
+    asked.append(kernel.network.default_route_add(kernel.index[ONE], replace=True))
+    found = []
+    for one in asked:
+        found.append((yield one))
+    assert found[:3] == [kernel.index[TWO]] * 3
+    assert kernel.proxies() == {"192.0.2.50", "192.0.2.51", "192.0.2.52"}
+    # two dumps, three entries, one route
+    assert kernel.network._netlink.requests == before + 6
