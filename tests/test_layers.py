@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = ("common", "l2tp", "ppp", "pppoe", "radius", "config")
+PURE = ("common", "l2tp", "ppp", "pppoe", "radius", "ipv6", "config")
 IMPURE = {
     "twisted",
     "zope",
@@ -96,6 +96,8 @@ def offences(module: str) -> Iterator[str]:
                 yield f"{where}: the command-line tools know the control channel, not what is behind it"
             if within(name, "twisted", "zope"):
                 yield f"{where}: the command-line tools start without Twisted"
+        if mine == "spool" and within(name, "prol2tp") and layer(name) not in ("", "spool"):
+            yield f"{where}: the spool keeps octets and knows no protocol and no daemon"
         if mine in ("net", "control", "dataplane") and within(name, "prol2tp.daemons"):
             yield f"{where}: daemons are above {mine}"
         if (

@@ -1,0 +1,207 @@
+"""The rows of the accounting queue: an sqlite file in WAL mode, used by one thread of one process.
+
+    record(id INTEGER PRIMARY KEY, session TEXT, kind INTEGER, event_time REAL, payload BLOB)
+
+A row is there from the commit that saved it until the commit that removes it. `synchronous=FULL`: a commit has reached
+the disk when it returns, so that not even a power failure takes it back. The file is locked as long as it is open.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from prol2tp.spool.order import INTERIM, Order
+
+VERSION = 1
+"""Of the table, in the file's user_version."""
+SIDE_FILES = ("", "-wal", "-shm", "-journal")
+OF_THE_SYSTEM = ("locked", "full", "unable to open", "readonly", "disk I/O", "access permission", "not open", "memory")
+"""Words of sqlite's errors for which the file is not to blame."""
+READ_AT_ONCE = 500
+"""Below the 999 variables that old sqlite libraries allow a statement."""
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, session TEXT NOT NULL, kind INTEGER NOT NULL,"
+    " event_time REAL NOT NULL, payload BLOB NOT NULL)"
+)
+_WRONG_TYPES = (
+    "SELECT 1 FROM record WHERE (typeof(session), typeof(kind), typeof(event_time), typeof(payload))"
+    " IS NOT ('text', 'integer', 'real', 'blob') LIMIT 1"
+)
+
+
+@dataclass(slots=True)
+class Record:
+    """What the queue gives to a sender. `id` is for `acknowledge` and `release` and holds until the daemon ends."""
+
+    id: int
+    session: str
+    kind: int
+    """Acct-Status-Type."""
+    event_time: float
+    """When it happened, in seconds of the Unix epoch."""
+    payload: bytes = field(repr=False)
+
+
+class Damaged(Exception):
+    """The file cannot be read as a queue. The text says why."""
+
+
+FAILURES = (sqlite3.Error, UnicodeError, Damaged, OSError)
+"""All that a method of `SpoolFile` raises when file or disk are at fault."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the file itself is at fault, and not the disk, a lock or a missing right."""
+    if isinstance(error, sqlite3.OperationalError):
+        return not any(words in str(error) for words in OF_THE_SYSTEM)
+    return isinstance(error, (Damaged, sqlite3.DatabaseError, UnicodeError))
+
+
+class SpoolFile:
+    """The file and the order of its records. Every method blocks.
+
+    :param say: called with a line of text for the log.
+    """
+
+    def __init__(self, path: str, say: Callable[[str], None]) -> None:
+        self.path = path
+        self.order = Order()
+        self.coalesced = 0
+        """Interims that were removed because a newer one came before a server had them."""
+        self._say = say
+        self._next = 1
+        self._database: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open or make the file and read its order. A damaged file is moved aside, with a line in the log.
+
+        Raises `sqlite3.OperationalError` (another process has it, no right to write) or `OSError`.
+        """
+        try:
+            self._open()
+        except FAILURES as error:
+            if not is_damage(error):
+                self.close()
+                raise
+            self.set_aside(error)
+
+    def _open(self) -> None:
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        database = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        self._database = database
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA journal_size_limit=16777216")
+        database.execute("BEGIN IMMEDIATE")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise Damaged(f"version {version} of the file, {VERSION} expected")
+        database.execute(_CREATE)
+        database.execute(f"PRAGMA user_version={VERSION}")
+        database.execute("COMMIT")
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise Damaged(str(found).splitlines()[-1])
+        if database.execute(_WRONG_TYPES).fetchone() is not None:
+            raise Damaged("values of the wrong type")
+        order = Order()
+        last = 0
+        for record, session, kind in database.execute("SELECT id, session, kind FROM record ORDER BY id"):
+            order.add(session, record, kind)
+            last = record
+        self.order = order
+        self._next = max(self._next, last + 1)  # a sender may still hold ids of a file that was set aside
+
+    def set_aside(self, error: Exception) -> None:
+        """Rename the damaged file, so that somebody may look at it, and begin a new one."""
+        lost = len(self.order)
+        self.close()
+        aside = f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+        number = 1
+        while os.path.exists(aside):
+            number += 1
+            aside = f"{aside.partition('~')[0]}~{number}"
+        for side in SIDE_FILES:
+            if os.path.exists(self.path + side):
+                os.rename(self.path + side, aside + side)
+        known = f", {lost} records were queued" if lost else ""
+        self._say(f"accounting queue {self.path} is damaged ({error}{known}): moved to {aside}, a new one is begun")
+        self._open()
+
+    def close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            try:
+                database.close()
+            except sqlite3.Error:
+                pass
+
+    def write(
+        self, appends: Sequence[tuple[str, int, float, bytes]], acknowledged: Iterable[int]
+    ) -> None:
+        """Save (session, kind, event time, payload) in this order and remove what is acknowledged or superseded, all
+        in one transaction. After an error nothing has changed, neither in the file nor in the order."""
+        database = self._database
+        if database is None:
+            raise sqlite3.OperationalError("the file is not open")
+        first = self._next
+        superseded = [
+            record for session, kind, _, _ in appends
+            if kind == INTERIM and (record := self.order.superseded(session)) is not None
+        ]
+        removed = set(acknowledged)
+        coalesced = len(set(superseded) - removed)
+        removed.update(superseded)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            if appends:
+                rows = [(record, *fields) for record, fields in enumerate(appends, first)]
+                database.executemany(
+                    "INSERT INTO record (id, session, kind, event_time, payload) VALUES (?, ?, ?, ?, ?)", rows
+                )
+            if removed:
+                database.executemany("DELETE FROM record WHERE id = ?", [(record,) for record in removed])
+            database.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back(database)
+            raise
+        self._next = first + len(appends)
+        self.coalesced += coalesced
+        self.order.remove(removed)
+        for record, (session, kind, _, _) in enumerate(appends, first):
+            self.order.add(session, record, kind)
+
+    @staticmethod
+    def _roll_back(database: sqlite3.Connection) -> None:
+        try:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass
+
+    def read(self, records: Sequence[int]) -> list[Record]:
+        """The records of these ids, in the order of ids."""
+        if self._database is None:
+            raise sqlite3.OperationalError("the file is not open")
+        found: list[Record] = []
+        for start in range(0, len(records), READ_AT_ONCE):
+            some = records[start : start + READ_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = self._database.execute(
+                f"SELECT id, session, kind, event_time, payload FROM record WHERE id IN ({marks})", some
+            )
+            found += [Record(*row) for row in rows]
+        found.sort(key=lambda record: record.id)
+        return found
+
+    def oldest(self) -> float | None:
+        """Event time of the record that was saved first."""
+        if self._database is None:
+            return None
+        row = self._database.execute("SELECT event_time FROM record ORDER BY id LIMIT 1").fetchone()
+        return row[0] if row else None

@@ -1,0 +1,353 @@
+"""The accounting queue as a daemon uses it: Deferreds in the reactor, the file on a thread of its own.
+
+All that is asked in one reactor turn, and all that comes while the disk is busy, is one transaction (`CHUNK` at most).
+When the disk is full or fails, writes wait in memory, in order, and are tried again; reading and sending goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from prol2tp.spool.file import FAILURES, Record, SpoolFile, is_damage
+from prol2tp.spool.order import INTERIM, KINDS
+
+_log = Logger(namespace="accounting")
+
+CHUNK = 500
+"""Writes in one transaction, and callbacks in one reactor turn."""
+RETRY_FIRST = 1.0
+RETRY_MOST = 30.0
+
+
+class QueueFailed(Exception):
+    """The file could not be opened, or the queue was stopped before the disk took the record. The text says why."""
+
+
+@dataclass(slots=True)
+class Status:
+    """The queue as of its last turn; plain numbers, for `propppctl status`."""
+
+    depth: int = 0
+    """Records in the file that no server has acknowledged."""
+    ready: int = 0
+    """Of these: may be taken now."""
+    taken: int = 0
+    """Of these: in the hands of a sender."""
+    unsaved: int = 0
+    """Writes that the disk has not taken yet."""
+    oldest_event_time: float | None = None
+    """Unix time of the oldest record's event."""
+    appended: int = 0
+    acknowledged: int = 0
+    coalesced: int = 0
+    """Interims that gave way to newer ones."""
+    trouble: str = ""
+    """Why the disk takes nothing at present."""
+
+
+@dataclass(slots=True)
+class _Append:
+    session: str
+    kind: int
+    event_time: float
+    payload: bytes
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Acknowledge:
+    records: tuple[int, ...]
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Take:
+    limit: int
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Release:
+    records: tuple[int, ...]
+
+
+_Done = list[tuple[list[Deferred[Any]], Any]]
+
+
+class AccountingQueue:
+    """A durable queue of accounting records, at least once, in order within a session.
+
+    :param path: the file; its directory must be there.
+    :param reactor: all Deferreds fire in it.
+    :param on_ready: called in the reactor when records may be taken: at start, after appends, acknowledgements and
+        releases, once for each turn. Not after `take`.
+
+    `on_ready` may be set any time. A sender keeps its window full so: when called, `take` what fits the window, send,
+    `acknowledge` what the server has answered, `release` what it gives up.
+    """
+
+    def __init__(self, path: str, reactor: Any, on_ready: Callable[[], None] | None = None) -> None:
+        self.status = Status()
+        self.on_ready = on_ready
+        self._reactor = reactor
+        self._file = SpoolFile(path, self._say)
+        self._condition = threading.Condition()
+        self._asked: list[Any] = []
+        self._interims: dict[str, _Append] = {}  # of self._asked, by session
+        self._replaced = 0  # Interims replaced before the thread had them
+        self._stopping = False
+        self._started: Deferred[None] = Deferred()
+        self._stopped: Deferred[None] = Deferred()
+        self._thread = threading.Thread(target=self._run, name="accounting queue", daemon=True)
+        # of the thread alone
+        self._writes: list[_Append | _Acknowledge] = []
+        self._retry_at = 0.0
+        self._retry_after = RETRY_FIRST
+        self._trouble = ""
+        self._counted = 0
+        self._counted_acknowledged = 0
+
+    # in the reactor
+
+    def start(self) -> Deferred[None]:
+        """Open the file; fires when what it holds may be taken. Fails with `QueueFailed`: then the queue is no good."""
+        self._thread.start()
+        return self._started
+
+    def append(self, session: str, kind: int, payload: bytes, event_time: float) -> Deferred[None]:
+        """Save a record; fires when it is on the disk. Records of one session are sent in the order of the calls.
+
+        :param session: the session's key, such as its Acct-Session-Id; ACCOUNTING_ON and OFF have a key of their own.
+        :param kind: Acct-Status-Type, of `order.KINDS`. An Interim replaces one of its session that still waits; that
+            one's Deferred fires with the newer one's.
+        :param event_time: Unix time.
+
+        Raises `ValueError` or `UnicodeError` for what cannot be saved.
+        """
+        if kind not in KINDS or not math.isfinite(event_time):
+            raise ValueError(f"accounting record of kind {kind} at {event_time}")
+        session.encode()
+        done: Deferred[None] = Deferred()
+        with self._condition:
+            if self._stopping:
+                done.errback(QueueFailed("the queue is stopped"))
+                return done
+            waiting = self._interims.get(session) if kind == INTERIM else None
+            if waiting is not None:
+                waiting.payload, waiting.event_time = bytes(payload), event_time
+                waiting.waiting.append(done)
+                self._replaced += 1
+                return done
+            record = _Append(session, int(kind), float(event_time), bytes(payload), [done])
+            if kind == INTERIM:
+                self._interims[session] = record
+            else:
+                self._interims.pop(session, None)
+            self._ask(record)
+        return done
+
+    def take(self, limit: int) -> Deferred[list[Record]]:
+        """Up to `limit` records that may be sent now, oldest first: of each session the oldest, if it is not taken yet.
+        They are the caller's until it acknowledges or releases them."""
+        done: Deferred[list[Record]] = Deferred()
+        with self._condition:
+            if self._stopping:
+                done.callback([])
+            else:
+                self._ask(_Take(int(limit), [done]))
+        return done
+
+    def acknowledge(self, records: Iterable[int]) -> Deferred[None]:
+        """A server has these; fires when they are gone from the disk. Their sessions' next may be taken."""
+        done: Deferred[None] = Deferred()
+        with self._condition:
+            if self._stopping:
+                done.errback(QueueFailed("the queue is stopped"))
+            else:
+                self._ask(_Acknowledge(tuple(map(int, records)), [done]))
+        return done
+
+    def release(self, records: Iterable[int]) -> None:
+        """No server took these: they may be taken again."""
+        with self._condition:
+            if not self._stopping:
+                self._ask(_Release(tuple(map(int, records))))
+
+    def stop(self) -> Deferred[None]:
+        """Save what was asked, close the file, end the thread."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.ident is None:
+            self._stopped.callback(None)
+        return self._stopped
+
+    def _ask(self, request: Any) -> None:
+        self._asked.append(request)
+        if len(self._asked) == 1:
+            self._condition.notify()
+
+    def _deliver(self, done: _Done, status: Status, ready: bool) -> None:
+        self.status = status
+        for waiting, result in done:
+            for deferred in waiting:
+                if isinstance(result, Exception):
+                    deferred.errback(result)
+                else:
+                    deferred.callback(result)
+        if ready and status.ready and self.on_ready is not None:
+            try:
+                self.on_ready()
+            except Exception:
+                _log.failure("sending accounting records")
+
+    def _say(self, text: str) -> None:
+        self._reactor.callFromThread(lambda: _log.error("{text}", text=text))
+
+    # in the thread
+
+    def _run(self) -> None:
+        try:
+            self._file.open()
+        except FAILURES as error:
+            failed = QueueFailed(f"accounting queue {self._file.path}: {error}")
+            with self._condition:
+                self._stopping = True
+                refused, self._asked = self._asked, []
+            ended = [(request.waiting, failed) for request in refused if not isinstance(request, _Release)]
+            self._end([([self._started], failed), *ended])
+            return
+        self._reactor.callFromThread(self._deliver, [([self._started], None)], self._status(), True)
+        try:
+            while self._turn():
+                pass
+        except Exception as error:  # a fault of ours: nobody may wait for ever
+            self._trouble = repr(error)
+            with self._condition:
+                self._stopping = True
+                self._writes += [one for one in self._asked if isinstance(one, (_Append, _Acknowledge))]
+        lost = QueueFailed(f"accounting queue: not saved: {self._trouble}")
+        if self._writes:
+            self._say(f"accounting queue {self._file.path}: {len(self._writes)} writes lost: {self._trouble}")
+        ended = [(request.waiting, lost) for request in self._writes]
+        status = self._status()
+        self._file.close()
+        self._end(ended, status)
+
+    def _end(self, done: _Done, status: Status | None = None) -> None:
+        done.append(([self._stopped], None))
+        self._reactor.callFromThread(self._deliver, done, status or Status(), False)
+
+    def _turn(self) -> bool:
+        """Wait for requests, or the time to try again, and do them; False after the last turn."""
+        with self._condition:
+            if not self._asked and not self._stopping:
+                self._condition.wait(max(0.0, self._retry_at - time.monotonic()) if self._writes else None)
+            asked, self._asked = self._asked, []
+            self._interims = {}
+            last = self._stopping
+        others: list[_Take | _Release] = []
+        for request in asked:
+            if isinstance(request, (_Append, _Acknowledge)):
+                self._writes.append(request)
+            else:
+                others.append(request)
+        while self._writes and (last or time.monotonic() >= self._retry_at):
+            if not self._write():
+                break
+        done: _Done = []
+        changed = False
+        for other in others:
+            if isinstance(other, _Take):
+                done.append((other.waiting, self._take(other.limit)))
+            else:
+                self._file.order.release(other.records)
+                changed = True
+        self._reactor.callFromThread(self._deliver, done, self._status(), changed)
+        return not last
+
+    def _write(self) -> bool:
+        """One transaction; False when the disk does not take it."""
+        some = self._writes[:CHUNK]
+        appends: list[tuple[str, int, float, bytes]] = []
+        acknowledged: list[int] = []
+        for request in some:
+            if isinstance(request, _Append):
+                appends.append((request.session, request.kind, request.event_time, request.payload))
+            else:
+                acknowledged += request.records
+        try:
+            self._file.write(appends, acknowledged)
+        except FAILURES as error:
+            if is_damage(error) and self._renewed(error):
+                return True
+            self._troubled(error)
+            return False
+        if self._trouble:
+            self._say(f"accounting queue {self._file.path}: the disk takes records again")
+        self._trouble, self._retry_after, self._retry_at = "", RETRY_FIRST, 0.0
+        del self._writes[:CHUNK]
+        self._counted += len(appends)
+        self._counted_acknowledged += len(acknowledged)
+        done = [(request.waiting, None) for request in some]
+        self._reactor.callFromThread(self._deliver, done, self._status(), True)
+        return True
+
+    def _renewed(self, error: Exception) -> bool:
+        try:
+            self._file.set_aside(error)
+        except FAILURES as again:
+            self._troubled(again)
+            return False
+        return True
+
+    def _troubled(self, error: Exception) -> None:
+        """Said once, until it is over; tried again later and later."""
+        if not self._trouble:
+            self._say(
+                f"accounting queue {self._file.path} cannot be written ({error}): {len(self._writes)} writes wait in"
+                f" memory and are tried again"
+            )
+        self._trouble = str(error)
+        self._retry_at = time.monotonic() + self._retry_after
+        self._retry_after = min(2 * self._retry_after, RETRY_MOST)
+
+    def _take(self, limit: int) -> list[Record]:
+        taken = self._file.order.take(limit)
+        if not taken:
+            return []
+        try:
+            return self._file.read(taken)
+        except FAILURES as error:
+            self._file.order.release(taken)
+            if is_damage(error):
+                self._renewed(error)
+            else:
+                self._say(f"accounting queue {self._file.path} cannot be read: {error}")
+            return []
+
+    def _status(self) -> Status:
+        order = self._file.order
+        try:
+            oldest = self._file.oldest()
+        except FAILURES:
+            oldest = None
+        return Status(
+            depth=len(order),
+            ready=order.ready,
+            taken=order.taken,
+            unsaved=len(self._writes),
+            oldest_event_time=oldest,
+            appended=self._counted,
+            acknowledged=self._counted_acknowledged,
+            coalesced=self._file.coalesced + self._replaced,
+            trouble=self._trouble,
+        )

@@ -1,0 +1,247 @@
+"""The accounting queue in the reactor: durable Deferreds, senders, full disks, kill -9."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, globalLogPublisher
+
+from prol2tp.spool.file import SpoolFile
+from prol2tp.spool.order import INTERIM, START, STOP
+from prol2tp.spool.queue import AccountingQueue, QueueFailed
+
+ROOT = Path(__file__).parents[2]
+KILLS = 12
+
+
+@pytest.fixture
+def lines():
+    """What the queue logs."""
+    found: list[str] = []
+
+    def observer(event: Any) -> None:
+        if event.get("log_namespace") == "accounting" and event["log_level"] >= LogLevel.warn:
+            found.append(event.get("text", str(event)))
+
+    globalLogPublisher.addObserver(observer)
+    yield found
+    globalLogPublisher.removeObserver(observer)
+
+
+def bounded(deferred: Deferred[Any]) -> Deferred[Any]:
+    return deferred.addTimeout(20, reactor)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        await deferLater(reactor, 0.005)
+    raise AssertionError("never")
+
+
+def ensured(function):
+    return pytest_twisted.ensureDeferred(function)
+
+
+async def drained(queue: AccountingQueue) -> list[bytes]:
+    found = []
+    while records := await bounded(queue.take(100)):
+        found += [record.payload for record in records]
+        await bounded(queue.acknowledge(record.id for record in records))
+    return found
+
+
+@ensured
+async def test_what_was_appended_is_given_in_order_and_is_gone_when_acknowledged(tmp_path):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    first = queue.append("a", START, b"start", 10.0)
+    queue.append("b", START, b"other", 11.0)
+    await bounded(queue.append("a", STOP, b"stop", 12.0))
+    assert first.called
+    status = queue.status
+    assert (status.depth, status.ready, status.oldest_event_time, status.appended) == (3, 2, 10.0, 3)
+    records = await bounded(queue.take(10))
+    assert [record.payload for record in records] == [b"start", b"other"]
+    assert b"start" not in repr(records[0]).encode()
+    assert await bounded(queue.take(10)) == []
+    queue.release([records[1].id])
+    await bounded(queue.acknowledge([records[0].id]))
+    assert await drained(queue) == [b"other", b"stop"]
+    status = queue.status
+    assert (status.depth, status.taken, status.oldest_event_time, status.acknowledged) == (0, 0, None, 3)
+    await bounded(queue.stop())
+
+
+@ensured
+async def test_a_restart_replays_what_no_server_has(tmp_path):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    queue.start()
+    for number in range(5000):
+        queue.append(f"s{number % 1000}", INTERIM if number >= 1000 else START, b"%d" % number, 1.0)
+    await bounded(queue.stop())
+    ready: list[int] = []
+    again = AccountingQueue(str(tmp_path / "q"), reactor, lambda: ready.append(again.status.ready))
+    await bounded(again.start())
+    await until(lambda: ready == [1000])
+    assert again.status.depth == 2000
+    assert await drained(again) == [b"%d" % number for number in (*range(1000), *range(4000, 5000))]
+    await bounded(again.stop())
+
+
+@ensured
+async def test_interims_of_one_turn_are_one_record_and_all_hear_of_it(tmp_path):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    waiting = [queue.append("a", INTERIM, b"%d" % number, number) for number in range(50)]
+    await bounded(queue.append("a", STOP, b"stop", 50))
+    assert all(deferred.called for deferred in waiting)
+    assert (queue.status.depth, queue.status.coalesced) == (2, 49)
+    assert await drained(queue) == [b"49", b"stop"]
+    await bounded(queue.stop())
+
+
+@ensured
+async def test_a_full_disk_is_said_once_and_retried_while_sending_goes_on(tmp_path, lines, monkeypatch):
+    monkeypatch.setattr("prol2tp.spool.queue.RETRY_FIRST", 0.02)
+    monkeypatch.setattr("prol2tp.spool.queue.RETRY_MOST", 0.04)
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    await bounded(queue.append("a", START, b"start", 1.0))
+    queue._file._database.execute("PRAGMA max_page_count=3")
+    waiting = [queue.append("b", START, bytes(20000), 2.0)]
+    await until(lambda: bool(queue.status.trouble))
+    for number in range(100):
+        waiting.append(queue.append("a", INTERIM, b"%d" % number, 3.0))
+    await deferLater(reactor, 0.3)
+    assert len(lines) == 1 and "full" in lines[0] and "tried again" in lines[0]
+    assert not any(deferred.called for deferred in waiting)
+    assert queue.status.unsaved >= 2
+    (record,) = await bounded(queue.take(10))
+    assert record.payload == b"start"
+    acknowledged = queue.acknowledge([record.id])
+    queue._file._database.execute("PRAGMA max_page_count=10000")
+    await bounded(acknowledged)
+    assert all(deferred.called for deferred in waiting)
+    assert len(lines) == 2 and "again" in lines[1]
+    assert (queue.status.unsaved, queue.status.trouble) == (0, "")
+    found = await drained(queue)
+    assert found[0] == bytes(20000) and found[-1] == b"99"
+    await bounded(queue.stop())
+
+
+@ensured
+async def test_a_queue_that_cannot_be_had_fails_and_keeps_nobody_waiting(tmp_path):
+    holder = SpoolFile(str(tmp_path / "q"), print)
+    holder.open()
+    for path, reason in ((tmp_path / "q", "locked"), (tmp_path / "missing" / "q", "No such file")):
+        queue = AccountingQueue(str(path), reactor)
+        early = queue.append("a", START, b"", 1.0)
+        with pytest.raises(QueueFailed, match=reason):
+            await bounded(queue.start())
+        for deferred in (early, queue.append("a", START, b"", 1.0), queue.acknowledge([1])):
+            with pytest.raises(QueueFailed):
+                await bounded(deferred)
+        assert await bounded(queue.take(1)) == []
+        await bounded(queue.stop())
+    holder.close()
+
+
+@ensured
+async def test_what_the_disk_did_not_take_until_the_stop_is_said(tmp_path, lines):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    queue._file._database.execute("PRAGMA max_page_count=3")
+    deferred = queue.append("a", START, bytes(20000), 1.0)
+    await bounded(queue.stop())
+    with pytest.raises(QueueFailed, match="full"):
+        await bounded(deferred)
+    assert "1 writes lost" in lines[-1]
+
+
+@ensured
+async def test_records_that_cannot_be_saved_are_refused_at_once(tmp_path):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    for kind, event_time in ((99, 1.0), (START, float("nan"))):
+        with pytest.raises(ValueError):
+            queue.append("a", kind, b"", event_time)
+    with pytest.raises(UnicodeError):
+        queue.append("\ud800", START, b"", 1.0)
+    with pytest.raises(ValueError):
+        queue.acknowledge(["x"])
+
+
+@ensured
+async def test_a_file_that_goes_bad_while_in_use_is_replaced(tmp_path, lines):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    await bounded(queue.append("a", START, b"old", 1.0))
+    queue._file._database.execute("DROP TABLE record")
+    await bounded(queue.append("a", STOP, b"new", 1.0))
+    assert await drained(queue) == [b"new"]
+    assert len(lines) == 1 and "1 records were queued" in lines[0]
+    await bounded(queue.stop())
+
+
+def run_and_kill(path: Path, run: int, chance: random.Random) -> list[tuple[str, ...]]:
+    """What a queue said before SIGKILL came: while it opened the file, or later."""
+    early = run % 4 == 3
+    child = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "spool_child.py"), str(path), f"r{run}"],
+        stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    told = b"" if early else child.stdout.readline()
+    killer = time.monotonic() + (chance.uniform(0.3, 0.8) if early else chance.uniform(0.0, 0.3))
+    os.set_blocking(child.stdout.fileno(), False)
+    while (left := killer - time.monotonic()) > 0:
+        told += child.stdout.read() or b""
+        time.sleep(min(left, 0.01))
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    os.set_blocking(child.stdout.fileno(), True)
+    told += child.stdout.read()
+    child.stdout.close()
+    return [tuple(line.split()) for line in told.decode().splitlines() if line.count(" ") == 3]
+
+
+@ensured
+async def test_kill_9_at_any_moment_loses_nothing_durable_and_keeps_the_order(tmp_path, lines):
+    chance = random.Random(3)
+    said: list[tuple[str, ...]] = []
+    for run in range(KILLS):
+        said += run_and_kill(tmp_path / "q", run, chance)
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    said += [("sent", *payload.decode().split()) for payload in await drained(queue)]
+    await bounded(queue.stop())
+    assert lines == []
+    saved: dict[str, set[tuple[int, int]]] = {}
+    given: dict[str, list[tuple[int, int]]] = {}
+    for word, session, sequence, kind in said:
+        mark = (int(sequence), int(kind))
+        if word == "saved":
+            saved.setdefault(session, set()).add(mark)
+        elif mark not in given.setdefault(session, []):
+            given[session].append(mark)
+    assert sum(map(len, saved.values())) > 500
+    for session, marks in saved.items():
+        got = given[session]
+        assert got == sorted(got), "out of order"
+        newest = max((mark for mark in got if mark[1] == INTERIM), default=(-1, 0))
+        for mark in marks:
+            assert mark in got or (mark[1] == INTERIM and mark < newest), (session, mark)

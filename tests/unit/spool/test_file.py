@@ -1,0 +1,124 @@
+"""The accounting queue's file: what is in it after an error, a restart, damage."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from prol2tp.spool.file import SpoolFile
+from prol2tp.spool.order import INTERIM, START, STOP
+
+
+def opened(path: Path) -> tuple[SpoolFile, list[str]]:
+    lines: list[str] = []
+    spool = SpoolFile(str(path), lines.append)
+    spool.open()
+    return spool, lines
+
+
+def payloads(spool: SpoolFile) -> list[bytes]:
+    found = []
+    while taken := spool.order.take(100):
+        found += [record.payload for record in spool.read(taken)]
+        spool.write([], taken)
+    return found
+
+
+def test_records_come_back_in_order_after_a_restart(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.5, b"\0start"), ("b", START, 2.0, b"b"), ("a", STOP, 3.0, b"stop")], [])
+    assert spool.oldest() == 1.5
+    taken = spool.order.take(1)
+    spool.close()
+    again, lines = opened(tmp_path / "q")
+    assert [record.payload for record in again.read(again.order.take(9))] == [b"\0start", b"b"]
+    again.write([], taken)
+    (stop,) = again.read(again.order.take(9))
+    assert (stop.session, stop.kind, stop.event_time, stop.payload) == ("a", STOP, 3.0, b"stop")
+    assert lines == []
+
+
+def test_interims_that_wait_give_way_and_starts_and_stops_never_do(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 0, b"start")], [])
+    for number in range(1000):
+        spool.write([("a", INTERIM, number, b"%d" % number)], [])
+    spool.write([("a", STOP, 1000, b"stop")], [])
+    assert (len(spool.order), spool.coalesced) == (3, 999)
+    assert payloads(spool) == [b"start", b"999", b"stop"]
+    assert spool.oldest() is None
+
+
+def test_a_write_that_fails_changes_neither_file_nor_order(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 0, b"start"), ("a", INTERIM, 1, b"i")], [])
+    spool._database.execute("PRAGMA max_page_count=3")
+    big = [("a", INTERIM, 2, bytes(9000)), ("b", START, 2, b"b")]
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        spool.write(big, [1])
+    assert (len(spool.order), spool.coalesced) == (2, 0)
+    spool._database.execute("PRAGMA max_page_count=1000")
+    spool.write(big, [])
+    assert payloads(spool) == [b"start", b"b", bytes(9000)]
+
+
+def test_a_second_process_may_not_have_the_file(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 0, b"start")], [])
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        opened(tmp_path / "q")
+    assert payloads(spool) == [b"start"]
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path):
+    opened(tmp_path / "q")
+    assert {os.stat(path).st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_damaged_file_is_moved_aside_with_one_line_and_a_new_one_begun(tmp_path: Path):
+    path = tmp_path / "q"
+    path.write_bytes(b"no database at all, but long enough to be taken for one" * 40)
+    for times in (1, 2):
+        spool, lines = opened(path)
+        assert len(lines) == 1 and "damaged" in lines[0] and str(path) in lines[0]
+        spool.write([("a", START, 0, b"start")], [])
+        assert payloads(spool) == [b"start"]
+        spool.close()
+        assert len([one for one in tmp_path.iterdir() if "damaged" in one.name]) == times
+        path.write_bytes(b"again" * 1000)
+
+
+def test_a_file_of_another_version_is_not_touched_but_moved(tmp_path: Path):
+    path = tmp_path / "q"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE record (other)")
+        other.execute("PRAGMA user_version=77")
+    other.close()
+    _, lines = opened(path)
+    assert "version 77" in lines[0]
+
+
+def test_any_damage_to_the_file_leaves_a_queue_that_works(tmp_path: Path):
+    chance = random.Random(5)
+    path = tmp_path / "q"
+    spool, _ = opened(path)
+    spool.write([(f"s{number}", START, number, bytes(300)) for number in range(500)], [])
+    spool.close()
+    whole = path.read_bytes()
+    aside = 0
+    for _ in range(60):
+        octets = bytearray(whole)
+        for _ in range(chance.choice((1, 10, 2000))):
+            octets[chance.randrange(len(octets))] = chance.randrange(256)
+        path.write_bytes(octets[: chance.choice((len(octets), chance.randrange(len(octets))))])
+        spool, lines = opened(path)
+        aside += bool(lines)
+        assert len(lines) <= 1
+        spool.write([("new", STOP, 1, b"new")], [])
+        assert b"new" in payloads(spool)
+        spool.close()
+    assert aside > 20
