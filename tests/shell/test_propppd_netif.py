@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from prol2tp.daemons.propppd import resolv
 from prol2tp.dataplane.network import refused
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
@@ -256,3 +258,41 @@ def test_an_address_that_a_shared_interface_did_not_get_is_set_for_the_next_link
     world.network.address_add = original
     _, link = world.client("u4@example.com", "pw4", profile="others")
     assert link.up and (world.near.interfaces["users"], "10.6.1.1/32") in world.network.addresses
+
+
+def test_name_servers_are_readable_by_all_and_go_with_the_link_or_at_the_next_start(tmp_path):
+    old = os.umask(0o077)
+    try:
+        for interface in ("ppp0", "ppp1"):
+            resolv.write(str(tmp_path), interface, ["9.9.9.9", "149.112.112.112"])
+    finally:
+        os.umask(old)
+    file = tmp_path / "resolv-ppp0.conf"
+    assert file.read_text() == "nameserver 9.9.9.9\nnameserver 149.112.112.112\n"
+    assert file.stat().st_mode & 0o777 == 0o644
+    resolv.remove(str(tmp_path), "ppp0")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["resolv-ppp1.conf"]
+    (tmp_path / "propppd.pid").write_text("1\n")
+    resolv.remove_all(str(tmp_path))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["propppd.pid"]
+
+
+def test_thousands_with_one_interface_name_are_numbered_without_a_search(world):
+    interfaces = world.links.interfaces
+    names = [interfaces.unused_name("dsl") for _ in range(3000)]
+    assert names[:3] == ["dsl", "dsl1", "dsl2"] and len(set(names)) == 3000
+    interfaces.names = Counted(interfaces.names)
+    assert interfaces.unused_name("dsl") == "dsl3000"
+    assert interfaces.names.asked < 10
+    interfaces.names.discard("dsl")
+    assert interfaces.unused_name("dsl") == "dsl"
+
+
+class Counted(set):
+    """A set that counts how often it was asked."""
+
+    asked = 0
+
+    def __contains__(self, item):
+        self.asked += 1
+        return super().__contains__(item)

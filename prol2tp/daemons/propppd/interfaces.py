@@ -48,16 +48,24 @@ class Interfaces:
         self.in_use = in_use
         self.names: set[str] = set()
         """Names of own interfaces in use or about to be."""
+        self._numbers: dict[str, int] = {}
         self.shared: dict[str, Shared] = {}
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, or with a number after it where one of our links has that name. A pattern with %d stays."""
         if "%d" in wanted:
             return wanted
-        name, number = wanted, 0
-        while name in self.names:
-            number += 1
-            name = f"{wanted[:LONGEST - len(str(number))]}{number}"
+        if wanted not in self.names:
+            self._numbers.pop(wanted, None)
+            name = wanted
+        else:
+            # from where the last search ended: thousands may have one name
+            number = self._numbers.get(wanted, 0)
+            name = wanted
+            while name in self.names:
+                number += 1
+                name = f"{wanted[:LONGEST - len(str(number))]}{number}"
+            self._numbers[wanted] = number
         self.names.add(name)
         return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 
 def path(run_dir: str, interface: str) -> str:
@@ -19,8 +20,14 @@ def write(run_dir: str, interface: str, servers: Iterable[str]) -> None:
     os.replace(name + ".new", name)
 
 
+def remove_all(run_dir: str) -> None:
+    """At the start: those of a daemon that died, whose links are gone."""
+    for name in os.listdir(run_dir):
+        if name.startswith("resolv-") and name.endswith((".conf", ".conf.new")):
+            with suppress(OSError):
+                os.unlink(os.path.join(run_dir, name))
+
+
 def remove(run_dir: str, interface: str) -> None:
-    try:
+    with suppress(OSError):
         os.unlink(path(run_dir, interface))
-    except OSError:
-        pass

@@ -27,7 +27,7 @@ from prol2tp.daemons.base import (
     read_config,
 )
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd import reload
+from prol2tp.daemons.propppd import reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
@@ -121,6 +121,8 @@ class PropppdService(DaemonService):
         yield self._connect_path()
         try:
             self.control.startService()
+            # not before it is sure that nobody else runs here
+            resolv.remove_all(self.options["run-dir"])
         except (AddressInUse, OSError) as error:
             self.fail(str(error))
 

@@ -51,7 +51,7 @@ def carrier_of(row: Mapping[str, Any]) -> Carrier:
     values: list[Any] = []
     for name, kind in _FIELDS:
         value = row.get(name, _DEFAULTS.get(name))
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if type(value) is not kind:
             raise ValueError(f"{name} must be {'text' if kind is str else 'a number' if kind is int else 'a boolean'}")
         # the same few texts come with every session
         values.append(sys.intern(value) if type(value) is str else value)
