@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from prol2tp.ppp import chap, frame
+from prol2tp.ppp import chap, frame, mppe, mschap
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.outputs import AskAuthentication, LinkDown, NetworkUp, SendFrame
 from prol2tp.ppp.settings import Grant, LinkSettings
@@ -103,14 +103,29 @@ def users(**passwords: str) -> Callable[[AskAuthentication], Grant | str]:
     """An authentication server with these users."""
 
     def answer(ask: AskAuthentication) -> Grant | str:
-        secret = passwords.get(ask.user.decode("utf-8", "replace"), "").encode()
+        password = passwords.get(ask.user.decode("utf-8", "replace"), "")
+        secret = password.encode()
+        grant = Grant(peer_ip="10.0.0.99")
         if ask.method == "pap":
-            good = bool(secret) and ask.password == secret
+            good = ask.password == secret
+        elif ask.method == "chap":
+            good = chap.verify_md5(ask.identifier, secret, ask.challenge, ask.response)
         else:
-            good = bool(secret) and chap.verify_md5(ask.identifier, secret, ask.challenge, ask.response)
-        return Grant(peer_ip="10.0.0.99") if good else "no such user"
+            good = microsoft(ask, mschap.nt_password_hash(password), grant)
+        return grant if good and secret else "no such user"
 
     return answer
+
+
+def microsoft(ask: AskAuthentication, nt_hash: bytes, grant: Grant) -> bool:
+    """Check a proof of MS-CHAP of either version; the grant gets what the peer wants to see."""
+    if ask.method == "mschapv1":
+        return mschap.verify_v1(nt_hash, ask.challenge, ask.response)
+    assert ask.method == "mschapv2"
+    parts = (ask.response, ask.peer_challenge, ask.challenge, ask.user)
+    grant.authenticator_response = mschap.authenticator_response(nt_hash, *parts)
+    grant.mppe_send_key, grant.mppe_receive_key = mppe.start_keys_v2(nt_hash, ask.response, authenticator=True)
+    return mschap.verify_v2(nt_hash, *parts)
 
 
 class Pair:

@@ -6,8 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from prol2tp.ppp import frame
 from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.mppe import Keys
+from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.outputs import AskAuthentication
-from prol2tp.ppp.settings import LinkSettings
+from prol2tp.ppp.settings import Grant, LinkSettings
 
 
 class Method(NamedTuple):
@@ -24,6 +26,8 @@ PEER_METHODS = {
     for method in (
         Method("pap", frame.PAP, b"\xc0\x23"),
         Method("chap", frame.CHAP, b"\xc2\x23\x05"),  # MD5, RFC 1994
+        Method("mschapv1", frame.CHAP, b"\xc2\x23\x80"),  # RFC 2433
+        Method("mschapv2", frame.CHAP, b"\xc2\x23\x81"),  # RFC 2759
     )
 }
 """All methods that a link can demand or answer, by the word that settings and status use."""
@@ -38,6 +42,16 @@ def method_of(option: bytes) -> Method | None:
 
 PEER_FAILED = "Authentication Failed"
 WE_FAILED = "Authentication To Peer Failed"
+
+
+class Refusal(NamedTuple):
+    """No, and how the peer is told."""
+
+    message: str
+    error: int = AUTHENTICATION_FAILURE
+    """Number of an MS-CHAP failure."""
+    retry: bool = False
+    """The peer may try another password, where the method has that."""
 
 
 class Asking:
@@ -78,7 +92,7 @@ class Asking:
 
 class Authentication:
     """One authentication protocol on one link, in both roles: `demand` makes us the authenticator, `comply` the one
-    who is asked. Signals: ASK (then `accepted` or `refused` is the answer), PROVED, FAILED."""
+    who is asked. Signals: ASK (then `accepted` or `refused` is the answer), ACCEPTED, PROVED, FAILED."""
 
     __slots__ = ("lower", "settings", "our_at", "peer_at", "transmits", "_identifier", "_verdict")
 
@@ -98,17 +112,23 @@ class Authentication:
         self._verdict = b""
         """The text of our Ack or Nak: repeated requests get the same."""
 
-    def demand(self, now: float) -> None:
+    def demand(self, method: str, now: float) -> None:
         raise NotImplementedError
 
-    def comply(self, now: float) -> None:
+    def comply(self, method: str, now: float) -> None:
         raise NotImplementedError
 
-    def accepted(self, message: str, now: float) -> None:
+    def accepted(self, grant: Grant, now: float) -> None:
+        """ACCEPTED is signalled now, or when the peer has confirmed it."""
         raise NotImplementedError
 
-    def refused(self, message: str, now: float) -> None:
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        """Whether the exchange goes on: the peer may try again, or is to confirm."""
         raise NotImplementedError
+
+    def keys(self) -> Keys | None:
+        """MPPE start keys from the exchange in which the peer is the authenticator."""
+        return None
 
     def stop(self) -> None:
         """The link leaves the phases in which authentication may pass."""

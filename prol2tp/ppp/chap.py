@@ -1,31 +1,45 @@
-"""Challenge Handshake Authentication Protocol with MD5, both roles (RFC 1994).
+"""Challenge Handshake Authentication Protocol, both roles (RFC 1994), with any of the algorithms of `challenge.py`.
 
     Challenge, Response  code 1, 2: length(1) Value, Name to the end
     Success, Failure     code 3, 4: Message to the end
+
+The Microsoft algorithms may allow another try: a Failure then carries a new challenge, and the next Response has the
+next identifier (RFC 2759 section 6). Passwords are not changed (codes 5 to 7): who tries is refused.
 """
 
 from __future__ import annotations
 
-import hmac
 from enum import Enum
-from hashlib import md5
 from typing import Any
 
-from prol2tp.common.wire import Reader, WireError
+from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication
+from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Refusal
+from prol2tp.ppp.challenge import ALGORITHMS, MD5, md5_response, read_value, value_data, verify_md5
 from prol2tp.ppp.lower import Lower, Signal
-from prol2tp.ppp.outputs import AskAuthentication
-from prol2tp.ppp.settings import LinkSettings
+from prol2tp.ppp.mppe import Keys
+from prol2tp.ppp.mschap import CHANGING_PASSWORD
+from prol2tp.ppp.settings import Grant, LinkSettings
+
+__all__ = ["CHAP", "OurState", "PeerState", "md5_response", "read_value", "value_data", "verify_md5"]
 
 CHALLENGE = 1
 RESPONSE = 2
 SUCCESS = 3
 FAILURE = 4
+CHANGE_PASSWORD = (5, 6, 7)
+"""RFC 2433 sections 7 and 8, RFC 2759 section 7."""
 
-CODE_NAMES = {CHALLENGE: "Challenge", RESPONSE: "Response", SUCCESS: "Success", FAILURE: "Failure"}
+CODE_NAMES = {
+    CHALLENGE: "Challenge",
+    RESPONSE: "Response",
+    SUCCESS: "Success",
+    FAILURE: "Failure",
+    5: "Change-Password",
+    6: "Change-Password",
+    7: "Change-Password",
+}
 
-CHALLENGE_LENGTH = 16
 DEFAULT_NAME = b"prol2tp"
 """The Name field has at least one octet."""
 
@@ -38,6 +52,8 @@ class OurState(Enum):
     ASKED = 2
     OPEN = 3
     BADAUTH = 4
+    RETRY = 5
+    """The peer was refused, and may try again with the challenge of our Failure."""
 
 
 class PeerState(Enum):
@@ -50,31 +66,13 @@ class PeerState(Enum):
     BADAUTH = 4
 
 
-def md5_response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
-    """RFC 1994 section 4.1."""
-    return md5(bytes((identifier,)) + secret + challenge, usedforsecurity=False).digest()
-
-
-def verify_md5(identifier: int, secret: bytes, challenge: bytes, response: bytes) -> bool:
-    """Whether the response proves that its sender knows the secret. Takes the same time for every wrong one."""
-    return hmac.compare_digest(md5_response(identifier, secret, challenge), response)
-
-
-def read_value(data: bytes) -> tuple[bytes, bytes]:
-    """Value and Name of a Challenge or Response. Raises `WireError` for an empty or overlong value."""
-    reader = Reader(data)
-    length = reader.u8()
-    if not length:
-        raise WireError("CHAP value is empty")
-    return reader.take(length), reader.rest()
-
-
-def value_data(value: bytes, name: bytes) -> bytes:
-    return bytes((len(value),)) + value + name
-
-
 class CHAP(Authentication):
-    __slots__ = ("our_state", "peer_state", "renewal", "_challenge", "_peer_identifier", "_response", "_tries")
+    # fmt: off
+    __slots__ = (
+        "our_state", "peer_state", "renewal", "_our_algorithm", "_peer_algorithm", "_challenge", "_retries",
+        "_peer_identifier", "_peer_challenge", "_response", "_tries",
+    )
+    # fmt: on
 
     PROTOCOL = frame.CHAP
 
@@ -84,46 +82,23 @@ class CHAP(Authentication):
         self.peer_state = PeerState.CLOSED
         self.renewal = False
         """The challenge is one to a link that is already up."""
+        self._our_algorithm = self._peer_algorithm = ALGORITHMS[MD5.name]
         self._challenge = b""
+        self._retries = 0
         self._peer_identifier = 0
+        self._peer_challenge = b""
         self._response = b""
         self._tries = 0
 
-    def demand(self, now: float) -> None:
+    def demand(self, method: str, now: float) -> None:
+        self._our_algorithm = ALGORITHMS[method]
         self.renewal = False
         self._new_challenge(now)
 
-    def comply(self, now: float) -> None:
+    def comply(self, method: str, now: float) -> None:
+        self._peer_algorithm = ALGORITHMS[method]
+        self._response = b""
         self.peer_state = PeerState.LISTEN
-
-    def _new_challenge(self, now: float) -> None:
-        self._identifier = (self._identifier + 1) & 0xFF
-        self._challenge = self.lower.random_bytes(CHALLENGE_LENGTH)
-        self.our_state = OurState.CHALLENGED
-        self.transmits = 0
-        self._send_challenge(now)
-
-    def _send_challenge(self, now: float) -> None:
-        self.transmits += 1
-        self.our_at = now + self.settings.chap_restart
-        data = value_data(self._challenge, self.settings.name.encode() or DEFAULT_NAME)
-        self.lower.send(frame.CHAP, frame.packet(CHALLENGE, self._identifier, data))
-
-    def accepted(self, message: str, now: float) -> None:
-        self.our_state = OurState.OPEN
-        interval = self.settings.chap_interval
-        self.our_at = now + interval if interval else None
-        self._verdict = message.encode()[:1024]
-        self._send_verdict()
-
-    def refused(self, message: str, now: float) -> None:
-        self.our_state = OurState.BADAUTH
-        self._verdict = message.encode()[:1024]
-        self._send_verdict()
-
-    def _send_verdict(self) -> None:
-        code = SUCCESS if self.our_state is OurState.OPEN else FAILURE
-        self.lower.send(frame.CHAP, frame.packet(code, self._identifier, self._verdict))
 
     def stop(self) -> None:
         self.our_state = OurState.CLOSED
@@ -138,17 +113,85 @@ class CHAP(Authentication):
             self._receive_response(identifier, data)
         elif code == SUCCESS:
             self._expected(identifier)
-            if self.peer_state is PeerState.RESPONDED:
-                self.peer_state = PeerState.OPEN
-                self.peer_at = None
-                self.lower.signal(self, Signal.TEXT, frame.text(data))
-                self.lower.signal(self, Signal.PROVED)
+            self._receive_success(data)
         elif code == FAILURE:
             self._expected(identifier)
             self.peer_state = PeerState.BADAUTH
-            self.failed(WE_FAILED, frame.text(data) or "the peer refuses our CHAP response", True)
+            reason = self._peer_algorithm.reason(data)
+            self.failed(WE_FAILED, reason or "the peer refuses our CHAP response", True)
+        elif code in CHANGE_PASSWORD and self.our_state is OurState.RETRY:
+            self._refuse_change(identifier)
         else:
             raise WireError(f"CHAP code {code}")
+
+    # we are the authenticator
+
+    def _new_challenge(self, now: float) -> None:
+        self._identifier = (self._identifier + 1) & 0xFF
+        self._challenge = self.lower.random_bytes(self._our_algorithm.challenge_length)
+        self.our_state = OurState.CHALLENGED
+        self.transmits = self._retries = 0
+        self._send_challenge(now)
+
+    def _send_challenge(self, now: float) -> None:
+        self.transmits += 1
+        self.our_at = now + self.settings.chap_restart
+        data = value_data(self._challenge, self.settings.name.encode() or DEFAULT_NAME)
+        self.lower.send(frame.CHAP, frame.packet(CHALLENGE, self._identifier, data))
+
+    def accepted(self, grant: Grant, now: float) -> None:
+        self._verdict = self._our_algorithm.success(grant)
+        self.our_state = OurState.OPEN
+        interval = self.settings.chap_interval
+        self.our_at = now + interval if interval else None
+        self._send_verdict(self._identifier)
+        self.lower.signal(self, Signal.ACCEPTED)
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        algorithm = self._our_algorithm
+        retry = refusal.retry and algorithm.retries and self._retries < self.settings.mschap_retries
+        challenge = self.lower.random_bytes(algorithm.challenge_length) if algorithm.retries else b""
+        self._verdict = algorithm.failure(refusal.message, refusal.error, retry, challenge)
+        self.our_state = OurState.RETRY if retry else OurState.BADAUTH
+        self._send_verdict(self._identifier)
+        if retry:
+            self._retries += 1
+            self._challenge = challenge
+            self._identifier = (self._identifier + 1) & 0xFF
+            # a person may have to type; no longer than a peer that does not answer at all is given
+            self.our_at = now + self.settings.chap_restart * self.settings.chap_max_challenges
+        return retry
+
+    def _send_verdict(self, identifier: int) -> None:
+        code = SUCCESS if self.our_state is OurState.OPEN else FAILURE
+        self.lower.send(frame.CHAP, frame.packet(code, identifier, self._verdict))
+
+    def _receive_response(self, identifier: int, data: bytes) -> None:
+        state = self.our_state
+        if state is OurState.RETRY and identifier == (self._identifier - 1) & 0xFF:
+            read_value(data)
+            self._send_verdict(identifier)
+            return
+        if state is OurState.CLOSED or identifier != self._identifier:
+            raise WireError("CHAP response to no challenge of ours")
+        value, name = read_value(data)
+        if state in (OurState.OPEN, OurState.BADAUTH):
+            self._send_verdict(identifier)  # RFC 1994 section 4.2: repeated responses get the same reply
+        elif state in (OurState.CHALLENGED, OurState.RETRY):
+            ask = self._our_algorithm.question(identifier, self._challenge, value, name)
+            ask.renewal = self.renewal
+            self.our_state = OurState.ASKED
+            self.our_at = None
+            self.lower.signal(self, Signal.ASK, ask)
+
+    def _refuse_change(self, identifier: int) -> None:
+        message = "passwords are not changed here"
+        self._verdict = self._our_algorithm.failure(message, CHANGING_PASSWORD, False, self._challenge)
+        self.our_state = OurState.BADAUTH
+        self._send_verdict(identifier)
+        self.failed(PEER_FAILED, "the peer wants to change its password", True)
+
+    # the peer is
 
     def _expected(self, identifier: int) -> None:
         answered = self.peer_state in (PeerState.RESPONDED, PeerState.OPEN)
@@ -159,11 +202,14 @@ class CHAP(Authentication):
         if self.peer_state in (PeerState.CLOSED, PeerState.BADAUTH):
             raise WireError("CHAP challenge that was not agreed on")
         challenge, _name = read_value(data)
+        algorithm = self._peer_algorithm
+        algorithm.check_challenge(challenge)
         if self.our_state is not OurState.CLOSED and challenge == self._challenge:
             raise WireError("our own CHAP challenge comes back: we would prove the peer's case")  # RFC 1994 s. 5
-        digest = md5_response(identifier, self.settings.password.encode(), challenge)
-        self._response = value_data(digest, self.settings.user.encode())
-        self._peer_identifier = identifier
+        if not self._response or (identifier, challenge) != (self._peer_identifier, self._peer_challenge):
+            self._response = algorithm.respond(identifier, challenge, self.settings, self.lower.random_bytes)
+            self._peer_identifier = identifier
+            self._peer_challenge = challenge
         self.peer_state = PeerState.RESPONDED
         self._tries = 0
         self._send_response(now)
@@ -172,33 +218,43 @@ class CHAP(Authentication):
         """The peer's verdict may be lost: the response is repeated until it comes."""
         self._tries += 1
         self.peer_at = now + self.settings.chap_restart
-        self.lower.send(frame.CHAP, frame.packet(RESPONSE, self._peer_identifier, self._response))
+        data = value_data(self._response, self.settings.user.encode())
+        self.lower.send(frame.CHAP, frame.packet(RESPONSE, self._peer_identifier, data))
 
-    def _receive_response(self, identifier: int, data: bytes) -> None:
-        if self.our_state is OurState.CLOSED or identifier != self._identifier:
-            raise WireError("CHAP response to no challenge of ours")
-        response, name = read_value(data)
-        if self.our_state in (OurState.OPEN, OurState.BADAUTH):
-            self._send_verdict()  # RFC 1994 section 4.2: repeated responses get the same reply
-        elif self.our_state is OurState.CHALLENGED:
-            self.our_state = OurState.ASKED
-            self.our_at = None
-            challenge = self._challenge
-            ask = AskAuthentication(
-                "chap", name, identifier, challenge=challenge, response=response, renewal=self.renewal
-            )
-            self.lower.signal(self, Signal.ASK, ask)
+    def _receive_success(self, data: bytes) -> None:
+        if self.peer_state is not PeerState.RESPONDED:
+            return
+        algorithm = self._peer_algorithm
+        if not algorithm.proves(data, self._peer_challenge, self._response, self.settings):
+            self.peer_state = PeerState.BADAUTH
+            self.failed(WE_FAILED, "the peer says yes, but does not know our password", False)
+            return
+        self.peer_state = PeerState.OPEN
+        self.peer_at = None
+        self.lower.signal(self, Signal.TEXT, frame.text(algorithm.message(data)))
+        self.lower.signal(self, Signal.PROVED)
+
+    def keys(self) -> Keys | None:
+        return self._peer_algorithm.keys(self._peer_challenge, self._response, self.settings)
+
+    # both
 
     def to_record(self, now: float) -> dict[str, Any]:
         record = super().to_record(now)
+        record["algorithms"] = [self._our_algorithm.name, self._peer_algorithm.name]
         record["challenge"] = self._challenge.hex()
+        record["retries"] = self._retries
+        record["peer_challenge"] = self._peer_challenge.hex()
         record["response"] = self._response.hex()
         record["peer_identifier"] = self._peer_identifier
         return record
 
     def restore(self, record: dict[str, Any], now: float) -> None:
         super().restore(record, now)
+        self._our_algorithm, self._peer_algorithm = (ALGORITHMS[name] for name in record["algorithms"])
         self._challenge = bytes.fromhex(record["challenge"])
+        self._retries = record["retries"]
+        self._peer_challenge = bytes.fromhex(record["peer_challenge"])
         self._response = bytes.fromhex(record["response"])
         self._peer_identifier = record["peer_identifier"]
         self.renewal = True
@@ -212,6 +268,8 @@ class CHAP(Authentication):
             if self.our_state is OurState.OPEN:
                 self.renewal = True
                 self._new_challenge(now)
+            elif self.our_state is OurState.RETRY:
+                self.failed(PEER_FAILED, "the peer was refused, and does not try again", False)
             elif self.transmits >= self.settings.chap_max_challenges:
                 self.failed(PEER_FAILED, "no response to CHAP Challenge", False)
             else:

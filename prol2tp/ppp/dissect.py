@@ -40,6 +40,8 @@ def _chap(code: int, data: bytes) -> str:
     if code in (chap.CHALLENGE, chap.RESPONSE):
         value, name = chap.read_value(data)
         return f'value {len(value)} octets, name "{frame.text(name)}"'
+    if code in chap.CHANGE_PASSWORD:
+        return f"{len(data)} octets"
     return f'"{frame.text(data)}"'
 
 

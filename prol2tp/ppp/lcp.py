@@ -34,7 +34,7 @@ LOOPS_MAX = 4
 """Configure-Requests with our own magic number in a row; then the line is looped back (RFC 1661 section 6.4). Below
 max_failure, after which the option would be rejected, and the loop could open."""
 
-_STATUS_ORDER = ("pap", "chap", "eap", "asyncmap", "magic", "mru", "pcomp", "accomp")
+_STATUS_ORDER = ("pap", "chap", "mschapv1", "mschapv2", "eap", "asyncmap", "magic", "mru", "pcomp", "accomp")
 
 
 def _in_order(words: set[str]) -> tuple[str, ...]:

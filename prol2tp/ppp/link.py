@@ -7,7 +7,7 @@ from typing import Any
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame, record
-from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method
+from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.chap import CHAP
@@ -15,6 +15,8 @@ from prol2tp.ppp.ipcp import IPCP
 from prol2tp.ppp.ipv6cp import IPV6CP
 from prol2tp.ppp.lcp import ACFC, LCP
 from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.mppe import Keys
+from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.outputs import (
     AskAuthentication,
     LinkAuthenticated,
@@ -44,7 +46,7 @@ class Link:
     # fmt: off
     __slots__ = (
         "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "mtu", "peer_mru", "user", "auth_done",
-        "run_count", "discards", "peer_message", "over", "_lower", "_network", "_demanded", "_promised",
+        "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_demanded", "_promised",
         "_asking", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at", "_idle_timeout",
         "_session_timeout",
     )
@@ -79,6 +81,8 @@ class Link:
         """The last text with which the peer accepted us."""
         self.over = False
         """LinkDown was said."""
+        self.mppe_keys: Keys | None = None
+        """MPPE start keys, when authentication gave any."""
         self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
         self._demanded: Method | None = None
         self._promised: Method | None = None
@@ -168,23 +172,25 @@ class Link:
         ask = self._answered()
         if ask is None:
             return
-        name = grant.user or frame.name(ask.user)
         if not ask.renewal:
             self._assign(grant)
-            self.user = name
-            self.auth_done = (ask.method, self.auth_done[1])
-        self._method(ask.method).accepted(grant.message, now)
-        if not ask.renewal:
-            self._network_phase(now)
+            self.user = grant.user or frame.name(ask.user)
+        self._authenticator().accepted(grant, now)
         self._settle(now)
 
-    def refused(self, message: str, now: float) -> None:
-        """Answer to AskAuthentication: no. The peer is told, and the link ends."""
+    def refused(
+        self, message: str, now: float, error: int = AUTHENTICATION_FAILURE, retry: bool = False
+    ) -> None:
+        """Answer to AskAuthentication: no. The peer is told, and the link ends, unless the peer may try again.
+
+        :param error: of an MS-CHAP Failure (RFC 2759 section 6).
+        :param retry: the user may try another password, as far as method and settings allow.
+        """
         ask = self._answered()
         if ask is None:
             return
-        self._method(ask.method).refused(message, now)
-        self._terminate(PEER_FAILED, message or f"{frame.text(ask.user)} was refused", False, now)
+        if not self._authenticator().refused(Refusal(message, error, retry), now):
+            self._terminate(PEER_FAILED, message or f"{frame.text(ask.user)} was refused", False, now)
         self._settle(now)
 
     def close(self, now: float, cause: str = "User Request", message: str = "") -> None:
@@ -303,6 +309,7 @@ class Link:
             return
         self.auth_done = ("", "")
         self.user = ""
+        self.mppe_keys = None
         self._lower.queue.append(LinkOpened())
         lcp.start_echo(now)
         self._enter(Phase.AUTHENTICATE)
@@ -310,9 +317,9 @@ class Link:
             deadline = self.settings.auth_deadline
             self._auth_at = now + deadline if deadline else FAR
         if self._demanded is not None:
-            self._method(self._demanded.name).demand(now)
+            self._method(self._demanded).demand(self._demanded.name, now)
         if self._promised is not None:
-            self._method(self._promised.name).comply(now)
+            self._method(self._promised).comply(self._promised.name, now)
         self._network_phase(now)
 
     def _lcp_down(self, now: float) -> None:
@@ -367,8 +374,13 @@ class Link:
                 self._lower.queue.append(question)
         elif signal is Signal.TEXT:
             self.peer_message = value
-        elif self._promised is not None:
+        elif signal is Signal.ACCEPTED and self._demanded is not None:
+            self.auth_done = (self._demanded.name, self.auth_done[1])
+            self._network_phase(now)
+        elif signal is Signal.PROVED and self._promised is not None:
             self.auth_done = (self.auth_done[0], self._promised.name)
+            if self._demanded is None:
+                self.mppe_keys = source.keys()
             self._network_phase(now)
 
     def _answered(self) -> AskAuthentication | None:
@@ -378,8 +390,13 @@ class Link:
             self._lower.queue.append(following)
         return question if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
 
-    def _method(self, name: str) -> Authentication:
-        return self.chap if PEER_METHODS[name].protocol == frame.CHAP else self.pap
+    def _method(self, method: Method) -> Authentication:
+        return self.chap if method.protocol == frame.CHAP else self.pap
+
+    def _authenticator(self) -> Authentication:
+        """The protocol in which we are the authenticator: all questions are its."""
+        assert self._demanded is not None
+        return self._method(self._demanded)
 
     def _assign(self, grant: Grant) -> None:
         for ncp in self._network:
@@ -387,6 +404,8 @@ class Link:
         settings = self.settings
         self._idle_timeout = settings.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
         self._session_timeout = settings.session_timeout if grant.session_timeout is None else grant.session_timeout
+        if grant.mppe_send_key and grant.mppe_receive_key:
+            self.mppe_keys = Keys(grant.mppe_send_key, grant.mppe_receive_key)
         self._mtu_limit = min(settings.mtu, grant.mtu or settings.mtu)
         self.mtu = min(self._mtu_limit, self.peer_mru)
 

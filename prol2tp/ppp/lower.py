@@ -19,6 +19,7 @@ class Signal(Enum):
     DOWN = "down"  # tld
     FINISHED = "finished"  # tlf
     ASK = "ask"  # value: AskAuthentication
+    ACCEPTED = "accepted"  # the peer has proved who it is, and knows that we think so
     PROVED = "proved"  # the peer has taken our proof of who we are
     TEXT = "text"  # value: what the peer tells us in words
     FAILED = "failed"  # value: (cause, message, by_peer): the link has to end

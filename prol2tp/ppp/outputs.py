@@ -15,17 +15,27 @@ class SendFrame:
 
 @dataclass(slots=True)
 class AskAuthentication:
-    """The peer has proved or claimed who it is. Answer `link.authenticated(grant, now)` or
-    `link.refused(message, now)`. While it is open no network protocol starts; repeated requests are not asked twice."""
+    """The peer has proved or claimed who it is. Answer `link.authenticated(grant, now)`,
+    `link.refused(message, now)`, or for 'eap' also `link.eap_request(packet, now)`. While it is open no network
+    protocol starts; repeated requests are not asked twice."""
 
     method: str
-    """'pap' or 'chap'; later 'mschapv2', 'eap'."""
+    """How the proof is checked: 'pap', 'chap', 'mschapv1', 'mschapv2', whether inside EAP or not; 'eap' is EAP that the
+    shell terminates or hands on."""
     user: bytes
     identifier: int
     password: bytes = b""
     """PAP only."""
     challenge: bytes = b""
+    """Ours; of MS-CHAPv2 the authenticator's challenge."""
     response: bytes = b""
+    """The digest; of MS-CHAP the NT-Response, empty when the peer gives an LM-Response instead."""
+    peer_challenge: bytes = b""
+    """MS-CHAPv2 only."""
+    flags: int = 0
+    """Last octet of an MS-CHAP Response."""
+    eap: bytes = b""
+    """'eap' only: the peer's whole EAP Response. `user` is the Identity that it gave."""
     renewal: bool = False
     """True for a re-challenge of a link that is already up: the grant is not applied again."""
 

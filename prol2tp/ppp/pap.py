@@ -10,10 +10,10 @@ from enum import Enum
 
 from prol2tp.common.wire import Reader, WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication
+from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Refusal
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.outputs import AskAuthentication
-from prol2tp.ppp.settings import LinkSettings
+from prol2tp.ppp.settings import Grant, LinkSettings
 
 AUTHENTICATE_REQUEST = 1
 AUTHENTICATE_ACK = 2
@@ -72,11 +72,11 @@ class PAP(Authentication):
         self.peer_state = PeerState.CLOSED
         self._request_identifier = 0
 
-    def demand(self, now: float) -> None:
+    def demand(self, method: str, now: float) -> None:
         self.our_state = OurState.LISTEN
         self.our_at = now + self.settings.pap_timeout if self.settings.pap_timeout else None
 
-    def comply(self, now: float) -> None:
+    def comply(self, method: str, now: float) -> None:
         self.peer_state = PeerState.AUTHREQ
         self.transmits = 0
         self._send_request(now)
@@ -90,15 +90,17 @@ class PAP(Authentication):
         self.peer_at = now + self.settings.pap_restart
         self.lower.send(frame.PAP, frame.packet(AUTHENTICATE_REQUEST, self._identifier, data))
 
-    def accepted(self, message: str, now: float) -> None:
+    def accepted(self, grant: Grant, now: float) -> None:
         self.our_state = OurState.OPEN
-        self._verdict = message_data(message)
+        self._verdict = message_data(grant.message)
         self._send_verdict()
+        self.lower.signal(self, Signal.ACCEPTED)
 
-    def refused(self, message: str, now: float) -> None:
+    def refused(self, refusal: Refusal, now: float) -> bool:
         self.our_state = OurState.BADAUTH
-        self._verdict = message_data(message)
+        self._verdict = message_data(refusal.message)
         self._send_verdict()
+        return False
 
     def _send_verdict(self) -> None:
         code = AUTHENTICATE_ACK if self.our_state is OurState.OPEN else AUTHENTICATE_NAK

@@ -23,6 +23,12 @@ class LinkSettings:
     """Our secret towards the peer."""
     name: str = ""
     """Our own name in a CHAP challenge (authenticator)."""
+    eap_methods: tuple[str, ...] = ("mschapv2", "chap")
+    """Methods inside EAP that we may demand of the peer, best first; `chap` is EAP's MD5-Challenge."""
+    eap_allow_methods: tuple[str, ...] = ("mschapv2", "chap")
+    """Methods inside EAP by which we let ourselves be asked, best first."""
+    eap_passthrough: bool = False
+    """As authenticator: the shell gets the peer's EAP packets and answers with its own (RFC 3579)."""
     # LCP (RFC 1661)
     mru: int = 1500
     """What we ask for; option left out when 1500."""
@@ -54,6 +60,15 @@ class LinkSettings:
     chap_max_challenges: int = 10
     chap_interval: float = 0.0
     """Re-challenge; 0: never."""
+    mschap_retries: int = 2
+    """Times that the peer may try another password on one challenge, when the shell's refusal allows it."""
+    eap_restart: float = 3.0
+    eap_max_requests: int = 10
+    """As authenticator: times that one Request is sent."""
+    eap_timeout: float = 20.0
+    """As peer: time to wait for the next Request or the verdict; 0: for ever."""
+    eap_max_received: int = 20
+    """As peer: most Requests that are answered."""
     # network protocols
     ip: bool = True
     ipv6: bool = True
@@ -98,5 +113,10 @@ class Grant:
     mtu: int | None = None
     message: str = ""
     """Text for the peer in the Ack or Success."""
+    authenticator_response: str = ""
+    """MS-CHAPv2: `S=` and 40 hex digits, which prove to the peer that its password is known here."""
+    mppe_send_key: bytes = field(default=b"", repr=False)
+    """MPPE start key for what we send, when the answer has one (RFC 2548: MS-MPPE-Send-Key)."""
+    mppe_receive_key: bytes = field(default=b"", repr=False)
     routes: tuple[str, ...] = ()
     """Prefixes behind the peer, for the shell."""

@@ -25,9 +25,12 @@ def client(**settings: object) -> LinkSettings:
 SERVER = users(u1="pw1", lns="both")
 
 
-@pytest.mark.parametrize("method", ["pap", "chap"])
+METHODS = ("pap", "chap", "mschapv1", "mschapv2")
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_user_comes_up_with_both_protocols_and_the_address_that_the_server_gives(method: str) -> None:
-    pair = Pair(lns(auth_methods=(method,)), client(), answer=SERVER)
+    pair = Pair(lns(auth_methods=(method,)), client(allow_methods=METHODS), answer=SERVER)
     pair.start()
     pair.run(5.0)
     assert {(up.protocol, up.local, up.peer) for up in pair.ups(0) if up.protocol == "ip"} == {
@@ -64,8 +67,8 @@ def test_the_methods_are_agreed_on_by_nak() -> None:
 
 
 def test_a_wrong_password_ends_the_link_with_a_cause_on_both_sides() -> None:
-    for method in ("pap", "chap"):
-        pair = Pair(lns(auth_methods=(method,)), client(password="wrong"), answer=SERVER)
+    for method in METHODS:
+        pair = Pair(lns(auth_methods=(method,)), client(password="wrong", allow_methods=METHODS), answer=SERVER)
         pair.start()
         pair.run(60.0)
         (here,), (there,) = ([f for f in pair.facts[side] if isinstance(f, LinkDown)] for side in (0, 1))
@@ -153,10 +156,15 @@ def test_a_dead_peer_is_noticed_by_echo() -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_any_line_ends_with_the_link_open_or_down_with_a_cause(seed: int) -> None:
     rate = (seed % 7) * 0.05
-    method = ("pap", "chap")[seed % 2]
+    method = METHODS[seed % len(METHODS)]
     pair = Pair(
         lns(auth_methods=(method,), lcp_echo_interval=10.0, lcp_echo_failures=5),
-        client(password="pw1" if seed % 5 else "wrong", lcp_echo_interval=10.0, lcp_echo_failures=5),
+        client(
+            password="pw1" if seed % 5 else "wrong",
+            allow_methods=METHODS,
+            lcp_echo_interval=10.0,
+            lcp_echo_failures=5,
+        ),
         seed=seed,
         loss=rate,
         duplicate=rate,

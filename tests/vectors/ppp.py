@@ -30,9 +30,9 @@ def client() -> LinkSettings:
 def recorded() -> list[bytes]:
     """Every frame of a few whole lives of links."""
     frames: list[bytes] = []
-    for method in ("pap", "chap"):
+    for method in ("pap", "chap", "mschapv1", "mschapv2"):
         a, b = lns(), client()
-        a.auth_methods = (method,)
+        a.auth_methods = b.allow_methods = (method,)
         a.lcp_echo_interval = b.lcp_echo_interval = 5.0
         pair = Pair(a, b, answer=SERVER)
         transmit = pair._transmit

@@ -27,6 +27,7 @@ PAP_PEERS = {pap.OurState.CLOSED: "CLOSED", pap.OurState.LISTEN: "LISTEN", pap.O
 CHAP_LOCAL = {
     chap.OurState.CLOSED: (), chap.OurState.CHALLENGED: ("started", "timeout"), chap.OurState.ASKED: ("started",),
     chap.OurState.OPEN: ("started", "done"), chap.OurState.BADAUTH: ("started", "failed"),
+    chap.OurState.RETRY: ("started", "timeout"),
 }
 CHAP_PEER = {
     chap.PeerState.CLOSED: (), chap.PeerState.LISTEN: ("started",), chap.PeerState.RESPONDED: ("started", "timeout"),

@@ -46,6 +46,7 @@ def test_every_valid_frame_has_a_name_and_nothing_wrong(octets: bytes) -> None:
         (frame.PAP, "0105000b02753103707731", 'PAP Authenticate-Request id 5 user "u1" password hidden'),
         (frame.PAP, "02050006014f", 'PAP Authenticate-Ack id 5 "O"'),
         (frame.CHAP, "0305000648 69", 'CHAP Success id 5 "Hi"'),
+        (frame.CHAP, "0705000C0102030405060708", "CHAP Change-Password id 5 8 octets"),
         (frame.CHAP, "01", "CHAP malformed: packet of 1 octets"),
         (frame.CCP, "0101", "CCP 2 octets"),
         (0x1235, "00", "protocol 0x1235 1 octets"),

@@ -69,7 +69,7 @@ def test_rfc_3079_section_2_5_3() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"E=691 R=0 C=00112233445566778899AABBCCDDEEFF V=3 M=no such user", "no such user (authentication failure, 691)"),
+        (b"E=691 R=0 C=00112233445566778899AABBCCDDEEFF V=3 M=no", "no (authentication failure, 691)"),
         (b"E=648 R=0 V=3", "password expired (648)"),
         (b"E=691 R=1", "authentication failure (691)"),
         (b"E=12345678901234", "error (1234567890)"),
