@@ -322,3 +322,22 @@ def test_after_a_fault_in_the_middle_of_its_outputs_a_link_begins_nothing(world)
     world.settle()
     assert link.ended and made == 1 and world.near.interfaces == {}
     assert world.links.addresses.leases == {}
+
+
+def test_who_hears_that_a_link_is_down_hears_why(world):
+    causes = []
+    world.links.event = lambda name, link: causes.append((name, link.cause, link.message))
+    client, link = world.client()
+    link.close("Admin Reset", "maintenance")
+    world.settle()
+    client, link = world.client()
+    client.driver.call(client.core.close)
+    world.later(5)
+    client, link = world.client()
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    world.settle()
+    downs = [(cause, message) for name, cause, message in causes if name == "link-down"]
+    assert downs[0] == ("Admin Reset", "maintenance")
+    assert downs[1][0] == "Peer Request"
+    assert downs[2] == ("", ""), "it only negotiates anew"

@@ -400,6 +400,10 @@ class PPPLink:
             return
         self.seconds_up += self.links.clock.seconds() - self.up_since
         self.up_since = 0.0
+        ending = self.core._cause
+        if ending is not None and not self.cause:
+            # who hears of it wants to know why, and LinkDown comes later
+            self.cause, self.message, _ = ending
         self.links.counts.down += 1
         self.links.idle.forget(self)
         self.links.event("link-down", self)
