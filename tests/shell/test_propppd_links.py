@@ -341,3 +341,17 @@ def test_who_hears_that_a_link_is_down_hears_why(world):
     assert downs[0] == ("Admin Reset", "maintenance")
     assert downs[1][0] == "Peer Request"
     assert downs[2] == ("", ""), "it only negotiates anew"
+
+
+def test_no_packet_passes_while_the_peer_has_not_proved_itself_again(world):
+    client, link = world.client()
+    attachment = world.near.ports[link.port].attachment
+    assert attachment.protocols == {"ip", "ipv6"}
+    client.core.settings.password = "wrong"
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    world.settle()
+    assert not link.up and attachment.protocols == set()
+    world.far.port_send(client.port, b"\xff\x03\x00\x21" + bytes(20))
+    world.later(10)
+    assert link.ended and attachment.protocols == set() and world.near.interfaces == {}
