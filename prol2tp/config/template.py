@@ -18,6 +18,8 @@ LONGEST_NUMBER = 5
 _PLACEHOLDER = re.compile(r"%(.?)")
 _ALLOWED = re.compile(r"[A-Za-z0-9_.@+=-]*")
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.@-]+")
+_REFUSED = (".", "..", "all", "default")
+"""Names that the kernel gives no interface: they stand for others in /sys and /proc/sys."""
 _LENGTHS = {"u": 1, "s": 5, "t": 5, "d": 5}
 
 
@@ -35,7 +37,7 @@ class Template(Type):
         fixed = _PLACEHOLDER.sub("", text)
         if not _ALLOWED.fullmatch(fixed):
             raise Wrong("an interface name has a character that it cannot have", "letters, digits and _ . - @ + =")
-        if not text or text in (".", ".."):
+        if not text or text in _REFUSED:
             raise Wrong("this cannot be an interface name", 'for example "ppp%d"')
         length = len(fixed) + sum(_LENGTHS[match[1]] for match in _PLACEHOLDER.finditer(text))
         if length > LONGEST:
@@ -66,4 +68,4 @@ def interface_name(template: str, user: str = "", tunnel_id: int = 0, session_id
     clean = _NOT_ALLOWED.sub("_", user)[:room] or "user"[:room]
     name = _PLACEHOLDER.sub(lambda m: clean if m[1] == "u" else values.get(m[1], ""), template)
     name = name if "%d" in name else name[:LONGEST]
-    return name if name not in (".", "..") else "user"
+    return name if name not in _REFUSED else "user"
