@@ -11,6 +11,7 @@ from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authe
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.chap import CHAP
+from prol2tp.ppp.eap import EAP
 from prol2tp.ppp.ipcp import IPCP
 from prol2tp.ppp.ipv6cp import IPV6CP
 from prol2tp.ppp.lcp import ACFC, LCP
@@ -45,9 +46,9 @@ class Link:
 
     # fmt: off
     __slots__ = (
-        "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "mtu", "peer_mru", "user", "auth_done",
-        "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_demanded", "_promised",
-        "_asking", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at", "_idle_timeout",
+        "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user", "auth_done",
+        "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_proofs", "_demanded",
+        "_promised", "_asking", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at", "_idle_timeout",
         "_session_timeout",
     )
     # fmt: on
@@ -67,6 +68,8 @@ class Link:
         self.ipv6cp = IPV6CP(lower, settings) if settings.ipv6 else None
         self.pap = PAP(lower, settings)
         self.chap = CHAP(lower, settings)
+        self.eap: EAP | None = None
+        """None until LCP has once agreed on it."""
         self.mtu = min(settings.mtu, frame.DEFAULT_MRU)
         self.peer_mru = frame.DEFAULT_MRU
         self.user = ""
@@ -84,6 +87,7 @@ class Link:
         self.mppe_keys: Keys | None = None
         """MPPE start keys, when authentication gave any."""
         self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
+        self._proofs: tuple[Authentication, ...] = (self.pap, self.chap)
         self._demanded: Method | None = None
         self._promised: Method | None = None
         self._asking = Asking()
@@ -151,7 +155,11 @@ class Link:
             self.pap.receive(information, now)
         elif protocol == frame.CHAP:
             self.chap.receive(information, now)
+        elif protocol == frame.EAP and self.eap is not None:
+            self.eap.receive(information, now)
         elif self.phase is Phase.AUTHENTICATE:  # RFC 1661 section 3.5
+            if self.eap is not None and self._ncp(protocol) is not None:
+                self.eap.network_heard()
             raise WireError(f"{frame.protocol_name(protocol)} before authentication is over")
         elif (ncp := self._ncp(protocol)) is not None:
             ncp.receive(information, now)
@@ -192,6 +200,16 @@ class Link:
         if not self._authenticator().refused(Refusal(message, error, retry), now):
             self._terminate(PEER_FAILED, message or f"{frame.text(ask.user)} was refused", False, now)
         self._settle(now)
+
+    def eap_request(self, packet: bytes, now: float) -> None:
+        """Answer to AskAuthentication of method 'eap': the next Request of the one who runs the method (RFC 3579).
+        Raises `ValueError` when the open question is another one."""
+        question = self._asking.question
+        if question is not None and question.method != "eap":
+            raise ValueError(f"an EAP packet does not answer a question of method {question.method}")
+        if self._answered() is not None and self.eap is not None:
+            self.eap.relay(packet, now)
+            self._settle(now)
 
     def close(self, now: float, cause: str = "User Request", message: str = "") -> None:
         """End the link: Terminate-Request to the peer, then LinkDown. `cause` is a word of `CAUSES`."""
@@ -240,7 +258,7 @@ class Link:
         for ncp in self._network:
             if ncp.restart_at is not None and ncp.restart_at < when:
                 when = ncp.restart_at
-        for method in (self.pap, self.chap):
+        for method in self._proofs:
             if method.our_at is not None and method.our_at < when:
                 when = method.our_at
             if method.peer_at is not None and method.peer_at < when:
@@ -253,7 +271,7 @@ class Link:
             return
         self.run_count += 1
         self.lcp.timeout(now)
-        for method in (self.pap, self.chap):
+        for method in self._proofs:
             method.timeout(now)
         for ncp in self._network:
             ncp.timeout(now)
@@ -315,7 +333,8 @@ class Link:
         self._enter(Phase.AUTHENTICATE)
         if self._demanded is not None or self._promised is not None:
             deadline = self.settings.auth_deadline
-            self._auth_at = now + deadline if deadline else FAR
+            # a peer that negotiates again without having proved itself gets no more time
+            self._auth_at = min(self._auth_at, now + deadline if deadline else FAR)
         if self._demanded is not None:
             self._method(self._demanded).demand(self._demanded.name, now)
         if self._promised is not None:
@@ -328,10 +347,10 @@ class Link:
         lcp.echo_at = None
         self._lower.accomp = False
         self._lower.peer_mru = frame.DEFAULT_MRU
-        self.pap.stop()
-        self.chap.stop()
+        for method in self._proofs:
+            method.stop()
         self._asking.forget()
-        self._auth_at = self._idle_at = FAR
+        self._idle_at = FAR
         for ncp in self._network:
             ncp.lower_down(now)
         if lcp.state is State.STOPPING:
@@ -341,12 +360,13 @@ class Link:
                 self._ended("Negotiation Failed", lcp.failure, True)
         ending = lcp.state in (State.CLOSING, State.STOPPING)
         if ending:
-            self._session_at = FAR
+            self._auth_at = self._session_at = FAR
         self._enter(Phase.TERMINATE if ending else Phase.ESTABLISH)
 
     def _lcp_finished(self) -> None:
         lcp = self.lcp
         if self.settings.passive and self._cause is None and lcp.failed:
+            self._auth_at = FAR
             return  # RFC 1661 section 4.2, passive option: wait in Stopped for the peer
         if lcp.terminated is not None:
             self._ended("Peer Request", lcp.terminated, True)
@@ -357,7 +377,7 @@ class Link:
         name = frame.protocol_name(protocol)
         if protocol == frame.LCP:
             self.lcp.give_up("the peer rejects LCP", now)
-        elif protocol in (frame.PAP, frame.CHAP):
+        elif protocol in (frame.PAP, frame.CHAP, frame.EAP):
             if self.phase is Phase.AUTHENTICATE:
                 ours = self._demanded is not None and self._demanded.protocol == protocol
                 cause = PEER_FAILED if ours else WE_FAILED
@@ -379,7 +399,7 @@ class Link:
             self._network_phase(now)
         elif signal is Signal.PROVED and self._promised is not None:
             self.auth_done = (self.auth_done[0], self._promised.name)
-            if self._demanded is None:
+            if self._demanded is None and self.phase is Phase.AUTHENTICATE:
                 self.mppe_keys = source.keys()
             self._network_phase(now)
 
@@ -391,7 +411,16 @@ class Link:
         return question if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
 
     def _method(self, method: Method) -> Authentication:
+        if method.protocol == frame.EAP:
+            return self._with_eap()
         return self.chap if method.protocol == frame.CHAP else self.pap
+
+    def _with_eap(self) -> EAP:
+        """Few links speak it."""
+        if self.eap is None:
+            self.eap = EAP(self._lower, self.settings)
+            self._proofs = (self.pap, self.chap, self.eap)
+        return self.eap
 
     def _authenticator(self) -> Authentication:
         """The protocol in which we are the authenticator: all questions are its."""
@@ -487,8 +516,8 @@ class Link:
             return
         self.over = True
         self._enter(Phase.DEAD)
-        self.pap.stop()
-        self.chap.stop()
+        for method in self._proofs:
+            method.stop()
         self._lower.signals.clear()
         self._asking.forget()
         cause, message, by_peer = self._cause or ("Lost Carrier", "", False)

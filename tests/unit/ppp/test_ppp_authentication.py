@@ -374,3 +374,28 @@ def test_the_answer_to_a_question_of_before_a_renegotiation_is_of_no_use() -> No
 )
 def test_names_are_read_as_the_peer_means_them_and_never_with_control_characters(octets: bytes, name: str) -> None:
     assert frame.name(octets) == name
+
+
+def test_a_peer_cannot_put_off_its_authentication_by_negotiating_lcp_again_and_again() -> None:
+    end = server("chap", auth_deadline=60.0)
+    for turn in range(2, 9):
+        end.wait(15.0)
+        if end.link.phase is Phase.TERMINATE or end.link.over:
+            break
+        end.hear(LCP, 1, turn, b"\x01\x04\x05" + bytes((turn,)))
+        end.acknowledge(LCP)
+    end.wait(7.0)
+    assert end.now <= 100.0 + 75.0 + 7.0
+    assert end.down is not None and end.down.message == "authentication took too long"
+
+
+def test_the_time_for_authentication_starts_anew_once_a_peer_was_let_in() -> None:
+    end = server(auth_deadline=60.0)
+    end.hear(PAP, 1, 7, REQUEST)
+    end.call("authenticated", Grant(peer_ip="10.0.0.9"))
+    end.open_ip(b"\x0a\0\0\x09")
+    end.wait(100.0)
+    end.hear(LCP, 1, 9, b"\x01\x04\x05\x78")
+    end.acknowledge(LCP)
+    end.wait(20.0)
+    assert end.link.phase is Phase.AUTHENTICATE
