@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from prol2tp.daemons.propppd import resolv
+from prol2tp.dataplane.interface import GONE, DataPathError
 from prol2tp.dataplane.network import refused
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
@@ -296,3 +297,21 @@ class Counted(set):
     def __contains__(self, item):
         self.asked += 1
         return super().__contains__(item)
+
+
+def test_a_link_of_a_lost_data_path_does_not_touch_the_ports_of_the_new_one(world):
+    late = Late(world.network, "link_set")
+    _, link = world.client()
+    assert late.waiting
+    asked = []
+
+    class New:
+        def __getattr__(self, name):
+            return lambda *arguments, **words: asked.append(name) or fail(DataPathError(GONE, ""))
+
+    link.lost("NAS Error", "the data path is gone")
+    world.links.use(New())
+    late.release()
+    world.settle()
+    assert [name for name in asked if name.startswith("netif")] == []
+    nothing_left(world)

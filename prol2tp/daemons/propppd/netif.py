@@ -56,12 +56,14 @@ class LinkInterface:
     """The interface of one link."""
 
     __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_extra", "_busy", "_closing",
-                 "_waiting", "_mtu", "_routed")
+                 "_waiting", "_mtu", "_routed", "_plane")
 
     def __init__(self, interfaces: Interfaces, link: Owner) -> None:
         self._interfaces = interfaces
         self._link = link
         self.netif: Netif | None = None
+        self._plane = interfaces.dataplane
+        """The data path that has it; when that was lost, another one may have our port's number for another."""
         self._shared: Shared | None = None
         self._wanted: dict[str, NetworkUp] = {}
         self._applied: dict[str, NetworkUp] = {}
@@ -150,7 +152,7 @@ class LinkInterface:
 
     @inlineCallbacks
     def _bring_up(self, protocol: str, wanted: NetworkUp) -> Any:
-        link, interfaces = self._link, self._interfaces
+        link = self._link
         if self.netif is None:
             yield self._attach()
         assert self.netif is not None
@@ -163,9 +165,9 @@ class LinkInterface:
         if link.routes or link.network.around:
             yield self._around(wanted)
         protocols = tuple(p for p in PROTOCOLS if p in self._applied or p == protocol)
-        yield interfaces.dataplane.netif_modify(link.carrier.port, protocols=protocols,
-                                                prefixes=self._prefixes(protocols, wanted),
-                                                mtu=link.mtu if self._mtu != link.mtu else None)
+        yield self._plane.netif_modify(link.carrier.port, protocols=protocols,
+                                       prefixes=self._prefixes(protocols, wanted),
+                                       mtu=link.mtu if self._mtu != link.mtu else None)
         self._mtu = link.mtu
         self._applied[protocol] = wanted
 
@@ -179,7 +181,7 @@ class LinkInterface:
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
         self._mtu = link.mtu
-        self.netif = netif = yield (interfaces.dataplane.netif_attach(carrier.port, spec) if settings.shared
+        self.netif = netif = yield (self._plane.netif_attach(carrier.port, spec) if settings.shared
                                     else self._own(spec))
         try:
             if settings.shared:
@@ -203,7 +205,7 @@ class LinkInterface:
                 spec.name = interfaces.unused_name(wanted)
                 tried.append(spec.name)
                 try:
-                    return (yield interfaces.dataplane.netif_attach(self._link.carrier.port, spec))
+                    return (yield self._plane.netif_attach(self._link.carrier.port, spec))
                 except DataPathError as error:
                     if error.code != IN_USE or "%d" in wanted or attempt == NAME_TRIES - 1:
                         raise
@@ -339,7 +341,7 @@ class LinkInterface:
         assert self.netif is not None
         interfaces, ifindex = self._interfaces, self.netif.ifindex
         protocols = tuple(p for p in PROTOCOLS if p in self._applied)
-        yield soft(interfaces.dataplane.netif_modify(self._link.carrier.port, protocols=protocols))
+        yield soft(self._plane.netif_modify(self._link.carrier.port, protocols=protocols))
         yield self._leave(protocol)
         if protocol == "ip":
             yield self._put_back()
@@ -399,7 +401,7 @@ class LinkInterface:
             shared.links -= 1
             if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
                 del interfaces.shared[shared.netif.name]
-        yield soft(interfaces.dataplane.netif_detach(self._link.carrier.port))
+        yield soft(self._plane.netif_detach(self._link.carrier.port))
         interfaces.names.discard(netif.name)
         self.netif = None
         self._shared = None
