@@ -25,6 +25,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x8
 
 _HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = Struct("=i")
+_OK = _ERROR.pack(0)
 _TLV = Struct("=HH")
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _F_ACK_TLVS = 0x200
@@ -166,14 +167,15 @@ class NetlinkSocket:
                     self._ended(answer, parts, flags, data[at + _HEADER.size:at + length])
                 elif kind == _NLMSG_DONE:
                     del self._sent[sequence]
-                    answer.callback(parts)
+                    # a dump that failed in the middle says so here
+                    self._ended(answer, parts, 0, data[at + _HEADER.size:at + length] or _OK)
                 else:
                     parts.append(data[at:at + length])
             at += (length + 3) & ~3
 
     def _ended(self, answer: Deferred[list[bytes]], parts: list[bytes], flags: int, payload: bytes) -> None:
         (code,) = _ERROR.unpack_from(payload)
-        if code == 0:
+        if code >= 0:
             answer.callback(parts)
             return
         text = os.strerror(-code)

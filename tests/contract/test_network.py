@@ -6,11 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import struct
 import subprocess
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from prol2tp.dataplane.network import INetwork, LinuxNetwork, MemoryNetwork
@@ -287,3 +289,20 @@ def test_many_addresses_are_listed_once_for_all_who_ask_at_the_same_time(kernel)
     assert kernel.proxies() == {"192.0.2.50", "192.0.2.51", "192.0.2.52"}
     # two dumps, three entries, one route
     assert kernel.network._netlink.requests == before + 6
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_list_that_the_kernel_could_not_finish_is_an_error_and_no_short_list():
+    sock = NetlinkSocket(reactor)
+    try:
+        answer = Deferred()
+        sock._sent[7] = (answer, [])
+        sock._read(struct.pack("=IHHIIi", 20, 3, 2, 7, 0, -errno.EMSGSIZE))
+        with refused_with(errno.EMSGSIZE):
+            yield answer
+        answer = Deferred()
+        sock._sent[8] = (answer, [b"part"])
+        sock._read(struct.pack("=IHHIIi", 20, 3, 2, 8, 0, 0))
+        assert (yield answer) == [b"part"]
+    finally:
+        sock.close()
