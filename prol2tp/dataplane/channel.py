@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import EAGAIN, EINTR, ENOBUFS
 from struct import Struct
+from time import monotonic
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -20,12 +21,15 @@ from zope.interface import implementer
 
 from prol2tp.dataplane.records import BODY_MAX, FRAME, HEADER
 
-BATCH = 48 * 1024
-"""Octets after which a datagram is sent before the turn ends."""
+BATCH = 4096
+"""Octets after which a datagram is sent before the turn ends. Few, for the other side carries out a whole datagram
+before packets and timers get their turn: a hundred requests."""
 FRAMES_MAX = 4 << 20
 """Octets that may wait for the other side before frames are refused."""
 READS = 4
-"""Datagrams read in one wake-up."""
+"""Most datagrams read in one wake-up."""
+SLICE = 0.004
+"""Seconds after which a wake-up reads no more of them."""
 BUFFER = 4 << 20
 DESCRIPTORS_MAX = 4
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
@@ -55,6 +59,7 @@ class Channel:
         self._lost = lost
         self._patient = patient
         self._paused = False
+        self._held = False
         self._batch: list[bytes] = []
         self._batch_size = 0
         self._waiting: deque[tuple[bytes, int]] = deque()
@@ -124,7 +129,7 @@ class Channel:
         self._reactor.removeWriter(self)
         if self._paused:
             self._paused = False
-            self.resume()
+            self._resume()
 
     def _flush_turn(self) -> None:
         self._flush_call = None
@@ -156,12 +161,13 @@ class Channel:
     # -- in --
 
     def doRead(self) -> None:
-        for _ in range(READS):
-            if self.closed:
+        end = monotonic() + SLICE
+        for reads in range(READS):
+            if self.closed or self._held or (reads and monotonic() >= end):
                 return
             if self._patient and self._waiting_size > 2 * FRAMES_MAX:
                 self._paused = True
-                self.pause()
+                self._reactor.removeReader(self)
                 return
             try:
                 size, ancillary, _, _ = self._socket.recvmsg_into((self._buffer,), _RIGHTS_SPACE,
@@ -183,12 +189,17 @@ class Channel:
     def doWrite(self) -> None:
         self.flush()
 
-    def pause(self) -> None:
-        """Read no more until `resume`."""
+    def hold(self) -> None:
+        """Read no more until `release`."""
+        self._held = True
         self._reactor.removeReader(self)
 
-    def resume(self) -> None:
-        if not self.closed:
+    def release(self) -> None:
+        self._held = False
+        self._resume()
+
+    def _resume(self) -> None:
+        if not (self.closed or self._held or self._paused):
             self._reactor.addReader(self)
 
     # -- the end --
