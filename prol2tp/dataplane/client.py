@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from errno import EAGAIN, ECONNREFUSED, ENOENT
+from operator import attrgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, inlineCallbacks, succeed
@@ -328,8 +329,12 @@ def _connected(path: str) -> socket.socket:
     return connection
 
 
-def _values(spec: Any) -> tuple[Any, ...]:
-    return tuple(getattr(spec, field.name) for field in dataclasses.fields(spec))
+_FIELDS = {spec: attrgetter(*(field.name for field in dataclasses.fields(spec)))
+           for spec in (TunnelSpec, SessionSpec, NetifSpec)}
+
+
+def _values(spec: TunnelSpec | SessionSpec | NetifSpec) -> tuple[Any, ...]:
+    return _FIELDS[type(spec)](spec)
 
 
 def _nothing(_: object) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 
+@lru_cache(4096)
 def parse_prefix(text: str) -> tuple[bytes, int]:
-    """-> network address as octets, length in bits. Raises `ValueError`."""
+    """-> network address as octets, length in bits. Raises `ValueError`. Each is asked for several times in a row."""
     network = ip_network(text, strict=False)
     return network.network_address.packed, network.prefixlen
 
