@@ -28,6 +28,7 @@ PEER_METHODS = {
         Method("chap", frame.CHAP, b"\xc2\x23\x05"),  # MD5, RFC 1994
         Method("mschapv1", frame.CHAP, b"\xc2\x23\x80"),  # RFC 2433
         Method("mschapv2", frame.CHAP, b"\xc2\x23\x81"),  # RFC 2759
+        Method("eap", frame.EAP, b"\xc2\x27"),  # RFC 3748
     )
 }
 """All methods that a link can demand or answer, by the word that settings and status use."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import chap, frame, ipcp, ipv6cp, lcp, options, pap
+from prol2tp.ppp import chap, eap, frame, ipcp, ipv6cp, lcp, options, pap
 
 _TABLES = {frame.LCP: lcp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6cp.OPTIONS}
 
@@ -11,7 +11,7 @@ _TABLES = {frame.LCP: lcp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6c
 def describe(protocol: int, information: bytes) -> str:
     """`LCP Configure-Request id 1 <MRU 1492>`. Never raises."""
     name = frame.protocol_name(protocol)
-    if protocol not in _TABLES and protocol not in (frame.PAP, frame.CHAP):
+    if protocol not in _TABLES and protocol not in (frame.PAP, frame.CHAP, frame.EAP):
         return f"{name} {len(information)} octets"
     try:
         code, identifier, data = frame.read_packet(information)
@@ -21,6 +21,9 @@ def describe(protocol: int, information: bytes) -> str:
         elif protocol == frame.CHAP:
             title = chap.CODE_NAMES.get(code)
             shown = _chap(code, data)
+        elif protocol == frame.EAP:
+            title = eap.CODE_NAMES.get(code)
+            shown = _eap(code, data)
         else:
             title = frame.CODE_NAMES.get(code)
             shown = _control(protocol, code, data)
@@ -43,6 +46,19 @@ def _chap(code: int, data: bytes) -> str:
     if code in chap.CHANGE_PASSWORD:
         return f"{len(data)} octets"
     return f'"{frame.text(data)}"'
+
+
+def _eap(code: int, data: bytes) -> str:
+    if code not in (eap.REQUEST, eap.RESPONSE) or not data:
+        return ""
+    kind = data[0]
+    name = eap.TYPE_NAMES.get(kind, f"type {kind}")
+    if kind in (eap.IDENTITY, eap.NOTIFICATION):
+        return f'{name} "{frame.text(data[1:])}"'
+    if kind == eap.NAK:
+        wanted = [eap.TYPE_NAMES.get(one, f"type {one}") for one in data[1:17]]
+        return " ".join([name, "for", *wanted])
+    return f"{name} {len(data) - 1} octets"
 
 
 def _control(protocol: int, code: int, data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class AskAuthentication:
     shell terminates or hands on."""
     user: bytes
     identifier: int
-    password: bytes = b""
+    password: bytes = field(default=b"", repr=False)
     """PAP only."""
     challenge: bytes = b""
     """Ours; of MS-CHAPv2 the authenticator's challenge."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from prol2tp.ppp.auth import PEER_METHODS
+from prol2tp.ppp.eap import EAP_METHODS
 from prol2tp.ppp.settings import LinkSettings
 
 
@@ -20,6 +21,10 @@ def check(settings: LinkSettings) -> None:
     """Raises `ValueError` for settings with which no link can work."""
     if settings.auth and not any(name in PEER_METHODS for name in settings.auth_methods):
         raise ValueError("auth is set, but none of auth_methods is known")
+    if settings.auth and "eap" in settings.auth_methods and not settings.eap_passthrough:
+        known = [name for name in settings.eap_methods if name in EAP_METHODS]
+        if not known:
+            raise ValueError("eap is one of auth_methods, but none of eap_methods is known")
     for name in ("user", "password"):
         if len(getattr(settings, name).encode()) > 255:
             raise ValueError(f"{name} is longer than 255 octets")

@@ -10,7 +10,7 @@ from prol2tp.ppp.lcp import ACFC
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
-VERSION = 1
+VERSION = 2
 
 _PLAIN = (
     "mtu",
@@ -41,6 +41,7 @@ def to_record(link: Link, now: float) -> dict[str, Any]:
     saved["ipv6cp"] = link.ipv6cp.to_record(now) if link.ipv6cp else None
     for name, method in (("pap", link.pap), ("chap", link.chap)):
         saved[name] = method.to_record(now)
+    saved["eap"] = link.eap.to_record(now) if link.eap else None
     return saved
 
 
@@ -61,6 +62,8 @@ def restore(link: Link, saved: dict[str, Any], now: float) -> None:
             ncp.restore(part, now)
     link.pap.restore(saved["pap"], now)
     link.chap.restore(saved["chap"], now)
+    if saved["eap"] is not None:
+        link._with_eap().restore(saved["eap"], now)
     link._lower.accomp = ACFC in link.lcp.granted
     link._lower.peer_mru = link.peer_mru
 

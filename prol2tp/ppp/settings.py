@@ -23,9 +23,9 @@ class LinkSettings:
     """Our secret towards the peer."""
     name: str = ""
     """Our own name in a CHAP challenge (authenticator)."""
-    eap_methods: tuple[str, ...] = ("mschapv2", "chap")
-    """Methods inside EAP that we may demand of the peer, best first; `chap` is EAP's MD5-Challenge."""
-    eap_allow_methods: tuple[str, ...] = ("mschapv2", "chap")
+    eap_methods: tuple[str, ...] = ("mschapv2", "md5")
+    """Methods inside EAP that we may demand of the peer, best first, out of `EAP_METHODS` in eap.py."""
+    eap_allow_methods: tuple[str, ...] = ("mschapv2", "md5")
     """Methods inside EAP by which we let ourselves be asked, best first."""
     eap_passthrough: bool = False
     """As authenticator: the shell gets the peer's EAP packets and answers with its own (RFC 3579)."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import dissect, frame, ipcp, ipv6cp, lcp, options
+from prol2tp.ppp.auth import PEER_METHODS
 from prol2tp.ppp.automaton import Automaton, Event, State
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.outputs import AskAuthentication, SendFrame
@@ -52,8 +53,8 @@ def link_in(phase: Phase, settings: LinkSettings) -> Link:
     assert link.phase is (Phase.AUTHENTICATE if settings.auth else Phase.NETWORK)
     if settings.auth and phase is Phase.NETWORK:
         link._demanded = None
-        link.pap.stop()
-        link.chap.stop()
+        for method in link._proofs:
+            method.stop()
         link._network_phase(0.0)
     for ncp in (link.ipcp, link.ipv6cp) if phase is Phase.NETWORK else ():
         assert ncp is not None
@@ -81,6 +82,7 @@ def test_the_corpus_has_all_codes_that_we_speak() -> None:
     assert {(frame.LCP, code) for code in range(1, 14)} <= seen
     assert {(frame.PAP, 1), (frame.PAP, 2)} <= seen
     assert {(frame.CHAP, code) for code in (1, 2, 3)} <= seen
+    assert {(frame.EAP, code) for code in (1, 2, 3, 4)} <= seen
     assert {(frame.IPCP, code) for code in (1, 2, 3, 4)} <= seen
     assert {(frame.IPV6CP, code) for code in (1, 2)} <= seen
 
@@ -143,7 +145,7 @@ def test_a_hundred_thousand_mutations_are_survived() -> None:
 
 @given(st.binary(max_size=64))
 def test_any_octets_are_described_and_read_or_refused(data: bytes) -> None:
-    for protocol in (frame.LCP, frame.IPCP, frame.IPV6CP, frame.PAP, frame.CHAP, 0x1234):
+    for protocol in (frame.LCP, frame.IPCP, frame.IPV6CP, frame.PAP, frame.CHAP, frame.EAP, 0x1234):
         assert "\n" not in dissect.describe(protocol, data)
     try:
         assert options.write(options.read(data)) == data
@@ -235,3 +237,45 @@ def test_a_peer_that_answers_at_random_for_ever_does_not_negotiate_for_ever() ->
                 link.timeout(now)
         assert link.over or link.phase is Phase.NETWORK, (seed, link.phase, link.lcp.state)
         assert heard < 5000
+
+
+MICROSOFT = ("mschapv2", "mschapv1", "eap")
+
+
+def proving(method: str, we_are: str) -> Link:
+    """A link in the midst of an exchange of a method."""
+    settings = lns() if we_are == "authenticator" else client()
+    settings.auth = we_are == "authenticator"
+    settings.user, settings.password = "u1", "pw1"
+    settings.auth_methods = settings.allow_methods = (method,)
+    link = Link(settings, random.Random(6).randbytes, trace=lambda kind, text: None)
+    link.open(0.0)
+    request = next(output.frame for output in link.outputs() if isinstance(output, SendFrame))
+    link.receive(frame.header(frame.LCP) + frame.packet(2, request[5], request[8:]), 0.0)
+    option = PEER_METHODS[method].option
+    wish = b"" if settings.auth else bytes((3, len(option) + 2)) + option
+    link.receive(frame.header(frame.LCP) + frame.packet(1, 1, wish), 0.0)
+    assert link.phase is Phase.AUTHENTICATE
+    link.outputs()
+    return link
+
+
+def test_a_hundred_thousand_mutations_of_authentication_are_survived_and_let_nobody_in() -> None:
+    """Identifiers are set right more often than not, so that the mutations come deep."""
+    rng = random.Random(20261124)
+    corpus = [octets for octets in VALID if frame.read_header(octets)[0] in (frame.CHAP, frame.EAP)]
+    keys = [(method, role) for method in MICROSOFT for role in ("authenticator", "peer")]
+    fresh = {key: proving(*key) for key in keys}
+    now = 1.0
+    for number in range(MUTATIONS):
+        key = keys[number % len(keys)]
+        link = fresh[key]
+        if link.over or link.phase is not Phase.AUTHENTICATE or number % 61 == 0:
+            assert key[1] == "peer" or link.phase is not Phase.NETWORK
+            link = fresh[key] = proving(*key)
+        octets = bytearray(mutate(rng, rng.choice(corpus)))
+        if rng.random() < 0.7 and len(octets) > 5:
+            method = link.eap if key[0] == "eap" else link.chap
+            octets[5] = method._identifier  # type: ignore[union-attr]
+        feed(link, bytes(octets), now)
+        assert link._demanded is None or link.phase is not Phase.NETWORK

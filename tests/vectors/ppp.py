@@ -30,9 +30,11 @@ def client() -> LinkSettings:
 def recorded() -> list[bytes]:
     """Every frame of a few whole lives of links."""
     frames: list[bytes] = []
-    for method in ("pap", "chap", "mschapv1", "mschapv2"):
+    for method in ("pap", "chap", "mschapv1", "mschapv2", "md5 in eap", "mschapv2 in eap"):
         a, b = lns(), client()
-        a.auth_methods = b.allow_methods = (method,)
+        inner, _, outer = method.partition(" in ")
+        a.auth_methods = b.allow_methods = (outer or inner,)
+        b.eap_allow_methods = (inner,)
         a.lcp_echo_interval = b.lcp_echo_interval = 5.0
         pair = Pair(a, b, answer=SERVER)
         transmit = pair._transmit
@@ -58,6 +60,11 @@ def recorded() -> list[bytes]:
     frames += [frame.header(frame.LCP) + frame.packet(code, 1, asked) for code in (1, 2, 3, 4)]
     frames += [
         frame.header(frame.CHAP) + frame.packet(4, 1, b"no"),
+        frame.header(frame.EAP) + frame.packet(1, 1, b"\x02Hello"),
+        frame.header(frame.EAP) + frame.packet(1, 1, b"\x0d\x20"),
+        frame.header(frame.EAP) + frame.packet(1, 1, b"\x1a\x04\x01\0\x10E=691 R=0 V=3"),
+        frame.header(frame.EAP) + frame.packet(2, 1, b"\x1a\x04"),
+        frame.header(frame.EAP) + frame.packet(4, 1),
         frame.header(frame.PAP) + frame.packet(3, 1, b"\x02no"),
     ]
     return sorted(set(frames))
