@@ -189,12 +189,12 @@ class Channel:
     def doWrite(self) -> None:
         self.flush()
 
-    def hold(self) -> None:
-        """Read no more until `release`."""
+    def pause(self) -> None:
+        """Read no more until `resume`."""
         self._held = True
         self._reactor.removeReader(self)
 
-    def release(self) -> None:
+    def resume(self) -> None:
         self._held = False
         self._resume()
 

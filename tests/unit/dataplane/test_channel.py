@@ -82,15 +82,15 @@ def test_what_takes_long_is_one_piece_a_turn(ends: Ends) -> None:
     assert len(ends.got) == 1 + channels.READS
 
 
-def test_a_channel_that_is_held_reads_nothing_until_it_is_released(ends: Ends) -> None:
+def test_a_channel_that_pauses_reads_nothing_until_it_resumes(ends: Ends) -> None:
     ends.one.send(records.encode_request(1, "port_delete", (7,)))
     ends.reactor.advance(0)
-    ends.two.hold()
+    ends.two.pause()
     assert ends.two not in ends.reactor.readers
     ends.two.doRead()
     ends.two.flush()
     assert not ends.got and ends.two not in ends.reactor.readers
-    ends.two.release()
+    ends.two.resume()
     assert ends.two in ends.reactor.readers
     ends.two.doRead()
     assert len(ends.got) == 1
