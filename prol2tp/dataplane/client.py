@@ -285,6 +285,7 @@ class PathClient:
             reply = [rows]
         if operation == "listen":
             if not descriptors:
+                self._ask("unlisten", reply[:1]).addErrback(_nothing)
                 answer.errback(DataPathError(SYSTEM, "prol2tp-pathd sent no descriptor: too many are open here?"))
                 return
             listener, address, relay = reply

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from prol2tp.dataplane import forward
-from prol2tp.dataplane.interface import Address, IDataPlane, IPathEvents, Listener
+from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.plane import BasePlane, Link
 from prol2tp.dataplane.poller import Poller
@@ -82,14 +82,18 @@ class UserspaceDataPlane(BasePlane):
     def open_listener(self, identifier: int, address: Address) -> tuple[UDPListener, Listener]:
         assert self._poller is not None
         listener = UDPListener(identifier, address, self._split)
+        try:
+            control = listener.control_descriptor()
+        except OSError as error:
+            listener.close()
+            raise DataPathError(SYSTEM, f"{address[0]} port {address[1]}: {error.strerror}") from None
         poller = self._poller
         if listener.relay is None:
             poller.add(listener.data.fileno(), forward.drain_listener(self, listener))
         else:
             poller.add(listener.data.fileno(), forward.drain_mixed(self, listener))
             poller.add(listener.relay.fileno(), lambda quota, now: listener.send_relayed(quota, poller.remove))
-        answer = Listener(identifier, listener.address, listener.control_descriptor(), listener.relay is not None)
-        return listener, answer
+        return listener, Listener(identifier, listener.address, control, listener.relay is not None)
 
     def close_listener(self, listener: UDPListener) -> None:
         assert self._poller is not None

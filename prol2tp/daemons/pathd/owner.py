@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from twisted.python.failure import Failure
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane import records
 from prol2tp.dataplane.channel import Channel
-from prol2tp.dataplane.interface import INVALID, SYSTEM, DataPathError, Listener, Netif, NetifSpec
+from prol2tp.dataplane.interface import GONE, INVALID, SYSTEM, DataPathError, Listener, Netif, NetifSpec
 
 if TYPE_CHECKING:
     from prol2tp.daemons.pathd.server import PathServer
@@ -57,6 +58,8 @@ class Owner:
             self._counters(identifier, *values)
             return
         try:
+            if self.stopping:
+                raise DataPathError(GONE, f"{self.name} has stopped")
             answer = getattr(self, f"_do_{name}")(*values)
         except DataPathError as error:
             self._refuse(name, identifier, error)
@@ -75,6 +78,7 @@ class Owner:
         channel = self.channel
         if isinstance(result, Listener):
             if channel is None:
+                os.close(result.control)
                 return
             values = (result.id, result.address, result.relay)
             channel.send_descriptor(records.encode_reply(identifier, name, values), result.control)
