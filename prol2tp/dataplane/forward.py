@@ -182,7 +182,7 @@ def send_failed(port: Port, packet: bytes, error: OSError, now: float) -> None:
     if error.errno in (EAGAIN, ENOBUFS):
         port.losses.full += 1
     elif error.errno == EMSGSIZE:
-        port.refuse(packet, port.carrier.room(), now)
+        port.refuse(packet, 0, now)
 
 
 def drain_tun(descriptor: int, port: Port, gone: Callable[[], None]) -> Callable[[int, float], None]:

@@ -231,14 +231,14 @@ class UDPListener:
         return [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO4.pack(0, socket.inet_pton(socket.AF_INET, host), bytes(4)))]
 
     def path_mtu(self, socket_address: Any) -> int:
-        """See `tunnels.Outlet`."""
+        """See `tunnels.Outlet`. 0: it cannot be asked now."""
         level, option = (socket.IPPROTO_IPV6, IPV6_MTU) if self.ipv6 else (socket.IPPROTO_IP, IP_MTU)
         try:
             with socket.socket(self.data.family, socket.SOCK_DGRAM) as probe:
                 probe.connect(socket_address)
                 return probe.getsockopt(level, option)
         except OSError:
-            return 1280 if self.ipv6 else 576
+            return 0
 
     # -- relay --
 

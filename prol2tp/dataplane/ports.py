@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EARLY_MAX = 4
 """Frames kept for a receiver that is still to come."""
 
+FRAMES_PER_SECOND = 500
+"""Most frames of one port that its receiver gets in a second; a negotiation has some tens."""
+
 TOO_BIG_INTERVAL = 0.01
 """Seconds between two "too big" errors of one port."""
 
@@ -94,7 +97,8 @@ class Losses:
 class Port:
     """Counters and hot fields; see `interface.COUNTERS`."""
 
-    __slots__ = ("id", "carrier", "receiver", "early", "frames_lost", "losses", "attachment", "pending", "peer",
+    __slots__ = ("id", "carrier", "receiver", "early", "second", "frames", "frames_lost", "losses", "attachment",
+                 "pending", "peer",
                  "pcomp", "accomp", "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
                  "tx_packets", "tx_octets", "tx_errors", "rx_packets", "rx_octets", "rx_errors",
                  "rx_out_of_sequence", "rx_discards")
@@ -104,6 +108,9 @@ class Port:
         self.carrier: Carrier
         self.receiver: Receiver | None = None
         self.early: list[bytes] = []
+        self.second = float("-inf")
+        self.frames = 0
+        """Frames for the receiver since `second`."""
         self.frames_lost = 0
         self.losses = losses
         self.attachment: Attachment | None = None
@@ -186,11 +193,15 @@ class Port:
             self.refuse(packet, attachment.mtu, now)
 
     def refuse(self, packet: bytes, mtu: int, now: float) -> None:
-        """Tell the sender of a packet from the interface that it is larger than `mtu`; not too often."""
+        """Tell the sender of a packet from the interface that it is larger than `mtu` (0: than the outer path takes);
+        not too often."""
         attachment = self.attachment
         if attachment is None or now < attachment.too_big_at:
             return
         attachment.too_big_at = now + TOO_BIG_INTERVAL
+        mtu = mtu or self.carrier.room()
+        if mtu < packets.MINIMUM_MTU4:
+            return
         answer = packets.too_big(packet, mtu)
         if answer:
             try:
@@ -213,7 +224,7 @@ class Port:
             if protocol in (IP, IPV6):
                 self._to_interface(attachment, protocol, frame[start:], now)
                 return
-        self.receive_control(frame)
+        self.receive_control(frame, now)
 
     def _to_interface(self, attachment: Attachment, protocol: int, packet: bytes, now: float) -> None:
         size = len(packet)
@@ -238,9 +249,16 @@ class Port:
         except OSError:
             self.rx_discards += 1
 
-    def receive_control(self, frame: bytes) -> None:
-        """A frame for the receiver; it waits if there is none yet."""
-        if self.receiver is not None:
+    def receive_control(self, frame: bytes, now: float) -> None:
+        """A frame for the receiver; it waits if there is none yet. Of a flood the rest of the second is dropped: all
+        sessions share the way to the daemon."""
+        if now - self.second >= 1.0:
+            self.second = now
+            self.frames = 0
+        self.frames += 1
+        if self.frames > FRAMES_PER_SECOND:
+            self.lost(1)
+        elif self.receiver is not None:
             self.receiver(frame)
         elif len(self.early) < EARLY_MAX:
             self.early.append(frame)

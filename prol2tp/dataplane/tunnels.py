@@ -26,7 +26,7 @@ class Outlet(Protocol):
         """The way to a peer. Raises `OSError`, `ValueError`."""
 
     def path_mtu(self, socket_address: Any) -> int:
-        """Largest outer packet that the system knows to get through."""
+        """Largest outer packet that the system knows to get through; 0: it does not say."""
 
 
 class Tunnel:
