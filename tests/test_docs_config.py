@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from prol2tp.config import links, prol2tpd, propppd, tunnels
+from prol2tp.config.links import PROFILE
 from prol2tp.config.parameter import BlockType, Parameter
+from prol2tp.daemons.propppd import create
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"prol2tpd.conf.5": tunnels.FILE, "propppd.conf.5": links.FILE}
@@ -127,3 +129,14 @@ def test_examples_of_the_page_load(page: str) -> None:
     assert len(examples) == 2
     for example in examples:
         LOADERS[page.removesuffix(".5")](example.replace("\\e", "\\"), page)
+
+
+def test_option_words_of_propppctl_create_stand_in_its_page() -> None:
+    page = (Path(__file__).parent.parent / "man" / "propppctl.1").read_text()
+    options = page[page.index(".Sh OPTIONS OF A NEW LINK"):]
+    words = {word for line in options.splitlines() if line.startswith(".It Cm ")
+             for word in re.findall(r"Cm ([\w-]+)", line)}
+    methods = {f"{verb}-{method}" for verb in ("require", "refuse") for method in create.METHODS}
+    assert words == {*create.FLAGS, *create.VALUES, *methods, "tunnel-id", "session-id", "profile"}
+    assert all(name in PROFILE.parameters for name, _ in create.FLAGS.values())
+    assert all(name in PROFILE.parameters for name in create.VALUES.values())

@@ -56,11 +56,17 @@ class Prol2tpd:
         self.calls: list[list[dict[str, Any]]] = []
 
     def call(self, name: str, **arguments: Any) -> Any:
+        if name == "ClaimSession":
+            return self.claim(**arguments)
         assert name == "SessionsChanged"
         rows = list(arguments["sessions"])
         assert all(list(row) == [field.name for field in CHANGED_ROW.fields] for row in rows)
         self.calls.append(rows)
         return succeed({})
+
+    def claim(self, **arguments: Any) -> Any:
+        """Answers ClaimSession; set by a test."""
+        raise AssertionError(arguments)
 
     @property
     def rows(self) -> list[dict[str, Any]]:

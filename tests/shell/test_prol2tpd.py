@@ -12,6 +12,7 @@ from twisted.logger import Logger, formatEvent, globalLogPublisher
 from prol2tp.config.prol2tpd import load
 from prol2tp.control.command import Gone, NotFound, Refused
 from prol2tp.control.commands.prol2tpd import RECORDS
+from prol2tp.control.commands.propppd import RECORDS as PPP_RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import reload
@@ -563,7 +564,8 @@ class FakeChannel:
 
     def call(self, name, **arguments):
         done = Deferred()
-        self.calls.append((name, [row["id"] for row in arguments["sessions"]], done))
+        if arguments["sessions"]:  # an empty list only says who we are
+            self.calls.append((name, [row["id"] for row in arguments["sessions"]], done))
         return done
 
 
@@ -845,3 +847,33 @@ def test_a_call_whose_end_overtakes_its_connect_is_no_fault(world, faults):
     assert faults == [] and lns.plane.session_count == 0
     assert not lns.ppp.up
     assert ["down" in line for line in written if "session" in line] == [True]
+
+
+BARE = LNS.replace('; ppp_profile "subscribers"', "")
+
+
+def test_a_session_without_ppp_can_be_claimed_once_and_released(world):
+    lns, lac = world.host(BARE), world.host(LAC)
+    attachment, channel = Attachment(world.clock, lns.log, 30), FakeChannel()
+    attachment.plane, lns.plane.ppp = lns.plane, attachment
+    attachment.connected(channel)
+    lns.start()
+    lac.start()
+    world.run(2)
+    assert channel.calls == []
+    row = lns.call("ListSessions", cursor="", limit=10)["rows"][0]
+    ids = {"tunnel_id": row["tunnel_id"], "session_id": row["session_id"]}
+    claimed = attachment.claim_session(**ids, ppp_profile="p", options={"mru": ["1400"]})["row"]
+    assert problems(claimed, PPP_RECORDS["attach-row"], PPP_RECORDS) == []
+    assert (claimed["ppp_profile"], claimed["options"], claimed["port"] > 0) == ("p", {"mru": ["1400"]}, True)
+    with pytest.raises(Refused, match="has PPP already"):
+        attachment.claim_session(**ids, ppp_profile="p", options={})
+    with pytest.raises(NotFound):
+        attachment.claim_session(tunnel_id=1, session_id=1, ppp_profile="p", options={})
+    # a propppd that comes again is given it again
+    attachment.disconnected()
+    attachment.connected(channel)
+    world.run(1)
+    assert [keys for _, keys, _ in channel.calls] == [[claimed["id"]]]
+    attachment.sessions_changed([{"id": claimed["id"], "state": "released"}])
+    assert attachment.claim_session(**ids, ppp_profile="q", options={})["row"]["ppp_profile"] == "q"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from twisted.internet.defer import succeed
 
-from prol2tp.control.command import Invalid
+from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS, STATUS_RECORD
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
@@ -240,19 +241,60 @@ def test_a_list_of_many_links_is_read_in_pages(world):
 @pytest.mark.parametrize("name", ["", "session-", "session-9", "session-1x", "ppp0", "session-" + "9" * 30,
                                   "session--1"])
 def test_names_that_are_none_are_not_found(world, name):
-    from prol2tp.control.command import NotFound
-
     world.client()
     with pytest.raises(NotFound):
         commands(world)["Destroy"](None, name)
     assert world.links.counts.destroy_failures == 1
 
 
-def test_create_says_what_is_possible(world):
-    from prol2tp.control.command import Refused
+WORDS = ["pppol2tp", "tunnel-id", "7", "session-id", "9", "profile", "open", "mru", "1400", "noipv6"]
 
-    with pytest.raises(Refused, match="prol2tpd"):
-        commands(world)["Create"](None, ["pppoe"])
+
+def test_create_puts_ppp_on_a_session_that_has_none(world):
+    row = world.row(world.session()[0], "open", options={"mru": ["1400"], "ipv6": ["false"]})
+    claims = []
+    world.attach()
+    world.prol2tpd.claim = lambda **claim: claims.append(claim) or succeed({"row": row})
+    answer = result(commands(world)["Create"](None, WORDS))
+    assert claims == [{"tunnel_id": 7, "session_id": 9, "ppp_profile": "open",
+                       "options": {"mru": ["1400"], "ipv6": ["false"]}}]
+    link = world.links.named(answer["name"])
+    assert (link.core.settings.mru, link.core.settings.ipv6, link.carrier.id) == (1400, False, row["id"])
+    assert (world.links.counts.create_requests, world.links.counts.create_failures) == (1, 0)
+
+
+def test_a_claimed_session_whose_link_is_refused_is_released(world):
+    world.attach()
+    world.links.max_links = 1
+    world.client()
+    row = world.row(world.session()[0], "open")
+    world.prol2tpd.claim = lambda **claim: succeed({"row": row})
+    with pytest.raises(Refused, match="max_links"):
+        result(commands(world)["Create"](None, WORDS))
+    world.settle()
+    assert [(row["id"], row["state"]) for row in world.prol2tpd.rows if row["state"] == "released"] == [
+        (row["id"], "released")]
+
+
+@pytest.mark.parametrize(("words", "error", "text"), [
+    (["pppoe", "eth0"], Refused, "not available yet"),
+    ([], Invalid, "type of the link"),
+    (["pppol2tp", "tunnel-id", "7"], Invalid, "session-id"),
+    ([*WORDS[:5], "profile", "nobody"], Refused, "no PPP profile"),
+    ([*WORDS[:5], "mru", "1"], Invalid, "128 to 16384"),
+    ([*WORDS[:5], "bogus"], Invalid, "no option 'bogus'"),
+    ([*WORDS[:5], "refuse-chap", "refuse-pap"], Invalid, "leave one"),
+])
+def test_create_refuses_in_one_line_and_claims_nothing(world, words, error, text):
+    world.attach()
+    with pytest.raises(error, match=text):
+        result(commands(world)["Create"](None, words))
+    assert world.links.counts.create_failures == 1
+
+
+def test_create_without_prol2tpd_is_refused(world):
+    with pytest.raises(Refused, match="not connected"):
+        result(commands(world)["Create"](None, WORDS))
 
 
 def test_the_log_level_of_one_link_turns_its_trace_on_and_off(world):

@@ -153,6 +153,22 @@ def test_several_tunnels_between_the_same_hosts_live_side_by_side(world: World) 
     world.namespaces["lac"].ping("10.5.1.1", interface=row["interface"])
 
 
+def test_propppctl_create_puts_ppp_on_a_session_that_has_none(world: World) -> None:
+    bare = server().replace('; ppp_profile "subscribers"', "")
+    lns, lac = pair(world, bare, client(1))
+    row = lns.wait_established(1)[0]
+    words = ["pppol2tp", "tunnel-id", str(row["tunnel_id"]), "session-id", str(row["session_id"]),
+             "profile", "subscribers", "mru", "1400"]
+    assert lns.tool("propppctl", "create", *words).strip() == "session-1"
+    online = lns.wait_online(1)[0]
+    assert (online["name"], online["user"]) == ("session-1", "u1@example.com")
+    world.namespaces["lac"].ping("10.5.1.1", interface=lac.wait_online(1)[0]["interface"])
+    assert lac.json("propppctl", "show", "session-1")["peer_mru"] == 1400
+    again = lns.host.run(BIN / "propppctl", "--run-dir", lns.run_dir, "create", *words, check=False)
+    assert (again.returncode, again.stderr) == (
+        1, f"propppctl: session {row['tunnel_id']}/{row['session_id']} has PPP already\n")
+
+
 def test_sighup_changes_only_what_changed(world: World) -> None:
     lns, lac = pair(world, server(), client(2))
     lns.wait_online(2)

@@ -239,6 +239,8 @@ ATTACH_ROW = Record(
         Field("session_name", "text"),
         Field("mtu", "integer", "largest PPP payload that the tunnel carries; 0: the profile's"),
         Field("log_level", "text", "empty: the daemon's"),
+        Field("options", "json", "null, or an object: parameters of the profile that are otherwise for this link, each"
+                                 " a list of text"),
         Field(
             "proxy",
             "json",
@@ -262,7 +264,8 @@ CHANGED_ROW = Record(
     "changed-row",
     (
         Field("id", "text", "as attached"),
-        Field("state", "text", "`up`: a network protocol came up; `closed`: the link is finished"),
+        Field("state", "text", "`up`: a network protocol came up; `closed`: the link is finished; `released`: a claimed"
+                               " session got no link and is without PPP again"),
         Field("user", "text", "authenticated user; empty: none"),
         Field("interface", "text", "empty: none"),
         Field("cause", "text", "closed: why, as in `detach-row`"),
@@ -341,6 +344,17 @@ SESSIONS_CHANGED = Command(
     (),
     "Called by propppd on the connection that attached the sessions.",
 )
+CLAIM_SESSION = Command(
+    "ClaimSession",
+    (
+        Argument("tunnel_id", "integer", False, "our id"),
+        Argument("session_id", "integer", False, "our id"),
+        Argument("ppp_profile", "text", False, "profile of propppd.conf"),
+        Argument("options", "json", False, "as in `attach-row`"),
+    ),
+    (Argument("row", "json", False, "`attach-row` record: from now on the session is attached"),),
+    "Called by propppd to put PPP on a session that has none. `NotFound`, or `Refused` when it is not up or has PPP.",
+)
 
 COMMANDS = table(
     (
@@ -358,6 +372,6 @@ COMMANDS = table(
     )
 )
 """What the daemon answers."""
-CALLBACKS = table((SESSIONS_CHANGED, NOTIFY))
+CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY))
 """What the daemon calls on those connected to it."""
 EVENTS = ("link-created", "link-up", "link-down", "link-destroyed")

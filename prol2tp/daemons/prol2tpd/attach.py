@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from prol2tp.control.command import Gone
+from prol2tp.control.command import Gone, NotFound, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd.records import SessionRecord
@@ -79,6 +79,8 @@ class Attachment:
         """propppd is there (again): attach all."""
         self.channel = channel
         self._log.notice("connected to propppd")
+        # propppd learns who we are also when no session wants PPP: one may be claimed
+        channel.call("AttachSessions", sessions=[]).addErrback(self._call_failed, "AttachSessions")
         for record in self.plane.ppp_sessions():
             self._to_attach[record.key] = record
             record.attached = True
@@ -173,13 +175,30 @@ class Attachment:
             record = self._by_key(str(row.get("id", "")))
             if record is None:
                 continue
-            if row.get("state") == "closed":
+            if row.get("state") == "released":
+                record.attached, record.claim = False, None
+            elif row.get("state") == "closed":
                 record.attached = False
                 self.plane.ppp_closed(record, str(row.get("cause") or "User Request"), str(row.get("message") or ""))
             else:
                 record.user = str(row.get("user") or "")
                 record.interface = str(row.get("interface") or "")
         return {}
+
+    def claim_session(self, tunnel_id: int, session_id: int, ppp_profile: str,
+                      options: dict[str, list[str]]) -> dict[str, Any]:
+        """Responder of ClaimSession: PPP for a session that has none."""
+        record = self.plane.find(tunnel_id, session_id)
+        if record is None:
+            raise NotFound(f"there is no session {session_id} in tunnel {tunnel_id}")
+        if record.attached:
+            raise Refused(f"session {record.key} has PPP already")
+        core = self.plane.endpoint.tunnels[tunnel_id].sessions[session_id]
+        if not record.port or core.state.name != "ESTABLISHED":
+            raise Refused(f"session {record.key} is not up")
+        record.claim = (ppp_profile, options)
+        record.attached = True
+        return {"row": attach_row(self.plane, record)}
 
     def flush(self) -> None:
         """Send what is waiting, now: the daemon is about to leave."""
@@ -196,6 +215,8 @@ class Attachment:
 
 def ppp_profile(record: SessionRecord) -> str:
     """The PPP profile of a session; empty: L2TP only."""
+    if record.claim is not None:
+        return record.claim[0]
     return getattr(record.profile, "ppp_profile", "") or ""
 
 
@@ -205,16 +226,18 @@ def attach_row(plane: Any, record: SessionRecord) -> dict[str, Any]:
     core = tunnel.sessions[record.session_id]
     profile = record.profile
     message = core.peer_message
+    own = profile is not None and record.claim is None
     return {
         "id": record.key, "port": record.port,
         "tunnel_id": tunnel.tunnel_id, "session_id": record.session_id,
         "peer_tunnel_id": tunnel.peer_tunnel_id, "peer_session_id": core.peer_session_id,
-        "lns": core.lns, "version": 2, "ppp_profile": profile.ppp_profile,
-        "user_name": profile.user_name, "user_password": profile.user_password,
-        "interface_name": str(profile.interface_name or ""),
+        "lns": core.lns, "version": 2, "ppp_profile": ppp_profile(record),
+        "user_name": profile.user_name if own else "", "user_password": profile.user_password if own else "",
+        "interface_name": str(profile.interface_name or "") if own else "",
         "peer_address": tunnel.peer[0], "local_address": tunnel.local[0],
         "calling_number": getattr(message, "calling_number", None) or core.settings.calling_number,
         "called_number": getattr(message, "called_number", None) or core.settings.called_number,
         "tunnel_name": tunnel.settings.name, "session_name": core.settings.name,
-        "mtu": profile.mtu, "log_level": "", "proxy": None,
+        "mtu": profile.mtu if profile is not None else 0, "log_level": "",
+        "options": record.claim[1] if record.claim is not None else None, "proxy": None,
     }

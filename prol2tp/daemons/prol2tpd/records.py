@@ -51,7 +51,7 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told")
+                 "interface", "told", "claim")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int) -> None:
         self.tunnel = tunnel
@@ -65,6 +65,8 @@ class SessionRecord:
         """The core closed it while the data path was still opening it."""
         self.attached = False
         """propppd was told, or is to be told, of it."""
+        self.claim: tuple[str, dict[str, list[str]]] | None = None
+        """PPP profile and options that a command of propppd gave a session without PPP."""
         self.user = ""
         self.interface = ""
         self.told = False

@@ -109,7 +109,8 @@ class Prol2tpdService(DaemonService):
         self.control.startService()
         self.propppd = ControlClient(
             os.path.join(run_dir, propppd_commands.SOCKET), propppd_commands.COMMANDS, propppd_commands.CALLBACKS,
-            {"SessionsChanged": lambda connection, sessions: self.attachment.sessions_changed(sessions)},
+            {"SessionsChanged": lambda connection, sessions: self.attachment.sessions_changed(sessions),
+             "ClaimSession": lambda connection, **claim: self.attachment.claim_session(**claim)},
             on_connected=self.attachment.connected, on_lost=self.attachment.disconnected, reactor=self.reactor)
         self.propppd.startService()
         self._started = True

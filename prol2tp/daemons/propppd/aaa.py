@@ -15,17 +15,35 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import Interface, implementer
 
 from prol2tp.config.propppd import User, user_grant
+from prol2tp.ppp import mppe, mschap
 from prol2tp.ppp.chap import verify_md5
+from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
 
 
 class Denied(Exception):
-    """No. The text is for the peer: it does not say what was wrong. `reason`, for the log, does."""
+    """No. The text is for the peer: it does not say what was wrong. `reason`, for the log, does. `error` is the number
+    of an MS-CHAP failure; with `retry` the peer may try another password, where its method has that."""
 
-    def __init__(self, message: str = "Authentication failed", reason: str = "") -> None:
+    def __init__(
+        self,
+        message: str = "Authentication failed",
+        reason: str = "",
+        error: int = AUTHENTICATION_FAILURE,
+        retry: bool = False,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or message
+        self.error = error
+        self.retry = retry
+
+
+@dataclass(slots=True)
+class EapRequest:
+    """Neither yes nor no: the next EAP Request to the peer, as a server has it (RFC 3579)."""
+
+    packet: bytes
 
 
 class NotMine(Exception):
@@ -37,7 +55,7 @@ class Question:
     """What a peer has claimed or proved, and on which link."""
 
     method: str
-    """'pap' or 'chap'."""
+    """As in `ppp.outputs.AskAuthentication`, as all that follows."""
     user: str
     identifier: int
     password: bytes
@@ -46,6 +64,11 @@ class Question:
     renewal: bool
     link: Any
     """The `links.PPPLink`: profile, carrier, name."""
+    peer_challenge: bytes = b""
+    flags: int = 0
+    eap: bytes = b""
+    name: bytes = b""
+    """The octets of `user`, which are part of what MS-CHAPv2 proves."""
 
     def __repr__(self) -> str:
         return f"<Question {self.method} {self.user!r}>"
@@ -55,12 +78,26 @@ class IAuthentication(Interface):
     """A source of users."""
 
     def authenticate(question: Question):
-        """-> Deferred(Grant). Fails with `Denied`, or `NotMine`."""
+        """-> Deferred(Grant, or EapRequest when the method is 'eap'). Fails with `Denied`, or `NotMine`."""
 
 
 def pap_matches(password: bytes, secret: str) -> bool:
     """RFC 1334 section 2: the password itself, compared in constant time."""
     return hmac.compare_digest(password, secret.encode())
+
+
+def mschap_matches(question: Question, secret: str, grant: Grant) -> bool:
+    """RFC 2433, RFC 2759. The grant gets what MS-CHAPv2 proves to the peer, and the keys for MPPE."""
+    nt_hash = mschap.nt_password_hash(secret)
+    if question.method == "mschapv1":
+        key = mppe.start_key_v1(nt_hash, question.challenge)
+        grant.mppe_send_key = grant.mppe_receive_key = key
+        return mschap.verify_v1(nt_hash, question.challenge, question.response)
+    parts = (question.response, question.peer_challenge, question.challenge, question.name)
+    grant.authenticator_response = mschap.authenticator_response(nt_hash, *parts)
+    keys = mppe.start_keys_v2(nt_hash, question.response, authenticator=True)
+    grant.mppe_send_key, grant.mppe_receive_key = keys.send, keys.receive
+    return mschap.verify_v2(nt_hash, *parts)
 
 
 @implementer(IAuthentication)
@@ -74,17 +111,20 @@ class LocalUsers:
         user = self.users.get(question.user)
         # an unknown name costs the same as a wrong password
         secret = user.password if user is not None else "\0"
+        grant = Grant(**user_grant(user)) if user is not None else Grant()
         if question.method == "pap":
             matches = pap_matches(question.password, secret)
         elif question.method == "chap":
             matches = verify_md5(question.identifier, secret.encode(), question.challenge, question.response)
+        elif question.method in ("mschapv1", "mschapv2"):
+            matches = mschap_matches(question, secret, grant)
         else:
             return fail(Denied(reason=f"local users cannot answer {question.method}"))
         if user is None:
             return fail(NotMine())
         if not matches or not secret:
-            return fail(Denied(reason="wrong password"))
-        return succeed(Grant(**user_grant(user)))
+            return fail(Denied(reason="wrong password", retry=True))
+        return succeed(grant)
 
 
 @implementer(IAuthentication)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from prol2tp.control.command import Invalid
+from prol2tp.control.command import Invalid, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.create import Request, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
 from prol2tp.daemons.propppd.settings import carrier_of
@@ -73,8 +75,8 @@ class Attachments:
             link.lost("Lost Carrier", "the session has a new port")
             self._rows.pop(carrier.id, None)
         try:
-            self.links.attach(carrier, str(row.get("user_password") or ""), self)
-        except RefusedLink as error:
+            self.links.attach(carrier, str(row.get("user_password") or ""), self, check(row.get("options") or {}))
+        except (RefusedLink, Invalid) as error:
             self._log.notice("session {id} is refused: {reason}", id=carrier.id, reason=error)
             return str(error)
         except Exception as error:
@@ -82,6 +84,28 @@ class Attachments:
             _log.failure("session {id} is refused", id=carrier.id)
             return f"internal error: {error!r}"
         return None
+
+    def create(self, request: Request) -> Deferred[str]:
+        """Put PPP on an L2TP session that has none. -> the link's name; fails with `Refused`, `NotFound`."""
+        if self._connection is None:
+            raise Refused("prol2tpd is not connected")
+        if request.profile not in self.links.profiles:
+            raise Refused(f"there is no PPP profile {request.profile[:40]!r} in propppd.conf")
+        connection = self._connection
+        claim = connection.call("ClaimSession", tunnel_id=request.tunnel_id, session_id=request.session_id,
+                                ppp_profile=request.profile, options=request.options)
+        return claim.addCallback(self._claimed)
+
+    def _claimed(self, answer: dict[str, Any]) -> str:
+        row = answer["row"]
+        if not isinstance(row, dict):
+            raise Refused("prol2tpd gave no session")
+        refusal = self._attach(row)
+        link = self.links.by_id.get(str(row.get("id")))
+        if refusal is not None or link is None:
+            self._tell(str(row.get("id")), "released", "", "", "", refusal or "")
+            raise Refused(refusal or "the link has ended already")
+        return link.name
 
     def detach(self, connection: Connection, sessions: Any) -> None:
         """Responder of DetachSessions."""

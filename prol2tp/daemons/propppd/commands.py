@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from prol2tp.control.command import Invalid, NotFound, Refused
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from prol2tp.control.command import Invalid, NotFound
 from prol2tp.control.commands.shared import LEVELS
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.create import parse
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.status import Status
@@ -50,11 +54,19 @@ class Commands:
             raise Invalid("filter: up or down")
         return self._status.list(filter, cursor, limit)
 
-    def _create(self, connection: Any, words: Any) -> dict[str, Any]:
-        self._links.counts.create_requests += 1
-        self._links.counts.create_failures += 1
-        raise Refused("links are made for the sessions of prol2tpd only (prol2tp create session); PPPoE and tty are"
-                      " not available yet")
+    def _create(self, connection: Any, words: Any) -> Deferred[dict[str, Any]]:
+        counts = self._links.counts
+        before = counts.create_requests
+
+        def failed(failure: Failure) -> Failure:
+            # a link that was refused is counted already
+            if counts.create_requests == before:
+                counts.create_requests += 1
+                counts.create_failures += 1
+            return failure
+
+        made = maybeDeferred(lambda: self._attachments.create(parse(words)))
+        return made.addCallbacks(lambda name: {"name": name}, failed)
 
     def _destroy(self, connection: Any, name: str) -> None:
         counts = self._links.counts

@@ -11,13 +11,14 @@ from twisted.python.failure import Failure
 
 from prol2tp.config.propppd import Profile
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd.aaa import Denied, Question
+from prol2tp.daemons.propppd.aaa import Denied, EapRequest, Question
 from prol2tp.daemons.propppd.addresses import Lease, NoAddress
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
 from prol2tp.ppp import outputs
 from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
+from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 if TYPE_CHECKING:
@@ -215,15 +216,19 @@ class PPPLink:
         self.question = output
         user = name(output.user)
         question = Question(output.method, user, output.identifier, output.password, output.challenge,
-                            output.response, output.renewal, self)
+                            output.response, output.renewal, self, output.peer_challenge, output.flags, output.eap,
+                            output.user)
         asked = maybeDeferred(self.links.authentication.authenticate, question)
         asked.addCallbacks(self._granted, self._denied, callbackArgs=(output,), errbackArgs=(output, user))
         asked.addErrback(self._broken)
 
-    def _granted(self, grant: Grant, output: outputs.AskAuthentication) -> None:
+    def _granted(self, grant: Grant | EapRequest, output: outputs.AskAuthentication) -> None:
         if self.ended or self.question is not output:
             return
         self.question = None
+        if isinstance(grant, EapRequest):
+            self.tell(self.core.eap_request, grant.packet)
+            return
         # else the link has started anew, and the user has to prove himself again
         if self.core.asking:
             refusal = self._still(grant) if output.renewal else self._admit(grant)
@@ -302,8 +307,10 @@ class PPPLink:
         return addresses.claim(address, self)
 
     def _denied(self, failure: Any, output: outputs.AskAuthentication, user: str) -> None:
+        error, retry = AUTHENTICATION_FAILURE, False
         if failure.check(Denied):
             reason, message = failure.value.reason, failure.value.message
+            error, retry = failure.value.error, failure.value.retry
         else:
             _log.failure("authentication of {user}", failure=failure, user=user)
             reason, message = "the question could not be answered", "Authentication failed"
@@ -312,7 +319,7 @@ class PPPLink:
         self.question = None
         if self.core.asking:
             self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
-        self.tell(self.core.refused, message)
+        self.tell(self.core.refused, message, error=error, retry=retry)
 
     def _told_refusal(self, level: Level, user: str, reason: str) -> None:
         self.refused = True

@@ -127,11 +127,13 @@ class Links:
             return None
         return self.by_number.get(int(number))
 
-    def attach(self, carrier: Carrier, password: str, listener: Any) -> PPPLink:
-        """A link for a session. Raises `RefusedLink`."""
+    def attach(self, carrier: Carrier, password: str, listener: Any,
+               otherwise: Mapping[str, Any] | None = None) -> PPPLink:
+        """A link for a session; `otherwise`: parameters of the profile with other values for this link. Raises
+        `RefusedLink`."""
         self.counts.create_requests += 1
         try:
-            link = self._make(carrier, password, listener)
+            link = self._make(carrier, password, listener, otherwise)
         except RefusedLink:
             self.counts.create_failures += 1
             raise
@@ -144,20 +146,24 @@ class Links:
         link.start()
         return link
 
-    def _make(self, carrier: Carrier, password: str, listener: Any) -> PPPLink:
+    def _make(self, carrier: Carrier, password: str, listener: Any,
+              otherwise: Mapping[str, Any] | None) -> PPPLink:
         if self.refusing:
             raise RefusedLink(self.refusing)
         found = self.profiles.get(carrier.ppp_profile)
         if found is None:
             raise RefusedLink(f"there is no PPP profile {carrier.ppp_profile!r} in propppd.conf")
         profile, network = found
+        if otherwise:
+            profile = replace(profile, **otherwise)
+            network = network_settings(profile)
         if carrier.port in self.by_port:
             raise RefusedLink(f"port {carrier.port} has a link, {self.by_port[carrier.port].name}")
         if self.max_links and len(self.by_number) >= self.max_links:
             raise RefusedLink(f"there are {self.max_links} links, as many as max_links allows")
         if profile.max_sessions and self._of_profile.get(carrier.ppp_profile, 0) >= profile.max_sessions:
             raise RefusedLink(f"profile {carrier.ppp_profile!r} has {profile.max_sessions} links, its max_sessions")
-        settings = self._link_settings(profile, carrier, password)
+        settings = self._link_settings(profile, carrier, password, cached=not otherwise)
         lease = None
         if settings.ip and not settings.auth and profile.ip_pool:
             # nobody will be asked for it later
@@ -178,15 +184,16 @@ class Links:
             link.lease = lease
         return link
 
-    def _link_settings(self, profile: Profile, carrier: Carrier, password: str) -> LinkSettings:
+    def _link_settings(self, profile: Profile, carrier: Carrier, password: str, cached: bool) -> LinkSettings:
         """One record for all links that are told the same."""
         key = (carrier.ppp_profile, carrier.mtu)
-        settings = None if carrier.user_name else self._settings.get(key)
+        cached = cached and not carrier.user_name
+        settings = self._settings.get(key) if cached else None
         if settings is None:
             settings = link_settings(profile, carrier, password)
             if profile.interface == "shared" and not settings.local_interface_id:
                 settings.local_interface_id = self._shared_identifier
-            if not carrier.user_name:
+            if cached:
                 self._settings[key] = settings
         return settings
 

@@ -10,7 +10,7 @@ from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
-from prol2tp.ppp import chap, pap
+from prol2tp.ppp import chap, eap, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
 
@@ -121,7 +121,7 @@ class Status:
             "ipv6cp": None if core.ipv6cp is None else ncp(link, core.ipv6cp),
             "pap": _pap(link),
             "chap": _chap(link),
-            "eap": None,
+            "eap": _eap(link),
             "radius": None,
             "auth": _auth(link),
             "pppol2tp": {
@@ -180,6 +180,30 @@ def _chap(link: PPPLink) -> dict[str, Any]:
     return {"timeout": settings.chap_restart, "rechallenge": settings.chap_interval,
             "local_state": [*lower, *CHAP_LOCAL[method.our_state]], "transmits": method.transmits,
             "peer_state": [*lower, *CHAP_PEER[method.peer_state]]}
+
+
+EAP_LOCAL = {
+    eap.OurState.CLOSED: "Closed", eap.OurState.IDENTITY: "Identify", eap.OurState.METHOD: "Method",
+    eap.OurState.ASKED: "Asked", eap.OurState.CONFIRM: "Confirm", eap.OurState.REFUSED: "Refused",
+    eap.OurState.OPEN: "Open", eap.OurState.BADAUTH: "BadAuth",
+}
+EAP_PEER = {
+    eap.PeerState.CLOSED: "Closed", eap.PeerState.LISTEN: "Listen", eap.PeerState.ANSWERED: "Answered",
+    eap.PeerState.DONE: "Done", eap.PeerState.OPEN: "Open", eap.PeerState.BADAUTH: "BadAuth",
+}
+
+
+def _eap(link: PPPLink) -> dict[str, Any]:
+    settings, method = link.core.settings, link.core.eap
+    local: dict[str, Any] = {"state": "Closed", "requests": 0, "responses": 0, "timeout": settings.eap_restart,
+                             "max_requests": settings.eap_max_requests}
+    peer: dict[str, Any] = {"state": "Closed", "requests": 0, "responses": 0, "timeout": settings.eap_timeout,
+                            "max_requests": settings.eap_max_received}
+    if method is not None:
+        local.update(state=EAP_LOCAL[method.our_state], requests=method.requests, responses=method.responses)
+        peer.update(state=EAP_PEER[method.peer_state], requests=method.requests_received,
+                    responses=method.responses_sent)
+    return {"local": local, "peer": peer}
 
 
 def _auth(link: PPPLink) -> dict[str, Any]:
