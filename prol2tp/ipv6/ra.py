@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.common.wire import WireError
 from prol2tp.ipv6 import icmpv6, names, packet
-from prol2tp.ipv6.bucket import Bucket
 from prol2tp.ipv6.icmpv6 import INFINITY, PrefixInformation, RouterAdvertisement
 from prol2tp.ipv6.outputs import SendPacket
 

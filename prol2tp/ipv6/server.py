@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.common.wire import WireError
 from prol2tp.ipv6 import dhcpv6, names, packet
-from prol2tp.ipv6.bucket import Bucket
 from prol2tp.ipv6.dhcpv6 import IA, Item, Message, Status
 from prol2tp.ipv6.leases import Lease, Leases, Resource
 from prol2tp.ipv6.outputs import AddressDeclined, Output, SendPacket
