@@ -12,12 +12,23 @@ from typing import Any
 
 JSON = dict[str, Any]
 _FLAGS = {"net": "N", "config": "C", "local": "L"}
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_DIRECTION = (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""What ends a line or turns the direction of writing."""
+_CONTROL = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
+    **{code: f"\\u{code:04x}" for code in _DIRECTION},
+}
+_CONTROL_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DIRECTION)}
 
 
 def clean(text: Any) -> str:
     """Text in one line."""
     return str(text).translate(_CONTROL)
+
+
+def clean_json(text: str) -> str:
+    """JSON with what a terminal would obey written as escapes, which is the same JSON."""
+    return text.translate(_CONTROL_JSON)
 
 
 def clock(seconds: float) -> str:

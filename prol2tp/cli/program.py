@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from prol2tp import __version__
+from prol2tp.cli.format import clean, clean_json
 from prol2tp.cli.grammar import Grammar, UsageError
 from prol2tp.control.blocking import Connection, Unreachable, run_directory
 from prol2tp.control.command import Command, ControlError, Invalid
@@ -73,7 +74,10 @@ class Program:
 
     def record(self, record: Any, text: Callable[[Any], Iterable[str]]) -> None:
         """Print a record, as JSON or by its layout."""
-        self.write([json.dumps(record, indent=2, ensure_ascii=False)] if self.json else text(record))
+        if self.json:
+            self.write([clean_json(json.dumps(record, indent=2, ensure_ascii=False))])
+        else:
+            self.write(text(record))
 
     def rows(self, command: Command, text: Callable[[Iterable[list[Any]]], Iterator[str]], **arguments: Any) -> None:
         """Print a list page by page, as it comes."""
@@ -175,7 +179,7 @@ class Program:
     def complain(self, text: str, code: int) -> int:
         """One line on stderr."""
         errors = self._errors or sys.stderr
-        errors.write(f"{self.name}: {' '.join(text.split())}\n")
+        errors.write(f"{self.name}: {clean(' '.join(text.split()))}\n")
         return code
 
 
@@ -183,7 +187,7 @@ def _json_rows(pages: Iterable[list[Any]]) -> Iterator[str]:
     separator = "[\n"
     for page in pages:
         for row in page:
-            yield separator + json.dumps(row, ensure_ascii=False)
+            yield separator + clean_json(json.dumps(row, ensure_ascii=False))
             separator = ",\n"
     yield "[]\n" if separator == "[\n" else "\n]\n"
 
@@ -192,8 +196,10 @@ def main(program: Program) -> int:
     """Run a tool as a process."""
     # as other tools do, end silently when the reader of a pipe has had enough
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
         code = program.run(sys.argv[1:])
         sys.stdout.flush()
