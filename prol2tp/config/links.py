@@ -30,8 +30,10 @@ from prol2tp.config.types import (
 )
 
 _NOT_YET = "is not available yet"
-AUTH_METHODS = Choice(("chap", "pap"), dict.fromkeys(("mschapv1", "mschapv2", "eap"), _NOT_YET))
+AUTH_METHODS = Choice(("chap", "pap", "mschapv2", "mschapv1", "eap"))
 """Authentication methods; `chap` is CHAP with MD5."""
+EAP_METHODS = Choice(("mschapv2", "md5"), dict.fromkeys(("tls",), _NOT_YET))
+"""Methods inside EAP that run here."""
 
 LOG_CATEGORIES = ("event", "main", "mgmt", "ppp", "radius")
 YEAR = 365 * DAY
@@ -78,6 +80,20 @@ class Profile:
         many=True,
         most=8,
     )
+    eap_methods: tuple[str, ...] = row(
+        EAP_METHODS,
+        ("mschapv2", "md5"),
+        "Methods inside EAP that may be demanded of the peer, best first.",
+        many=True,
+        most=4,
+    )
+    eap_allow_methods: tuple[str, ...] = row(
+        EAP_METHODS,
+        ("mschapv2", "md5"),
+        "Methods inside EAP by which we authenticate ourselves, best first.",
+        many=True,
+        most=4,
+    )
     user: str = row(Text(), "", "Our name towards the peer; a session of prol2tpd brings its own.")
     password: str = row(Password(), "", "Our password towards the peer.")
     name: str = row(Text(), "", "Our name in CHAP challenges; without it hostname of system.")
@@ -88,6 +104,13 @@ class Profile:
     chap_restart: float = row(Seconds(0.1, 60), 3.0, "Time to the next CHAP challenge when none is answered.")
     chap_max_challenges: int = row(Number(1, 255, "challenges"), 10, "CHAP challenges before we give up.")
     chap_interval: float = row(Seconds(0, DAY), 0.0, "Time between challenges while the link is up; 0: none.")
+    mschap_retries: int = row(
+        Number(0, 10, "tries"), 2, "Further passwords that a peer may try after a wrong one, by MS-CHAP."
+    )
+    eap_restart: float = row(Seconds(0.1, 60), 3.0, "Time to the next EAP request when none is answered.")
+    eap_max_requests: int = row(Number(1, 255, "requests"), 10, "Times that an EAP request is sent before we give up.")
+    eap_timeout: float = row(Seconds(0, 3600), 20.0, "Time to wait for the peer's EAP request; 0: for ever.")
+    eap_max_received: int = row(Number(1, 255, "requests"), 20, "EAP requests of the peer that are answered.")
     # LCP
     mru: int = row(Number(128, 16384, "octets"), 1500, "Maximum-Receive-Unit that we ask for.")
     mtu: int = row(Number(128, 16384, "octets"), 1500, "Largest packet that is sent, whatever the peer's MRU.")

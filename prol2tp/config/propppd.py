@@ -106,7 +106,7 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
             "a shared interface has one name for all sessions",
             "take the % out of interface_name",
         )
-    for parameter in ("auth_methods", "allow_methods"):
+    for parameter in ("auth_methods", "allow_methods", "eap_methods", "eap_allow_methods"):
         methods = getattr(profile, parameter)
         if len(set(methods)) < len(methods):
             given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")

@@ -48,8 +48,8 @@ class Link:
     __slots__ = (
         "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user", "auth_done",
         "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_proofs", "_demanded",
-        "_promised", "_asking", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at", "_idle_timeout",
-        "_session_timeout",
+        "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at",
+        "_idle_timeout", "_session_timeout",
     )
     # fmt: on
 
@@ -91,6 +91,8 @@ class Link:
         self._demanded: Method | None = None
         self._promised: Method | None = None
         self._asking = Asking()
+        self._refused = ""
+        """What the peer was told who may try again."""
         self._cause: tuple[str, str, bool] | None = None
         self._mtu_limit = settings.mtu
         self._auth_at = FAR
@@ -183,6 +185,7 @@ class Link:
         if not ask.renewal:
             self._assign(grant)
             self.user = grant.user or frame.name(ask.user)
+        self._refused = ""
         self._authenticator().accepted(grant, now)
         self._settle(now)
 
@@ -197,8 +200,11 @@ class Link:
         ask = self._answered()
         if ask is None:
             return
-        if not self._authenticator().refused(Refusal(message, error, retry), now):
-            self._terminate(PEER_FAILED, message or f"{frame.text(ask.user)} was refused", False, now)
+        reason = message or f"{frame.text(ask.user)} was refused"
+        if self._authenticator().refused(Refusal(message, error, retry), now):
+            self._refused = reason
+        else:
+            self._terminate(PEER_FAILED, reason, False, now)
         self._settle(now)
 
     def eap_request(self, packet: bytes, now: float) -> None:
@@ -328,6 +334,7 @@ class Link:
         self.auth_done = ("", "")
         self.user = ""
         self.mppe_keys = None
+        self._refused = ""
         self._lower.queue.append(LinkOpened())
         lcp.start_echo(now)
         self._enter(Phase.AUTHENTICATE)
@@ -354,7 +361,9 @@ class Link:
         for ncp in self._network:
             ncp.lower_down(now)
         if lcp.state is State.STOPPING:
-            if lcp.terminated is not None:
+            if self._refused and lcp.terminated is not None:
+                self._ended(PEER_FAILED, self._refused, False)  # it does not try again
+            elif lcp.terminated is not None:
                 self._ended("Peer Request", lcp.terminated, True)
             else:
                 self._ended("Negotiation Failed", lcp.failure, True)

@@ -54,6 +54,19 @@ def test_the_best_of_what_both_have_is_taken_and_nothing_else(wanted: tuple[str,
         assert [down.cause for down in downs(pair, 0)] == ["Authentication Failed"]
 
 
+@pytest.mark.parametrize("method", ["mschapv1", "mschapv2", "eap"])
+def test_who_leaves_instead_of_trying_another_password_was_refused(method: str) -> None:
+    class Patient(Pair):
+        def _ask(self, side: int, ask: AskAuthentication) -> None:
+            self._later(0.05, lambda: self.do(side, lambda link: link.refused("no", self.now, retry=True)))
+
+    pair = Patient(replace(LNS, auth_methods=(method,)), CLIENT)
+    pair.start()
+    pair.run(60.0)
+    assert [(down.cause, down.message) for down in downs(pair, 0)] == [("Authentication Failed", "no")]
+    assert [down.message for down in downs(pair, 1)] == ["no (authentication failure, 691)"]
+
+
 @pytest.mark.parametrize("inner", [("md5", "mschapv2"), ("mschapv2", "md5"), ("md5",), ("mschapv2",)], ids="-".join)
 @pytest.mark.parametrize("allowed", ["md5", "mschapv2"])
 def test_the_method_inside_eap_is_one_that_both_have(inner: tuple[str, ...], allowed: str) -> None:

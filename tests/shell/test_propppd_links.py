@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 
+from prol2tp.daemons.propppd import settings
+from prol2tp.daemons.propppd.aaa import EapRequest
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.network import refused
 from prol2tp.ppp import outputs
 from prol2tp.ppp.automaton import Event
+from prol2tp.ppp.settings import Grant, LinkSettings
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
 
@@ -35,6 +38,48 @@ def test_a_user_comes_online_with_an_address_of_the_pool(world, method):
     assert world.prol2tpd.rows == [{"id": link.carrier.id, "state": "up", "user": "u1@example.com", "interface": "ppp0",
                                     "cause": "", "message": ""}]
     assert world.events == [("link-created", "session-1"), ("link-up", "session-1")]
+
+
+METHODS = ("pap", "chap", "mschapv1", "mschapv2", "eap")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_local_user_comes_in_by_every_method(world, method):
+    world.configure(CONFIG.replace("auth_methods chap pap", f"auth_methods {method}"))
+    client, link = world.client(allow_methods=METHODS)
+    assert client.networks["ip"].local == "10.5.1.100" and link.user == "u1@example.com"
+    assert link.core.auth_done == (method, "") and client.core.auth_done == ("", method)
+    client, link = world.client(allow_methods=METHODS, password="wrong")
+    world.settle(5)
+    assert client.networks == {} and link.cause == "Authentication Failed"
+
+
+def test_a_server_of_eap_gets_the_packets_and_its_requests_go_to_the_peer(world):
+    world.configure(CONFIG.replace("auth_methods chap pap", "auth_methods eap"))
+    asked = []
+
+    class Server:
+        def authenticate(self, question):
+            asked.append(question.eap)
+            identity = question.eap[4] == 1
+            return succeed(EapRequest(b"\1\x21\0\x16\4\x10" + bytes(16)) if identity else Grant(user=question.user))
+
+    world.links.authentication = Server()
+    original = LinkSettings.__init__
+
+    class Passing(LinkSettings):
+        __slots__ = ()
+
+        def __init__(self, **words):
+            original(self, eap_passthrough=True, **words)
+
+    settings.LinkSettings, kept = Passing, settings.LinkSettings
+    try:
+        client, link = world.client(allow_methods=METHODS)
+    finally:
+        settings.LinkSettings = kept
+    assert link.up and client.networks["ip"].local == "10.5.1.100"
+    assert [packet[:2] + packet[4:5] for packet in asked] == [asked[0][:2] + b"\1", b"\2\x21\4"]
 
 
 def test_a_session_with_an_interface_of_its_own_costs_three_netlink_messages(world):

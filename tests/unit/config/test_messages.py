@@ -247,11 +247,11 @@ def test_message(case: str) -> None:
 
 PPP_GOLDEN = {
     "method that comes later": (
-        'profile "a" { auth_methods mschapv2 pap }',
+        'profile "a" { eap_methods tls md5 }',
         """\
-x.conf:1:28: auth_methods: mschapv2 is not available yet; use chap or pap
-profile "a" { auth_methods mschapv2 pap }
-                           ^""",
+x.conf:1:27: eap_methods: tls is not available yet; use mschapv2 or md5
+profile "a" { eap_methods tls md5 }
+                          ^""",
     ),
     "radius": (
         'radius { server "r1" { address 127.0.0.1 } }',

@@ -6,8 +6,11 @@ import dataclasses
 
 import pytest
 
+from prol2tp.config import links
 from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, diff
 from prol2tp.config.propppd import ConfigError, PropppdConfig, link_settings, load, user_grant
+from prol2tp.ppp.auth import PEER_METHODS
+from prol2tp.ppp.eap import EAP_METHODS
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 
@@ -24,7 +27,7 @@ def test_defaults_of_a_profile_are_those_of_the_link() -> None:
 
 
 def test_every_setting_of_a_link_can_be_configured() -> None:
-    names = {one.name for one in dataclasses.fields(LinkSettings)} - {"extra"}
+    names = {one.name for one in dataclasses.fields(LinkSettings)} - {"extra", "eap_passthrough"}
     assert set(link_settings(conf("").profiles["default"])) == names
 
 
@@ -93,15 +96,20 @@ def test_pools_are_chained_in_the_order_given() -> None:
     assert config.profiles["p"].ip_pool == ("b", "a")
 
 
-@pytest.mark.parametrize("method", ["mschapv1", "mschapv2", "eap"])
-def test_methods_that_come_later_are_refused_by_name(method: str) -> None:
-    with pytest.raises(ConfigError, match=f"{method} is not available yet"):
-        conf(f'profile "p" {{ auth_methods chap {method} }}')
+def test_methods_that_come_later_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="tls is not available yet"):
+        conf('profile "p" { eap_methods md5 tls }')
 
 
-def test_a_method_named_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="names a method twice"):
-        conf('profile "p" { auth_methods chap chap }')
+@pytest.mark.parametrize("parameter", ["auth_methods", "allow_methods", "eap_methods", "eap_allow_methods"])
+def test_a_method_named_twice_is_refused(parameter: str) -> None:
+    with pytest.raises(ConfigError, match=f"{parameter} names a method twice"):
+        conf(f'profile "p" {{ {parameter} mschapv2 mschapv2 }}')
+
+
+def test_the_core_has_all_methods_that_a_profile_may_name() -> None:
+    assert set(links.AUTH_METHODS.choices) == set(PEER_METHODS)
+    assert set(links.EAP_METHODS.choices) == set(EAP_METHODS)
 
 
 def test_a_profile_may_be_named_default_and_inherit_a_pool() -> None:

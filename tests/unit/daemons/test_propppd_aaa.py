@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 from prol2tp.config.propppd import load
 from prol2tp.daemons.propppd.aaa import Chain, Denied, IAuthentication, LocalUsers, NotMine, Question
 from prol2tp.daemons.propppd.settings import carrier_of
+from prol2tp.ppp import mschap
 from prol2tp.ppp.chap import md5_response
 from prol2tp.ppp.settings import Grant
 from tests.shell.propppd_world import result
@@ -89,3 +90,34 @@ def test_a_row_of_another_shape_is_refused(field, value):
     row = {"id": "1/2", "port": 3, "tunnel_id": 1, "session_id": 2, "ppp_profile": "p", field: value}
     with pytest.raises(ValueError, match=field):
         carrier_of(row)
+
+
+PEER_CHALLENGE = bytes(range(16, 32))
+
+
+def microsoft(method, user, password, name=None):
+    nt_hash = mschap.nt_password_hash(password)
+    name = (user if name is None else name).encode()
+    if method == "mschapv1":
+        return Question(method, user, 1, b"", CHALLENGE[:8], mschap.challenge_response(CHALLENGE[:8], nt_hash), False,
+                        None, flags=1, name=name)
+    response = mschap.nt_response(CHALLENGE, PEER_CHALLENGE, name, nt_hash)
+    return Question(method, user, 1, b"", CHALLENGE, response, False, None, PEER_CHALLENGE, name=name)
+
+
+@pytest.mark.parametrize("method", ["mschapv1", "mschapv2"])
+def test_local_users_answer_the_methods_of_microsoft(method):
+    grant = result(LocalUsers(USERS).authenticate(microsoft(method, "a", "secret")))
+    assert (grant.user, grant.peer_ip) == ("a", "10.0.0.9")
+    assert len(grant.mppe_send_key) == len(grant.mppe_receive_key) == 16
+    assert grant.authenticator_response.startswith("S=") == (method == "mschapv2")
+    assert repr(grant.mppe_send_key) not in repr(grant)
+    with pytest.raises(Denied) as denied:
+        result(LocalUsers(USERS).authenticate(microsoft(method, "a", "wrong")))
+    assert (denied.value.error, denied.value.retry) == (691, True)
+    with pytest.raises(NotMine):
+        result(LocalUsers(USERS).authenticate(microsoft(method, "b", "\0")))
+    short = microsoft(method, "a", "secret")
+    short.response = b""
+    with pytest.raises(Denied):
+        result(LocalUsers(USERS).authenticate(short))
