@@ -108,7 +108,8 @@ class AccountingQueue:
         self._stopped: Deferred[None] = Deferred()
         self._thread = threading.Thread(target=self._run, name="accounting queue", daemon=True)
         # of the thread alone
-        self._writes: list[_Append | _Acknowledge] = []
+        self._writes: list[Any] = []
+        self._unread = False  # a `take` has failed: its sender must hear when to try again
         self._retry_at = 0.0
         self._retry_after = RETRY_FIRST
         self._trouble = ""
@@ -233,11 +234,11 @@ class AccountingQueue:
             self._trouble = repr(error)
             with self._condition:
                 self._stopping = True
-                self._writes += [one for one in self._asked if isinstance(one, (_Append, _Acknowledge))]
+                self._writes += self._asked
         lost = QueueFailed(f"accounting queue: not saved: {self._trouble}")
         if self._writes:
             self._say(f"accounting queue {self._file.path}: {len(self._writes)} writes lost: {self._trouble}")
-        ended = [(request.waiting, lost) for request in self._writes]
+        ended = [(request.waiting, lost) for request in self._writes if not isinstance(request, _Release)]
         status = self._status()
         self._file.close()
         self._end(ended, status)
@@ -250,7 +251,8 @@ class AccountingQueue:
         """Wait for requests, or the time to try again, and do them; False after the last turn."""
         with self._condition:
             if not self._asked and not self._stopping:
-                self._condition.wait(max(0.0, self._retry_at - time.monotonic()) if self._writes else None)
+                again = self._writes or self._unread
+                self._condition.wait(max(0.0, self._retry_at - time.monotonic()) if again else None)
             asked, self._asked = self._asked, []
             self._interims = {}
             last = self._stopping
@@ -264,7 +266,9 @@ class AccountingQueue:
             if not self._write():
                 break
         done: _Done = []
-        changed = False
+        changed = self._unread and time.monotonic() >= self._retry_at
+        if changed:
+            self._unread = False
         for other in others:
             if isinstance(other, _Take):
                 done.append((other.waiting, self._take(other.limit)))
@@ -291,9 +295,7 @@ class AccountingQueue:
                 return True
             self._troubled(error)
             return False
-        if self._trouble:
-            self._say(f"accounting queue {self._file.path}: the disk takes records again")
-        self._trouble, self._retry_after, self._retry_at = "", RETRY_FIRST, 0.0
+        self._recovered()
         del self._writes[:CHUNK]
         self._counted += len(appends)
         self._counted_acknowledged += len(acknowledged)
@@ -309,12 +311,17 @@ class AccountingQueue:
             return False
         return True
 
+    def _recovered(self) -> None:
+        if self._trouble:
+            self._say(f"accounting queue {self._file.path}: the disk takes records again")
+        self._trouble, self._retry_after, self._retry_at = "", RETRY_FIRST, 0.0
+
     def _troubled(self, error: Exception) -> None:
         """Said once, until it is over; tried again later and later."""
         if not self._trouble:
             self._say(
-                f"accounting queue {self._file.path} cannot be written ({error}): {len(self._writes)} writes wait in"
-                f" memory and are tried again"
+                f"accounting queue {self._file.path}: {error}: {len(self._writes)} writes wait in memory; it is tried"
+                f" again"
             )
         self._trouble = str(error)
         self._retry_at = time.monotonic() + self._retry_after
@@ -325,13 +332,15 @@ class AccountingQueue:
         if not taken:
             return []
         try:
-            return self._file.read(taken)
+            records = self._file.read(taken)
+            if not self._writes:
+                self._recovered()
+            return records
         except FAILURES as error:
             self._file.order.release(taken)
-            if is_damage(error):
-                self._renewed(error)
-            else:
-                self._say(f"accounting queue {self._file.path} cannot be read: {error}")
+            if not is_damage(error) or not self._renewed(error):
+                self._troubled(error)
+                self._unread = True
             return []
 
     def _status(self) -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -195,6 +196,70 @@ async def test_a_file_that_goes_bad_while_in_use_is_replaced(tmp_path, lines):
     assert await drained(queue) == [b"new"]
     assert len(lines) == 1 and "1 records were queued" in lines[0]
     await bounded(queue.stop())
+
+
+@ensured
+async def test_a_file_that_cannot_be_read_for_a_while_is_read_again_without_being_asked(tmp_path, lines, monkeypatch):
+    monkeypatch.setattr("prol2tp.spool.queue.RETRY_FIRST", 0.02)
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    queue._retry_after = 0.02
+    await bounded(queue.start())
+    await bounded(queue.append("a", START, b"start", 1.0))
+    read = queue._file.read
+
+    def failing(records: Any) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    queue._file.read = failing  # type: ignore[method-assign]
+    assert await bounded(queue.take(5)) == []
+    assert len(lines) == 1 and "disk I/O error" in lines[0]
+    found: list[Any] = []
+    queue.on_ready = lambda: queue.take(5).addCallback(found.extend)
+    await deferLater(reactor, 0.1)
+    assert not found and len(lines) == 1
+    queue._file.read = read  # type: ignore[method-assign]
+    await until(lambda: bool(found))
+    queue.on_ready = None
+    await bounded(queue.stop())
+
+
+@ensured
+async def test_a_fault_of_ours_in_the_thread_leaves_nobody_waiting(tmp_path, lines):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    queue._file.write = None  # type: ignore[assignment]
+    for deferred in (queue.append("a", START, b"", 1.0), queue.append("a", STOP, b"", 1.0)):
+        with pytest.raises(QueueFailed, match="NoneType"):
+            await bounded(deferred)
+    with pytest.raises(QueueFailed):
+        await bounded(queue.append("a", START, b"", 1.0))
+    await bounded(queue.stop())
+    assert "2 writes lost" in lines[-1]
+
+
+@pytest.mark.root
+@ensured
+async def test_a_disk_that_is_really_full_loses_nothing(tmp_path, lines):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", f"p2t{os.getpid()}", str(disk)], check=True)
+    try:
+        queue = AccountingQueue(str(disk / "q"), reactor)
+        await bounded(queue.start())
+        (disk / "other").write_bytes(bytes(256 * 1024))
+        waiting = [queue.append(f"s{number}", START, b"%d" % number * 100, 1.0) for number in range(400)]
+        for number in range(1000, 1020):
+            waiting.append(queue.append("big", STOP, b"%d" % number + bytes(9000), 1.0))
+        await until(lambda: bool(queue.status.trouble))
+        assert len(lines) == 1 and "full" in lines[0]
+        (disk / "other").unlink()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        for deferred in waiting:
+            await bounded(deferred)
+        assert len(await drained(queue)) == 420
+        await bounded(queue.stop())
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def run_and_kill(path: Path, run: int, chance: random.Random) -> list[tuple[str, ...]]:
