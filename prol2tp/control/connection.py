@@ -2,7 +2,7 @@
 
 A box that is no box ends its own connection. A responder that fails costs its question an error. The other side's bytes
 never raise into the reactor, and what they can make us hold is bounded: one box, `MAX_OPEN` questions, and the
-transport's buffer, since nothing more is read while the other side does not read.
+transport's buffer, since nothing more is read while the other side does not read (but see `MAX_UNSENT`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ MAX_OPEN = 64
 """Questions of one connection that may be open before we stop reading."""
 MAX_OPEN_ASKING = 1024
 """The same while we have a question open ourselves: its answer comes the same way, and an open one may wait for it."""
+
+MAX_UNSENT = 4 << 20
+"""Octets of answers that may wait for the other side while we have a question open ourselves. Were nothing read as soon
+as something waits, two sides that ask much of each other at once would both wait for the other to read, for ever."""
+READ_SIZE = 16384
+"""Octets read in one turn of the reactor: some hundreds of small questions."""
 
 Responder = Callable[..., Any]
 """`responder(connection, **arguments)` -> the response as a dict, None for an empty one, or a Deferred of it."""
@@ -88,6 +94,7 @@ class Connection(BinaryBoxProtocol):
         self._tag = 0
         self._open = 0
         self._output_full = False
+        self._unsent = 0
         self._parsing = False
         self._dropped = False
         self._keys = 0
@@ -119,7 +126,12 @@ class Connection(BinaryBoxProtocol):
 
     def _write(self, box: AmpBox) -> None:
         if self.connected and not self._dropped:
-            self.transport.write(box.serialize())
+            data = box.serialize()
+            if self._output_full and COMMAND not in box:
+                self._unsent += len(data)
+                if self._unsent >= MAX_UNSENT:
+                    self._flow()
+            self.transport.write(data)
 
     def _answered(self, box: AmpBox) -> None:
         asked = self._asked.pop(box[ANSWER], None)
@@ -252,6 +264,7 @@ class Connection(BinaryBoxProtocol):
 
     def connectionMade(self) -> None:
         self.connected = 1
+        self.transport.bufferSize = READ_SIZE
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -314,6 +327,7 @@ class Connection(BinaryBoxProtocol):
 
     def resumeProducing(self) -> None:
         self._output_full = False
+        self._unsent = 0
         self._flow()
 
     def stopProducing(self) -> None:
@@ -321,7 +335,8 @@ class Connection(BinaryBoxProtocol):
 
     def _flow(self) -> None:
         limit = MAX_OPEN_ASKING if self._asked else MAX_OPEN
-        stop = self._dropped or self._output_full or self._open >= limit
+        full = self._output_full and (not self._asked or self._unsent >= MAX_UNSENT)
+        stop = self._dropped or full or self._open >= limit
         if stop == self.paused or not self.connected:
             return
         self.paused = stop

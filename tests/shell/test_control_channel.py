@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.threads import deferToThread
 from twisted.protocols import amp
@@ -23,7 +23,7 @@ from prol2tp.control import blocking, client
 from prol2tp.control import server as server_module
 from prol2tp.control.amp import amp_commands
 from prol2tp.control.client import ControlClient
-from prol2tp.control.command import Gone, Internal, Invalid, NotFound, Unknown
+from prol2tp.control.command import Argument, Command, Gone, Internal, Invalid, NotFound, Unknown, table
 from prol2tp.control.commands import prol2tpd, propppd
 from prol2tp.control.events import QUEUE
 from prol2tp.control.server import AddressInUse, ControlServer
@@ -286,6 +286,31 @@ async def test_commands_go_both_ways_over_one_connection(daemons):
     assert not tool.connected
     with pytest.raises(Gone):
         await tool.call("Status")
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_sides_that_ask_much_of_each_other_at_once_both_get_answers(tmp_path):
+    echo = table((Command("Echo", (Argument("text", "text"),), (Argument("text", "text"),), "."),))
+    responders = {"Echo": lambda connection, text: {"text": text}}
+    server = ControlServer(str(tmp_path / "s"), echo, responders, echo)
+    server.startService()
+    connected = Deferred()
+    client = ControlClient(server.path, echo, echo, responders, on_connected=connected.callback)
+    client.startService()
+    await connected
+    await deferToThread(lambda: None)
+    while not server.connections:
+        await deferToThread(lambda: None)
+    (there,) = server.connections
+    answers = [side.call("Echo", text="x" * 10_000) for _ in range(200) for side in (client, there)]
+    try:
+        for answer in await gatherResults(answers).addTimeout(20, reactor):
+            assert len(answer["text"]) == 10_000
+    finally:
+        for answer in answers:
+            answer.addErrback(lambda _: None)
+        await client.stopService()
+        await server.stopService()
 
 
 @pytest_twisted.ensureDeferred

@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from prol2tp.control.blocking import write_box
 from prol2tp.control.command import Argument, Command, Gone, Internal, Invalid, NotFound, Refused, Unknown, table
-from prol2tp.control.connection import MAX_OPEN, Connection, Responders
+from prol2tp.control.connection import MAX_OPEN, MAX_UNSENT, Connection, Responders
 
 COMMANDS = table(
     (
@@ -277,6 +277,27 @@ def test_nothing_more_is_answered_while_the_other_side_does_not_read(side):
     assert side.transport.producerState == "paused" and side.boxes() == []
     side.transport.producer.resumeProducing()
     assert [box[b"text"] for box in side.boxes()] == [b"a", b"b"]
+
+
+def test_answers_are_read_while_our_questions_fill_the_way(side):
+    answers = []
+    side.connection.call("Later").addCallback(answers.append)
+    side.transport.producer.pauseProducing()
+    side.receive({b"_answer": b"1", b"number": b"7"})
+    assert answers == [{"number": 7}]
+    side.ask("Echo", text=b"a")
+    assert side.transport.producerState == "paused"
+
+
+def test_who_is_asked_and_does_not_read_holds_bounded_memory(side):
+    side.connection.call("Later")
+    side.transport.producer.pauseProducing()
+    for _ in range(200):
+        side.ask("Echo", text=b"x" * 60_000)
+    assert side.transport.producerState == "paused"
+    assert MAX_UNSENT <= len(side.transport.value()) <= MAX_UNSENT + 100_000
+    side.transport.producer.resumeProducing()
+    assert sum(b"_answer" in box for box in side.boxes()) > 70
 
 
 def test_a_responder_that_answers_another_question_does_not_mix_up_the_reading(side):
