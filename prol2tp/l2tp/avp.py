@@ -1,4 +1,5 @@
-"""AVPs on the wire (RFC 2661 section 4.1) and hidden AVPs (section 4.3), by the table.
+"""AVPs on the wire (RFC 2661 section 4.1) and hidden AVPs (section 4.3), by the table; RFC 3931 sections 5.1 to 5.3 are
+the same but for the reserved bits and the key of what is hidden.
 
     | M | H | reserved (4) | length (10) | vendor id (16) | attribute type (16) | value ...
 
@@ -7,11 +8,11 @@ The length counts these six octets too: 6 to 1023.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from struct import Struct
 from struct import error as struct_error
-from typing import Any
+from typing import Any, NamedTuple
 
 from prol2tp.common.wire import WireError
 from prol2tp.l2tp.auth import hide, reveal
@@ -30,8 +31,29 @@ RandomBytes = Callable[[int], bytes]
 
 _U16 = Struct("!H")
 _BLOCK = 16
-_READ = {(avp.vendor, avp.type): (avp.field, avp.format.read) for avp in TABLE if avp.format is not None}
-_READ_IETF = {attribute: row for (vendor, attribute), row in _READ.items() if vendor == IETF}
+
+
+class Recognized(NamedTuple):
+    """The AVPs that a reader knows: field name and function that reads the value, by number. An AVP with one of the
+    header bits `reserved` set is not among them."""
+
+    ietf: dict[int, tuple[str, Callable[[bytes], Any]]]
+    vendors: dict[tuple[int, int], tuple[str, Callable[[bytes], Any]]]
+    reserved: int
+
+
+def recognized(table: Iterable[AVP], reserved: int = RESERVED) -> Recognized:
+    """The AVPs of the table that have a format.
+
+    :param reserved: RFC 2661 section 4.1 has the reserved bits make an AVP unrecognized, RFC 3931 section 5.1 has them
+        ignored: 0.
+    """
+    rows = {(avp.vendor, avp.type): (avp.field, avp.format.read) for avp in table if avp.format is not None}
+    ietf = {attribute: row for (vendor, attribute), row in rows.items() if vendor == IETF}
+    return Recognized(ietf, rows, reserved)
+
+
+_ALL = recognized(TABLE)
 
 
 class MessageError(WireError):
@@ -39,7 +61,8 @@ class MessageError(WireError):
 
     The owner answers with `result` and `error` of section 4.4.2 and the text: CDN for the call when
     `for_call`, StopCCN for the tunnel otherwise (section 4.1). What the message said before it broke is in
-    `message_type`, `assigned_tunnel_id` and `assigned_session_id`, None where unknown.
+    `message_type`, `assigned_tunnel_id` and `assigned_session_id` (in version 3 the Assigned Control Connection ID and
+    the Local Session ID) and `remote_session_id` (version 3 only), None where unknown.
     """
 
     result = 2
@@ -47,6 +70,7 @@ class MessageError(WireError):
     message_type: int | None = None
     assigned_tunnel_id: int | None = None
     assigned_session_id: int | None = None
+    remote_session_id: int | None = None
     for_call = False
 
 
@@ -70,7 +94,12 @@ class UnknownMandatoryAVP(MessageError):
 
 
 def read_avps(
-    body: bytes, position: int, secret: bytes, values: dict[str, Any], ignored: list[str] | None = None
+    body: bytes,
+    position: int,
+    secret: bytes,
+    values: dict[str, Any],
+    ignored: list[str] | None = None,
+    known: Recognized = _ALL,
 ) -> None:
     """Read the AVPs of `body[position:]` into `values` by field name; of doubles the first counts.
 
@@ -80,6 +109,7 @@ def read_avps(
     """
     fault: MessageError | None = None
     random_vector: bytes | None = None
+    ietf, vendors, reserved = known
     end = len(body)
     while position < end:
         if end - position < HEADER_LENGTH:
@@ -89,8 +119,8 @@ def read_avps(
         position += bits & LENGTH
         if not start <= position <= end:
             raise fault or BadAVP(f"{avp_name(vendor, attribute)} has the length {bits & LENGTH}")
-        row = _READ_IETF.get(attribute) if vendor == IETF else _READ.get((vendor, attribute))
-        if row is None or bits & RESERVED:
+        row = ietf.get(attribute) if vendor == IETF else vendors.get((vendor, attribute))
+        if row is None or bits & reserved:
             if bits & MANDATORY:
                 fault = fault or UnknownMandatoryAVP(vendor, attribute)
             elif ignored is not None:

@@ -1,4 +1,5 @@
-"""The table of AVPs, one line each, in the order of RFC 2661 section 4.4, and the formats of their values.
+"""The table of AVPs, one line each, in the order of RFC 2661 section 4.4 and RFC 3931 section 5.4, and the formats
+of their values.
 
 A value is read from the octets after the AVP's header and written to them. Text is UTF-8 with every other
 octet kept as a surrogate (`surrogateescape`): no text of a peer is refused, and all of it can be sent on.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from struct import Struct
+from struct import Struct, pack, unpack
 from typing import Any, NamedTuple
 
 from prol2tp.common.wire import WireError
@@ -59,6 +60,13 @@ class DisconnectCause(NamedTuple):
     protocol: int
     direction: int
     message: str = ""
+
+
+class MessageDigest(NamedTuple):
+    """Message Digest AVP (RFC 3931 section 5.4.1). `type`: 0 HMAC-MD5 (16 octets), 1 HMAC-SHA-1 (20 octets)."""
+
+    type: int
+    digest: bytes
 
 
 _U8_PAIR = Struct("!BB")
@@ -158,6 +166,27 @@ def _write_disconnect(value: DisconnectCause) -> bytes:
     return _DISCONNECT.pack(value[0], value[1], value[2]) + _write_text(value[3])
 
 
+def _read_digest(value: bytes) -> MessageDigest:
+    if not value:
+        raise WireError("no digest type")
+    return MessageDigest(value[0], bytes(value[1:]))
+
+
+def _read_types(value: bytes) -> tuple[int, ...]:
+    if not value or len(value) % 2:
+        raise WireError(f"{len(value)} octets, no list of types")
+    return unpack(f"!{len(value) // 2}H", value)
+
+
+def _read_cookie(value: bytes) -> bytes:
+    if len(value) not in COOKIE_LENGTHS:
+        raise WireError(f"a cookie of {len(value)} octets")
+    return bytes(value)
+
+
+COOKIE_LENGTHS = (0, 4, 8)
+"""Octets that a cookie may have (RFC 3931 section 5.4.4)."""
+
 U16 = _number(_U16)
 U32 = _number(_U32)
 U64 = _number(_U64)
@@ -176,6 +205,9 @@ CALL_ERRORS = Format(
 )
 ACCMS = Format(lambda value: ACCM._make(_ACCM.unpack(value)), lambda value: _ACCM.pack(*value))
 DISCONNECT = Format(_read_disconnect, _write_disconnect)
+DIGEST = Format(_read_digest, lambda value: bytes((value[0],)) + value[1])
+TYPES = Format(_read_types, lambda value: pack(f"!{len(value)}H", *value))
+COOKIE = Format(_read_cookie, _read_cookie)
 UNREAD = None
 """Known by name only: for section 4.1 such an AVP is not recognized."""
 
@@ -203,7 +235,7 @@ H = True
 _ = False
 
 # fmt: off
-TABLE = (
+OF_VERSION_2 = (
     # vendor, type, name, value, M bit, may be hidden, section of RFC 2661
     AVP(IETF, 0, "Message Type", U16, M, _, "4.4.1"),
     AVP(IETF, 36, "Random Vector", OCTETS, M, _, "4.4.1"),
@@ -270,15 +302,6 @@ TABLE = (
     AVP(IETF, 55, "PPPoE Relay", UNREAD, _, H, "RFC 3817"),
     AVP(IETF, 56, "PPPoE Relay Response Capability", UNREAD, _, H, "RFC 3817"),
     AVP(IETF, 57, "PPPoE Relay Forward Capability", UNREAD, _, H, "RFC 3817"),
-    AVP(IETF, 58, "Extended Vendor ID", UNREAD, M, H, "RFC 3931"),
-    AVP(IETF, 59, "Message Digest", UNREAD, M, _, "RFC 3931"),
-    AVP(IETF, 60, "Router ID", UNREAD, _, H, "RFC 3931"),
-    AVP(IETF, 61, "Assigned Control Connection ID", UNREAD, _, H, "RFC 3931"),
-    AVP(IETF, 62, "Pseudowire Capabilities List", UNREAD, _, H, "RFC 3931"),
-    AVP(IETF, 72, "Preferred Language", UNREAD, _, H, "RFC 3931"),
-    AVP(IETF, 73, "Control Message Authentication Nonce", UNREAD, M, _, "RFC 3931"),
-    AVP(IETF, 74, "Tx Connect Speed BPS", UNREAD, _, H, "RFC 3931"),
-    AVP(IETF, 75, "Rx Connect Speed BPS", UNREAD, _, H, "RFC 3931"),
     AVP(IETF, 76, "Failover Capability", UNREAD, _, H, "RFC 4951"),
     AVP(IETF, 77, "Tunnel Recovery", UNREAD, M, H, "RFC 4951"),
     AVP(IETF, 78, "Suggested Control Sequence", UNREAD, _, H, "RFC 4951"),
@@ -288,7 +311,65 @@ TABLE = (
     AVP(DSL_FORUM, 1, "Agent Circuit ID", UNREAD, _, H, "RFC 5515"),
     AVP(DSL_FORUM, 2, "Agent Remote ID", UNREAD, _, H, "RFC 5515"),
 )
+
+ADDED_BY_VERSION_3 = (
+    # Extended Vendor ID is not recognized, because what is in it would not be. What sets up a control connection is
+    # sent without the M bit, as it stands in an SCCRQ that offers both versions too (RFC 3931 section 4.7.3)
+    AVP(IETF, 58, "Extended Vendor ID", UNREAD, M, H, "RFC 3931 5.1"),
+    AVP(IETF, 59, "Message Digest", DIGEST, M, _, "RFC 3931 5.4.1"),
+    AVP(IETF, 73, "Control Message Authentication Nonce", OCTETS, M, _, "RFC 3931 5.4.1"),
+
+    AVP(IETF, 60, "Router ID", U32, _, _, "RFC 3931 5.4.3"),
+    AVP(IETF, 61, "Assigned Control Connection ID", U32, _, H, "RFC 3931 5.4.3"),
+    AVP(IETF, 62, "Pseudowire Capabilities List", TYPES, _, H, "RFC 3931 5.4.3"),
+    AVP(IETF, 72, "Preferred Language", TEXT, _, H, "RFC 3931 5.4.3"),
+
+    AVP(IETF, 63, "Local Session ID", U32, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 64, "Remote Session ID", U32, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 65, "Assigned Cookie", COOKIE, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 66, "Remote End ID", TEXT, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 68, "Pseudowire Type", U16, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 69, "L2-Specific Sublayer", U16, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 70, "Data Sequencing", U16, M, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 74, "Tx Connect Speed BPS", U64, _, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 75, "Rx Connect Speed BPS", U64, _, H, "RFC 3931 5.4.4"),
+
+    AVP(IETF, 71, "Circuit Status", U16, M, H, "RFC 3931 5.4.5"),
+
+    # later documents
+    AVP(IETF, 80, "Multicast Capability", UNREAD, _, H, "RFC 4045"),
+    AVP(IETF, 81, "New Outgoing Sessions", UNREAD, _, H, "RFC 4045"),
+    AVP(IETF, 82, "New Outgoing Sessions Acknowledgement", UNREAD, _, H, "RFC 4045"),
+    AVP(IETF, 83, "Withdraw Outgoing Sessions", UNREAD, _, H, "RFC 4045"),
+    AVP(IETF, 84, "Multicast Packets Priority", UNREAD, _, H, "RFC 4045"),
+    AVP(IETF, 85, "Frame-Relay Header Length", UNREAD, M, H, "RFC 4591"),
+    AVP(IETF, 86, "ATM Maximum Concatenated Cells", UNREAD, _, H, "RFC 4454"),
+    AVP(IETF, 87, "OAM Emulation Required", UNREAD, _, H, "RFC 4454"),
+    AVP(IETF, 88, "ATM Alarm Status", UNREAD, _, H, "RFC 4454"),
+    AVP(IETF, 89, "Attachment Group Identifier", OCTETS, _, H, "RFC 4667"),
+    AVP(IETF, 90, "Local End Identifier", OCTETS, _, H, "RFC 4667"),
+    AVP(IETF, 91, "Interface Maximum Transmission Unit", U16, _, H, "RFC 4667"),
+    AVP(IETF, 92, "FCS Retention", UNREAD, _, H, "RFC 4720"),
+    AVP(IETF, 93, "Tunnel Switching Aggregator ID", UNREAD, _, H, "draft"),
+    AVP(IETF, 94, "Maximum Receive Unit", UNREAD, _, H, "RFC 4623"),
+    AVP(IETF, 95, "Maximum Reassembled Receive Unit", UNREAD, _, H, "RFC 4623"),
+    AVP(IETF, 96, "VCCV Capability", UNREAD, _, H, "RFC 5085"),
+)
+
+CHANGED_BY_VERSION_3 = (
+    # another name or another M bit than RFC 2661 has
+    AVP(IETF, 5, "Tie Breaker", OCTETS_8, M, _, "RFC 3931 5.4.3"),
+    AVP(IETF, 15, "Serial Number", U32, _, H, "RFC 3931 5.4.4"),
+    AVP(IETF, 34, "Circuit Errors", CALL_ERRORS, _, H, "RFC 3931 5.4.5"),
+)
 # fmt: on
+
+TABLE = OF_VERSION_2 + ADDED_BY_VERSION_3
+"""All AVPs, every number once, as far as they are version 2's in the words of RFC 2661."""
+
+_CHANGED = {(avp.vendor, avp.type): avp for avp in CHANGED_BY_VERSION_3}
+OF_VERSION_3 = tuple(_CHANGED.get((avp.vendor, avp.type), avp) for avp in TABLE)
+"""The same in the words of RFC 3931: version 3 shares the AVPs of version 2, as PPP over version 3 needs them."""
 
 BY_NUMBER = {(avp.vendor, avp.type): avp for avp in TABLE}
 BY_FIELD = {avp.field: avp for avp in TABLE}

@@ -1,31 +1,24 @@
 """The control messages of RFC 2661 section 6, one record each, and their bodies (what follows the header).
 
-The fields are the AVPs of `avptable` in the order of the RFC: those without a default MUST be present, those
-with a default MAY be, None (or False) for absent. Text is `str`, what may be binary is `bytes`.
+The fields are the AVPs of `avptable` in the order of the RFC, as `layout` explains.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
-from operator import attrgetter
-from struct import error as struct_error
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from prol2tp.l2tp.avp import (
-    HEADER,
-    HEADER_LENGTH,
-    LENGTH,
-    MANDATORY,
-    BadAVP,
-    MessageError,
-    RandomBytes,
-    UnknownMandatoryAVP,
-    read_avps,
-    write_avp,
-    write_hidden_avp,
-    writer,
+from prol2tp.l2tp.avp import BadAVP, MessageError, UnknownMandatoryAVP
+from prol2tp.l2tp.avptable import (
+    ACCM,
+    ADDED_BY_VERSION_3,
+    OF_VERSION_2,
+    CallErrors,
+    DisconnectCause,
+    Q931Cause,
+    ResultCode,
 )
-from prol2tp.l2tp.avptable import ACCM, BY_FIELD, CallErrors, DisconnectCause, Q931Cause, ResultCode
+from prol2tp.l2tp.layout import Codec, Message, MissingAVP, UnknownMessageType
 
 __all__ = [
     "ACCM", "CDN", "HELLO", "ICCN", "ICRP", "ICRQ", "MESSAGES", "OCCN", "OCRP", "OCRQ", "PROTOCOL_VERSION",
@@ -38,20 +31,12 @@ PROTOCOL_VERSION = 0x0100
 """Protocol Version AVP: version 1, revision 0."""
 
 
-class Message:
-    """Base of the records. `number` is the Message Type; `for_call`: the message is about one call."""
-
-    __slots__ = ()
-
-    number: ClassVar[int]
-    for_call: ClassVar[bool] = False
-
-
 @dataclass(slots=True)
 class SCCRQ(Message):
     """Start-Control-Connection-Request (section 6.1)."""
 
     number: ClassVar[int] = 1
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_tunnel_id",)
 
     protocol_version: int
     host_name: str
@@ -64,6 +49,12 @@ class SCCRQ(Message):
     """8 octets; the lower wins, which is the order of `bytes` too."""
     firmware_revision: int | None = None
     vendor_name: str | None = None
+    control_message_authentication_nonce: bytes | None = None
+    """From here on the AVPs that offer version 3 beside version 2 (RFC 3931 section 4.7.3)."""
+    router_id: int | None = None
+    assigned_control_connection_id: int | None = None
+    pseudowire_capabilities_list: tuple[int, ...] | None = None
+    preferred_language: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +62,7 @@ class SCCRP(Message):
     """Start-Control-Connection-Reply (section 6.2)."""
 
     number: ClassVar[int] = 2
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_tunnel_id",)
 
     protocol_version: int
     framing_capabilities: int
@@ -116,6 +108,7 @@ class ICRQ(Message):
 
     number: ClassVar[int] = 10
     for_call: ClassVar[bool] = True
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_session_id",)
 
     assigned_session_id: int
     call_serial_number: int
@@ -132,6 +125,7 @@ class ICRP(Message):
 
     number: ClassVar[int] = 11
     for_call: ClassVar[bool] = True
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_session_id",)
 
     assigned_session_id: int
 
@@ -166,6 +160,7 @@ class OCRQ(Message):
 
     number: ClassVar[int] = 7
     for_call: ClassVar[bool] = True
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_session_id",)
 
     assigned_session_id: int
     call_serial_number: int
@@ -183,6 +178,7 @@ class OCRP(Message):
 
     number: ClassVar[int] = 8
     for_call: ClassVar[bool] = True
+    nonzero: ClassVar[tuple[str, ...]] = ("assigned_session_id",)
 
     assigned_session_id: int
     physical_channel_id: int | None = None
@@ -240,164 +236,27 @@ MESSAGES: tuple[type[Message], ...] = (
     SCCRQ, SCCRP, SCCCN, StopCCN, HELLO, OCRQ, OCRP, OCCN, ICRQ, ICRP, ICCN, CDN, WEN, SLI,
 )
 
-_OTHER_NAMES = {
+_OFFERED = ("message_digest", "control_message_authentication_nonce", "router_id", "assigned_control_connection_id",
+            "pseudowire_capabilities_list", "preferred_language")
+_OFFER = tuple(avp._replace(mandatory=False) for avp in ADDED_BY_VERSION_3 if avp.field in _OFFERED)
+"""AVPs of version 3 in an SCCRQ of version 2: never with the M bit."""
+
+CODEC = Codec(MESSAGES, OF_VERSION_2 + _OFFER, "assigned_tunnel_id", "assigned_session_id")
+decode = CODEC.decode
+encode = CODEC.encode
+
+_NAMES = {message.number: message.__name__ for message in MESSAGES} | {
     17: "MDMST", 18: "SRRQ", 19: "SRRP", 20: "ACK", 21: "FSQ", 22: "FSR", 23: "MSRQ", 24: "MSRP", 25: "MSE",
     26: "MSI", 27: "MSEN", 28: "CSUN", 29: "CSURQ",
 }
-"""Messages of later documents, known by name only."""
+"""Those of later documents are known by name only, but for the ACK of version 3."""
 
 
 def message_name(number: int) -> str:
     """`SCCRQ` and so on, `message 99` where no document has a name."""
-    layout = _LAYOUTS.get(number)
-    return layout.message.__name__ if layout else _OTHER_NAMES.get(number, f"message {number}")
+    return _NAMES.get(number, f"message {number}")
 
 
 def vendor_name(version: str, sysname: str, release: str, machine: str) -> str:
     """Our Vendor Name, from our version and `uname`: `prol2tp 2.0.0 Linux-6.1.0-18-amd64 (x86_64)`."""
     return f"prol2tp {version} {sysname}-{release} ({machine})"
-
-
-class MissingAVP(MessageError):
-    """An AVP that the message must have is not in it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is missing")
-        self.name = name
-
-
-class UnknownMessageType(MessageError):
-    """A message type that we do not know. `mandatory` False: ignore the message (acknowledge it);
-    True: the tunnel must end (section 4.4.1)."""
-
-    error = 8
-
-    def __init__(self, number: int, mandatory: bool) -> None:
-        super().__init__(f"unknown message type {number}")
-        self.number = number
-        self.mandatory = mandatory
-
-
-class _Layout:
-    """What decoding and encoding need to know of one message, made once from its record."""
-
-    __slots__ = (
-        "message", "names", "required", "flags", "assigned", "get", "get_is_plural", "writers", "avps",
-        "message_type",
-    )
-
-    def __init__(self, message: type[Message]) -> None:
-        members = fields(message)  # type: ignore[arg-type]
-        self.message = message
-        self.names = tuple(member.name for member in members)
-        self.required = sum(member.default is MISSING for member in members)
-        self.flags = tuple(member.name for member in members if member.default is False)
-        self.assigned = _assigned_position(message, self.names)
-        self.get = attrgetter(*self.names) if members else None
-        self.get_is_plural = len(members) > 1
-        self.avps = tuple(BY_FIELD[name] for name in self.names)
-        self.writers = tuple(writer(avp) for avp in self.avps)
-        message_type = BY_FIELD["message_type"]
-        self.message_type = write_avp(message_type, message.number.to_bytes(2, "big"))
-
-    def values(self, message: Message) -> tuple[Any, ...]:
-        if self.get is None:
-            return ()
-        values = self.get(message)
-        return values if self.get_is_plural else (values,)
-
-
-def _assigned_position(message: type[Message], names: tuple[str, ...]) -> int | None:
-    """Where the id stands that this message assigns and that may not be 0. In StopCCN and CDN it may be: the
-    sender need not have one."""
-    if message in (StopCCN, CDN):
-        return None
-    for name in ("assigned_tunnel_id", "assigned_session_id"):
-        if name in names:
-            return names.index(name)
-    return None
-
-
-_LAYOUTS = {message.number: _Layout(message) for message in MESSAGES}
-
-
-def decode(body: bytes, secret: bytes = b"", ignored: list[str] | None = None) -> Any:
-    """The message in the body (the octets between the header and the header's Length, not empty).
-
-    :param secret: the tunnel's shared secret, for hidden AVPs.
-    :param ignored: gets a line of text for every AVP that was left out (no M bit, unrecognized or malformed).
-    :raises MessageError: `UnknownMessageType`, `UnknownMandatoryAVP`, `BadAVP`, `MissingAVP`.
-    """
-    number, position = _read_message_type(body)
-    layout = _LAYOUTS[number]
-    values: dict[str, Any] = {}
-    try:
-        read_avps(body, position, secret, values, ignored)
-        for name in layout.flags:
-            values.setdefault(name, False)
-        arguments = tuple(map(values.get, layout.names))
-        if None in arguments[:layout.required]:
-            raise MissingAVP(BY_FIELD[layout.names[arguments.index(None)]].name)
-        if layout.assigned is not None and not arguments[layout.assigned]:
-            raise BadAVP(f"{layout.avps[layout.assigned].name} is 0", 3)
-    except MessageError as error:
-        error.message_type = number
-        error.for_call = layout.message.for_call
-        error.assigned_tunnel_id = values.get("assigned_tunnel_id")
-        error.assigned_session_id = values.get("assigned_session_id")
-        raise
-    return layout.message(*arguments)
-
-
-def _read_message_type(body: bytes) -> tuple[int, int]:
-    """The number of a message we know, and where its other AVPs begin."""
-    if len(body) < HEADER_LENGTH + 2:
-        raise BadAVP(f"{len(body)} octets, no Message Type")
-    bits, vendor, attribute = HEADER.unpack_from(body)
-    if vendor or attribute or bits & ~MANDATORY != HEADER_LENGTH + 2:
-        raise BadAVP("the first AVP is no Message Type", 2 if bits & LENGTH != HEADER_LENGTH + 2 else 3)
-    number = int.from_bytes(body[6:8], "big")
-    if number not in _LAYOUTS:
-        error = UnknownMessageType(number, bool(bits & MANDATORY))
-        error.message_type = number
-        raise error
-    return number, HEADER_LENGTH + 2
-
-
-def encode(
-    message: Message, secret: bytes = b"", random_bytes: RandomBytes | None = None, hide: bool = False
-) -> bytes:
-    """The body of the message.
-
-    :param hide: hide the AVPs that may be hidden (section 4.3); needs `secret` and `random_bytes`.
-    :raises ValueError: for a value that does not fit its AVP.
-    """
-    layout = _LAYOUTS[message.number]
-    values = layout.values(message)
-    if hide:
-        if not secret or random_bytes is None:
-            raise ValueError("hiding needs a secret and a random source")
-        return _encode_hidden(layout, values, secret, random_bytes)
-    parts = [layout.message_type]
-    try:
-        for value, write in zip(values, layout.writers):  # noqa: B905 (of one length by construction)
-            if value is not None and value is not False:
-                parts.append(write(value))
-    except struct_error as error:
-        raise ValueError(f"{message_name(message.number)}: {error}") from error
-    return b"".join(parts)
-
-
-def _encode_hidden(
-    layout: _Layout, values: tuple[Any, ...], secret: bytes, random_bytes: RandomBytes
-) -> bytes:
-    random_vector = random_bytes(16)
-    parts = [layout.message_type, write_avp(BY_FIELD["random_vector"], random_vector)]
-    for value, avp, write in zip(values, layout.avps, layout.writers, strict=True):
-        if value is None or value is False:
-            continue
-        if avp.hidable and avp.format is not None:
-            parts.append(write_hidden_avp(avp, avp.format.write(value), secret, random_vector, random_bytes))
-        else:
-            parts.append(write(value))
-    return b"".join(parts)

@@ -55,6 +55,9 @@ VALUES = {
     avptable.CALL_ERRORS: st.builds(CallErrors, U32, U32, U32, U32, U32, U32),
     avptable.ACCMS: st.builds(ACCM, U32, U32),
     avptable.DISCONNECT: st.builds(DisconnectCause, U16, U16, U8, TEXT),
+    avptable.DIGEST: st.builds(avptable.MessageDigest, U8, st.binary(min_size=16, max_size=20)),
+    avptable.TYPES: st.lists(U16, min_size=1, max_size=20).map(tuple),
+    avptable.COOKIE: st.sampled_from((b"", bytes(4), b"\xff" * 4, bytes(range(8)))),
 }
 READABLE = [row for row in avptable.TABLE if row.format is not None and row.name != "Random Vector"]
 

@@ -36,7 +36,7 @@ from tests.vectors.l2tp import octets
 ICRQ_MUSTS = octets("8008 0000 0000 000a 8008 0000 000e 002a 800a 0000 000f 00000007")
 PLAIN_ICRQ = ICRQ(assigned_session_id=42, call_serial_number=7)
 SECRET = b"s3cret"
-UNRECOGNIZED = [(0, 20), (0, 61), (0, 999), (9, 14), (3561, 1), (65535, 0)]
+UNRECOGNIZED = [(0, 20), (0, 63), (0, 999), (9, 14), (3561, 1), (65535, 0)]
 RANDOM_VECTOR = octets("8016 0000 0024 000102030405060708090a0b0c0d0e0f")
 
 
@@ -86,6 +86,42 @@ def test_the_m_and_h_bits_of_the_rfc_are_in_the_table():
     ietf = [row for row in avptable.TABLE if row.section.startswith("4.4")]
     assert {row.type for row in ietf if not row.hidable} == {0, 1, 2, 5, 7, 10, 12, 36, 39}
     assert {row.type for row in ietf if not row.mandatory} == {5, 6, 8, 25, *range(26, 34), 37, 38}
+
+
+def test_the_avps_of_rfc_3931_have_their_numbers_h_and_m_bits():
+    rows = [row for row in avptable.ADDED_BY_VERSION_3 if row.section.startswith("RFC 3931")]
+    assert sorted(row.type for row in rows) == [*range(58, 67), *range(68, 76)]
+    assert {row.type for row in rows if not row.hidable} == {59, 60, 73}
+    assert {row.type for row in rows if not row.mandatory} == {60, 61, 62, 72, 74, 75}
+    changed = {row.type: row for row in avptable.OF_VERSION_3}
+    assert (changed[5].mandatory, changed[15].mandatory, changed[34].mandatory) == (True, False, False)
+    assert (changed[15].field, changed[34].field) == ("serial_number", "circuit_errors")
+
+
+OFFER = octets("""
+    0016 0000 0049 000102030405060708090a0b0c0d0e0f
+    000a 0000 003c c0000201
+    000a 0000 003d 2846f181
+    000c 0000 003e 0007 0005 0004
+    0008 0000 0048 656e
+""")
+
+
+def test_a_request_of_version_2_may_offer_version_3_without_any_m_bit():
+    body, message = vectors.MESSAGES["SCCRQ"]
+    both = dataclasses.replace(
+        message, control_message_authentication_nonce=bytes(range(16)), router_id=0xC0000201,
+        assigned_control_connection_id=0x2846F181, pseudowire_capabilities_list=(7, 5, 4), preferred_language="en",
+    )
+    assert encode(both) == body + OFFER
+    assert decode(body + OFFER) == both
+
+
+def test_a_digest_in_a_request_of_version_2_is_nothing_unrecognized():
+    body, message = vectors.MESSAGES["SCCRQ"]
+    ignored = []
+    assert decode(body + avp(59, bytes(17), False), ignored=ignored) == message
+    assert ignored == []
 
 
 def test_the_start_of_a_real_prol2tp_sccrq_is_read():
