@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from prol2tp.dataplane import l2tpv2
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
-from prol2tp.dataplane.prefixes import PrefixTable
+from prol2tp.dataplane.prefixes import PrefixTable, is_link_local
 from prol2tp.dataplane.tunnels import MOVED_INTERVAL, Tunnel
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Inbound:
         self.source = b""
         if attachment.spec.source_check:
             first = 22 if ipv4 else 18
-            for network, bits in attachment.prefixes:
+            # a peer's traffic comes from its global addresses
+            for network, bits in sorted(attachment.prefixes, key=lambda prefix: is_link_local(prefix[0])):
                 if len(network) == (4 if ipv4 else 16) and bits % 8 == 0:
                     self.start, self.stop = first, first + bits // 8
                     self.source = network[:bits // 8]

@@ -101,7 +101,8 @@ class NetifSpec:
     prefixes: tuple[str, ...] = ()
     """Addresses and networks behind the port, as text with a length: look-up key in shared mode, source check."""
     source_check: bool = True
-    """Drop packets from the peer whose source is outside `prefixes` (IPv6 link-local is always allowed)."""
+    """Drop packets from the peer whose source is outside `prefixes`. IPv6 link-local ones pass on an own
+    interface; on a shared one only those in `prefixes`, or one subscriber could speak as another."""
     mss_clamp: bool = True
     """Lower the MSS option of TCP SYNs, both directions, to what `mtu` carries."""
     clear_df: bool = False

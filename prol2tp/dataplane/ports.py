@@ -72,12 +72,13 @@ class Attachment:
     :param write: gives a packet to the interface; raises `OSError`.
     """
 
-    __slots__ = ("spec", "write", "protocols", "prefixes", "mtu", "link", "too_big_at")
+    __slots__ = ("spec", "write", "own", "protocols", "prefixes", "mtu", "link", "too_big_at")
 
     def __init__(self, spec: NetifSpec, write: Callable[[bytes], object], link: object) -> None:
         self.spec = spec
         self.write = write
         self.link = link
+        self.own = spec.mode == "own"
         self.protocols = frozenset(spec.protocols)
         self.prefixes = [parse_prefix(text) for text in spec.prefixes]
         self.mtu = spec.mtu
@@ -238,7 +239,7 @@ class Port:
                 self.rx_errors += 1
                 return
             open_, source = "ipv6" in attachment.protocols, packet[8:24]
-        if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes)):
+        if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes, attachment.own)):
             self.rx_discards += 1
             return
         if attachment.spec.mss_clamp:

@@ -26,9 +26,14 @@ def contains(address: bytes, network: bytes, bits: int) -> bool:
     return not rest or (address[octets] ^ network[octets]) >> (8 - rest) == 0
 
 
-def allowed(address: bytes, prefixes: list[tuple[bytes, int]]) -> bool:
-    """Whether an inner source address may come from a port: in its prefixes, or IPv6 link-local."""
-    if len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+def is_link_local(address: bytes) -> bool:
+    """An address of fe80::/10."""
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
+def allowed(address: bytes, prefixes: list[tuple[bytes, int]], link_local: bool = True) -> bool:
+    """Whether an inner source address may come from a port: in its prefixes, or with `link_local` any of IPv6's."""
+    if link_local and is_link_local(address):
         return True
     return any(contains(address, network, bits) for network, bits in prefixes)
 

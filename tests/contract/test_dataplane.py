@@ -351,6 +351,19 @@ async def test_the_source_of_packets_is_checked(rig: Rig) -> None:
 
 
 @on(*KINDS)
+async def test_on_a_shared_interface_nobody_speaks_with_anothers_link_local_address(rig: Rig) -> None:
+    ports = [await rig.session(number) for number in (0, 1)]
+    for number, port in enumerate(ports):
+        prefixes = (f"fe80::{number}/128", f"10.0.0.{number}/32")
+        netif = await rig.netif(port, name="users", mode="shared", prefixes=prefixes)
+    mine = ipv6("fe80::1", "ff02::2")
+    for packet in (ipv6("fe80::", "ff02::2"), ipv6("fe80::2", "ff02::2"), mine):
+        rig.peer_send(v6_frame(packet), 1)
+    assert await rig.packets(netif, 1) == [mine]
+    assert counter(await rig.row(ports[1]), "rx_discards") == 2
+
+
+@on(*KINDS)
 async def test_without_source_check_all_sources_pass(rig: Rig) -> None:
     port = await rig.session()
     netif = await rig.netif(port, prefixes=(), source_check=False)

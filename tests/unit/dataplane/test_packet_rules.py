@@ -12,7 +12,9 @@ from scapy.packet import Raw
 
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane import l2tpv2, packets, relay
-from prol2tp.dataplane.ports import ppp_header, ppp_protocol
+from prol2tp.dataplane.forward import Inbound
+from prol2tp.dataplane.interface import NetifSpec
+from prol2tp.dataplane.ports import Attachment, ppp_header, ppp_protocol
 from prol2tp.dataplane.prefixes import PrefixTable, allowed, contains, parse_prefix
 from prol2tp.dataplane.sequencing import HELD_MAX, RESYNC, ReceiveSequence
 
@@ -207,6 +209,19 @@ def test_a_short_address_is_nowhere() -> None:
     table: PrefixTable[str] = PrefixTable()
     table.add(*parse_prefix("0.0.0.0/1"), "x")
     assert table.find(b"") is None and table.find(b"\x01") is None
+
+
+def test_a_link_local_source_that_must_be_known_is_in_the_prefixes() -> None:
+    known = [parse_prefix("fe80::1/128")]
+    assert allowed(parse_prefix("fe80::1")[0], known, link_local=False)
+    assert not allowed(parse_prefix("fe80::2")[0], known, link_local=False)
+    assert not allowed(parse_prefix("fe80::1")[0], [], link_local=False)
+
+
+def test_the_short_way_is_for_the_prefix_that_most_packets_come_from() -> None:
+    spec = NetifSpec(protocols=("ip", "ipv6"), prefixes=("fe80::1/128", "10.0.0.1/32", "2001:db8:1::/56"))
+    inbound = Inbound(None, None, Attachment(spec, bytes, None), 0, ipv4=False)  # type: ignore[arg-type]
+    assert inbound.source == parse_prefix("2001:db8:1::")[0][:7]
 
 
 def test_link_local_sources_are_always_allowed() -> None:
