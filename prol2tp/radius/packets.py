@@ -1,0 +1,186 @@
+"""RADIUS packets (RFC 2865 section 3): from a datagram to attributes and back, authenticators signed and verified.
+
+    Code (8)  Identifier (8)  Length (16)  Authenticator (16 octets)  { Type (8)  Length (8)  Value }
+
+The layout is checked here, before pyrad decodes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import md5
+
+from pyrad.packet import AcctPacket, AuthPacket, CoAPacket, Packet, PacketError
+
+from prol2tp.common.wire import WireError
+from prol2tp.radius.dictionary import VENDORS, Key
+from prol2tp.radius.values import LARGEST, LARGEST_VENDOR
+
+ACCESS_REQUEST = 1
+ACCESS_ACCEPT = 2
+ACCESS_REJECT = 3
+ACCOUNTING_REQUEST = 4
+ACCOUNTING_RESPONSE = 5
+ACCESS_CHALLENGE = 11
+STATUS_SERVER = 12
+DISCONNECT_REQUEST = 40
+DISCONNECT_ACK = 41
+DISCONNECT_NAK = 42
+COA_REQUEST = 43
+COA_ACK = 44
+COA_NAK = 45
+
+HEADER = 20
+LARGEST_PACKET = 4096
+USER_PASSWORD = 2
+VENDOR_SPECIFIC = 26
+PROXY_STATE = 33
+MESSAGE_AUTHENTICATOR = 80
+
+Attributes = list[tuple[Key, bytes]]
+
+
+def checked(data: bytes) -> bytes:
+    """The packet without padding; raises `WireError` unless lengths and attributes fit exactly."""
+    if len(data) < HEADER:
+        raise WireError("shorter than a header")
+    length = int.from_bytes(data[2:4], "big")
+    if not HEADER <= length <= min(len(data), LARGEST_PACKET):
+        raise WireError("bad length")
+    position, signatures = HEADER, 0
+    while position < length:
+        if position + 2 > length or not 2 <= data[position + 1] <= length - position:
+            raise WireError("an attribute runs past the end")
+        if data[position] == MESSAGE_AUTHENTICATOR:
+            signatures += 1
+            if data[position + 1] != 18 or signatures > 1:
+                raise WireError("bad Message-Authenticator")
+        position += data[position + 1]
+    return data[:length]
+
+
+def decode(data: bytes, secret: bytes) -> Packet:
+    """A received packet, not verified yet. Raises `WireError`."""
+    try:
+        return Packet(id=0, secret=secret, packet=checked(data))
+    except PacketError as error:
+        raise WireError(str(error)) from None
+
+
+def attributes(packet: Packet) -> Iterator[tuple[Key, bytes]]:
+    """All attributes, those of a known vendor each by its own key. A Vendor-Specific attribute that is not laid out as
+    RFC 2865 section 5.26 suggests is given whole."""
+    for key, values in packet.items():
+        if key != VENDOR_SPECIFIC:
+            for value in values:
+                yield key, value
+            continue
+        for value in values:
+            inner = _vendor_attributes(value)
+            if inner is None:
+                yield VENDOR_SPECIFIC, value
+            else:
+                yield from inner
+
+
+def _vendor_attributes(value: bytes) -> Attributes | None:
+    vendor = int.from_bytes(value[:4], "big")
+    if len(value) < 6 or vendor not in VENDORS:
+        return None
+    found: Attributes = []
+    position, end = 4, len(value)
+    while position < end:
+        if position + 2 > end or not 2 <= value[position + 1] <= end - position:
+            return None
+        found.append(((vendor, value[position]), value[position + 2 : position + value[position + 1]]))
+        position += value[position + 1]
+    return found
+
+
+def _fill(packet: Packet, rows: Iterable[tuple[Key, bytes]]) -> None:
+    for key, value in rows:
+        if len(value) > (LARGEST if isinstance(key, int) else LARGEST_VENDOR):
+            raise ValueError("value too long for an attribute")
+        packet.setdefault(key, []).append(value)
+
+
+def access_request(
+    identifier: int, authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]], password: bytes | None
+) -> bytes:
+    """An Access-Request, Message-Authenticator first. `password` is hidden as RFC 2865 section 5.2 says. Raises
+    `ValueError` for what does not fit."""
+    packet = AuthPacket(ACCESS_REQUEST, identifier, secret, authenticator)
+    packet.message_authenticator = True
+    packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
+    _fill(packet, rows)
+    if password is not None:
+        packet[USER_PASSWORD] = [packet.PwCrypt(password)]
+    return _fitting(packet.RequestPacket())
+
+
+def status_server(identifier: int, authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> bytes:
+    """A Status-Server (RFC 5997 section 3)."""
+    packet = AuthPacket(STATUS_SERVER, identifier, secret, authenticator)
+    packet.message_authenticator = True
+    packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
+    _fill(packet, rows)
+    return packet.RequestPacket()
+
+
+def accounting_request(identifier: int, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> tuple[bytes, bytes]:
+    """An Accounting-Request and its authenticator (RFC 2866 section 3)."""
+    packet = AcctPacket(ACCOUNTING_REQUEST, identifier, secret)
+    _fill(packet, rows)
+    data = _fitting(packet.RequestPacket())
+    return data, packet.authenticator
+
+
+def _fitting(data: bytes) -> bytes:
+    if len(data) > LARGEST_PACKET:
+        raise ValueError("too many attributes for a packet")
+    return data
+
+
+def reply_verified(
+    reply: Packet, code: int, identifier: int, authenticator: bytes, secret: bytes, require_message_authenticator: bool
+) -> bool:
+    """Whether `reply` answers the request with that code, identifier and authenticator. Sets what its salted attributes
+    are decrypted with."""
+    request = Packet(code, identifier, secret, authenticator)
+    reply.request_authenticator = authenticator
+    return bool(request.VerifyReply(reply, enforce_ma=require_message_authenticator))
+
+
+def salted(packet: Packet, value: bytes) -> bytes:
+    """The plain text of a salted attribute (RFC 2868 section 3.5), tag taken off. Raises `WireError`."""
+    try:
+        return packet.SaltDecrypt(value)
+    except PacketError as error:
+        raise WireError(str(error)) from None
+
+
+def request_verified(data: bytes, packet: Packet) -> bool:
+    """Whether a Disconnect-Request or CoA-Request has the authenticator of RFC 5176 section 2.3, and a right
+    Message-Authenticator if it has one."""
+    request = CoAPacket(packet.code, packet.id, packet.secret, packet=data)
+    if not request.VerifyCoARequest():
+        return False
+    return not request.message_authenticator or bool(request.verify_message_authenticator())
+
+
+def reply(
+    code: int, identifier: int, request_authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]],
+    sign: bool,
+) -> bytes:
+    """A reply, signed for the request; `sign` adds a Message-Authenticator, first."""
+    packet = Packet(code, identifier, secret, request_authenticator)
+    if sign:
+        packet.message_authenticator = True
+        packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
+    _fill(packet, rows)
+    return packet.ReplyPacket()
+
+
+def digest(data: bytes) -> bytes:
+    """Names a packet in a table of those already seen; not a proof of anything."""
+    return md5(data, usedforsecurity=False).digest()
