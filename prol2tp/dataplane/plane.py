@@ -19,6 +19,7 @@ from prol2tp.dataplane.interface import (
     IN_USE,
     INVALID,
     NOT_FOUND,
+    SYSTEM,
     UNSUPPORTED,
     Address,
     DataPathError,
@@ -418,10 +419,16 @@ class BasePlane:
 
     def _link_opened(self, tun: TUN, link: Link) -> None:
         link.tun = tun
+        if link.ports:
+            try:
+                self.watch_link(link)
+            except OSError as error:
+                self.close_link(link)
+                self._link_failed(Failure(DataPathError(SYSTEM, f"interface {tun.name}: {error.strerror}")), link)
+                return
         waiting, link.waiting = link.waiting, []
         leaving, link.leaving = link.leaving, []
         if link.ports:
-            self.watch_link(link)
             _fire(None, leaving)
         else:
             self._forget_link(link)

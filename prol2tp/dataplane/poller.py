@@ -39,8 +39,9 @@ class Poller:
         reactor.addReader(self)
 
     def add(self, descriptor: int, drain: Drain) -> None:
-        self._drains[descriptor] = drain
+        """Raises `OSError`."""
         self._epoll.register(descriptor, select.EPOLLIN)
+        self._drains[descriptor] = drain
 
     def remove(self, descriptor: int) -> None:
         """Must come before the descriptor is closed."""

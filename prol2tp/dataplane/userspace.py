@@ -82,17 +82,17 @@ class UserspaceDataPlane(BasePlane):
     def open_listener(self, identifier: int, address: Address) -> tuple[UDPListener, Listener]:
         assert self._poller is not None
         listener = UDPListener(identifier, address, self._split)
+        poller = self._poller
         try:
+            if listener.relay is None:
+                poller.add(listener.data.fileno(), forward.drain_listener(self, listener))
+            else:
+                poller.add(listener.data.fileno(), forward.drain_mixed(self, listener))
+                poller.add(listener.relay.fileno(), lambda quota, now: listener.send_relayed(quota, poller.remove))
             control = listener.control_descriptor()
         except OSError as error:
-            listener.close()
+            self.close_listener(listener)
             raise DataPathError(SYSTEM, f"{address[0]} port {address[1]}: {error.strerror}") from None
-        poller = self._poller
-        if listener.relay is None:
-            poller.add(listener.data.fileno(), forward.drain_listener(self, listener))
-        else:
-            poller.add(listener.data.fileno(), forward.drain_mixed(self, listener))
-            poller.add(listener.relay.fileno(), lambda quota, now: listener.send_relayed(quota, poller.remove))
         return listener, Listener(identifier, listener.address, control, listener.relay is not None)
 
     def close_listener(self, listener: UDPListener) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from errno import EMFILE
+from errno import EMFILE, ENOSPC
 
 import pytest
 from twisted.internet.task import Clock
@@ -15,7 +15,7 @@ from prol2tp.daemons.pathd.server import PathServer
 from prol2tp.dataplane import listener as listeners
 from prol2tp.dataplane import records
 from prol2tp.dataplane.client import PathClient
-from prol2tp.dataplane.interface import SYSTEM, DataPathError, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import SYSTEM, DataPathError, NetifSpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.plane import NoEvents
 from prol2tp.dataplane.userspace import UserspaceDataPlane
@@ -59,6 +59,26 @@ def test_a_listener_without_a_descriptor_for_the_daemon_leaves_nothing(plane, mo
     assert descriptors() == before and not plane.listeners
     listener = result(plane.listen(("127.0.0.1", 0)))
     os.close(listener.control)
+
+
+def test_an_interface_that_cannot_be_watched_is_removed_and_the_asker_told(monkeypatch) -> None:
+    plane = MemoryDataPlane()
+    result(plane.start(NoEvents()))
+    listener = result(plane.listen(("127.0.0.1", 1701)))
+    os.close(listener.control)
+    tunnel = result(plane.tunnel_add(TunnelSpec(listener.id, ("127.0.0.1", 1701), ("127.0.0.2", 1701), 1, 2)))
+    port = result(plane.session_add(SessionSpec(tunnel, 1, 1)))
+
+    def no_room(link: object) -> None:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plane, "watch_link", no_room)
+        with pytest.raises(DataPathError) as caught:
+            result(plane.netif_attach(port, NetifSpec()))
+    assert caught.value.code == SYSTEM and not plane.interfaces
+    assert result(plane.netif_attach(port, NetifSpec())).name == "ppp0"
+    plane.stop()
 
 
 def test_a_path_mtu_that_cannot_be_asked_is_not_taken_for_a_narrow_path(plane, monkeypatch) -> None:
