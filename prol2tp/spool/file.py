@@ -32,6 +32,9 @@ _WRONG_TYPES = (
     " IS NOT ('text', 'integer', 'real', 'blob') LIMIT 1"
 )
 
+Fields = tuple[str, int, float, bytes]
+"""Session, kind, event time, payload."""
+
 
 @dataclass(slots=True)
 class Record:
@@ -72,6 +75,10 @@ class SpoolFile:
         self.order = Order()
         self.coalesced = 0
         """Interims that were removed because a newer one came before a server had them."""
+        self.held: dict[int, Fields] = {}
+        """Records that are not in the file, by id, in order."""
+        self.unremoved: set[int] = set()
+        """Records that are still in the file and should not be."""
         self._say = say
         self._next = 1
         self._database: sqlite3.Connection | None = None
@@ -114,7 +121,10 @@ class SpoolFile:
         for record, session, kind in database.execute("SELECT id, session, kind FROM record ORDER BY id"):
             order.add(session, record, kind)
             last = record
+        for record, fields in self.held.items():
+            order.add(fields[0], record, fields[1])
         self.order = order
+        self.unremoved = set()
         self._next = max(self._next, last + 1)  # a sender may still hold ids of a file that was set aside
 
     def set_aside(self, error: Exception) -> None:
@@ -141,40 +151,57 @@ class SpoolFile:
             except sqlite3.Error:
                 pass
 
-    def write(
-        self, appends: Sequence[tuple[str, int, float, bytes]], acknowledged: Iterable[int]
-    ) -> None:
-        """Save (session, kind, event time, payload) in this order and remove what is acknowledged or superseded, all
-        in one transaction. After an error nothing has changed, neither in the file nor in the order."""
+    def write(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> None:
+        """Save records in this order and remove what is acknowledged or superseded, with all that was held, in one
+        transaction. After an error nothing has changed, neither in the file nor in the order."""
+        removed, superseded = self._removed(appends, acknowledged)
+        rows = [(record, *fields) for record, fields in self.held.items() if record not in removed]
+        rows += [(record, *fields) for record, fields in enumerate(appends, self._next)]
+        self._commit(rows, removed.difference(self.held) | self.unremoved)
+        self.held = {}
+        self.unremoved = set()
+        self._apply(appends, removed, superseded)
+
+    def hold(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> None:
+        """As `write`, but in memory, for a disk that takes nothing: records can be taken and acknowledged, and those
+        that are left are saved by the next `write`."""
+        removed, superseded = self._removed(appends, acknowledged)
+        for record in removed:
+            if self.held.pop(record, None) is None:
+                self.unremoved.add(record)
+        self.held.update(enumerate(appends, self._next))
+        self._apply(appends, removed, superseded)
+
+    def _removed(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> tuple[set[int], int]:
+        """Records that go, and how many of them give way to newer ones."""
+        removed = set(acknowledged)
+        known = len(removed)
+        for session, kind, _, _ in appends:
+            if kind == INTERIM and (record := self.order.superseded(session)) is not None:
+                removed.add(record)
+        return removed, len(removed) - known
+
+    def _apply(self, appends: Sequence[Fields], removed: set[int], superseded: int) -> None:
+        self.coalesced += superseded
+        self.order.remove(removed)
+        for record, (session, kind, _, _) in enumerate(appends, self._next):
+            self.order.add(session, record, kind)
+        self._next += len(appends)
+
+    def _commit(self, rows: Sequence[tuple[int, str, int, float, bytes]], removed: Iterable[int]) -> None:
         database = self._database
         if database is None:
             raise sqlite3.OperationalError("the file is not open")
-        first = self._next
-        superseded = [
-            record for session, kind, _, _ in appends
-            if kind == INTERIM and (record := self.order.superseded(session)) is not None
-        ]
-        removed = set(acknowledged)
-        coalesced = len(set(superseded) - removed)
-        removed.update(superseded)
         try:
             database.execute("BEGIN IMMEDIATE")
-            if appends:
-                rows = [(record, *fields) for record, fields in enumerate(appends, first)]
-                database.executemany(
-                    "INSERT INTO record (id, session, kind, event_time, payload) VALUES (?, ?, ?, ?, ?)", rows
-                )
-            if removed:
-                database.executemany("DELETE FROM record WHERE id = ?", [(record,) for record in removed])
+            database.executemany(
+                "INSERT INTO record (id, session, kind, event_time, payload) VALUES (?, ?, ?, ?, ?)", rows
+            )
+            database.executemany("DELETE FROM record WHERE id = ?", [(record,) for record in removed])
             database.execute("COMMIT")
         except sqlite3.Error:
             self._roll_back(database)
             raise
-        self._next = first + len(appends)
-        self.coalesced += coalesced
-        self.order.remove(removed)
-        for record, (session, kind, _, _) in enumerate(appends, first):
-            self.order.add(session, record, kind)
 
     @staticmethod
     def _roll_back(database: sqlite3.Connection) -> None:
@@ -188,9 +215,10 @@ class SpoolFile:
         """The records of these ids, in the order of ids."""
         if self._database is None:
             raise sqlite3.OperationalError("the file is not open")
-        found: list[Record] = []
-        for start in range(0, len(records), READ_AT_ONCE):
-            some = records[start : start + READ_AT_ONCE]
+        found = [Record(record, *self.held[record]) for record in records if record in self.held]
+        saved = [record for record in records if record not in self.held] if found else records
+        for start in range(0, len(saved), READ_AT_ONCE):
+            some = saved[start : start + READ_AT_ONCE]
             marks = ",".join("?" * len(some))
             rows = self._database.execute(
                 f"SELECT id, session, kind, event_time, payload FROM record WHERE id IN ({marks})", some
@@ -200,8 +228,10 @@ class SpoolFile:
         return found
 
     def oldest(self) -> float | None:
-        """Event time of the record that was saved first."""
+        """Event time of the record that came first; of the file's, if it has any."""
         if self._database is None:
             return None
         row = self._database.execute("SELECT event_time FROM record ORDER BY id LIMIT 1").fetchone()
+        if row is None:
+            row = next(((fields[2],) for fields in self.held.values()), None)
         return row[0] if row else None

@@ -1,7 +1,8 @@
 """The accounting queue as a daemon uses it: Deferreds in the reactor, the file on a thread of its own.
 
 All that is asked in one reactor turn, and all that comes while the disk is busy, is one transaction (`CHUNK` at most).
-When the disk is full or fails, writes wait in memory, in order, and are tried again; reading and sending goes on.
+When the disk is full or fails, records are held in memory and tried again; they can be taken and acknowledged as the
+others can, and their Deferreds fire when the disk has them or need not have them any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from prol2tp.spool.file import FAILURES, Record, SpoolFile, is_damage
+from prol2tp.spool.file import FAILURES, Fields, Record, SpoolFile, is_damage
 from prol2tp.spool.order import INTERIM, KINDS
 
 _log = Logger(namespace="accounting")
@@ -36,13 +37,13 @@ class Status:
     """The queue as of its last turn; plain numbers, for `propppctl status`."""
 
     depth: int = 0
-    """Records in the file that no server has acknowledged."""
+    """Records that no server has acknowledged."""
     ready: int = 0
     """Of these: may be taken now."""
     taken: int = 0
     """Of these: in the hands of a sender."""
     unsaved: int = 0
-    """Writes that the disk has not taken yet."""
+    """Records in memory alone, because the disk takes nothing: lost if the daemon is killed now."""
     oldest_event_time: float | None = None
     """Unix time of the oldest record's event."""
     appended: int = 0
@@ -108,7 +109,9 @@ class AccountingQueue:
         self._stopped: Deferred[None] = Deferred()
         self._thread = threading.Thread(target=self._run, name="accounting queue", daemon=True)
         # of the thread alone
-        self._writes: list[Any] = []
+        self._writes: list[Any] = []  # asked, neither saved nor held
+        self._waiting: list[list[Deferred[Any]]] = []  # for what is held
+        self._fresh = False  # a new file was begun and has taken nothing yet: it is not the file that is at fault
         self._unread = False  # a `take` has failed: its sender must hear when to try again
         self._retry_at = 0.0
         self._retry_after = RETRY_FIRST
@@ -236,9 +239,11 @@ class AccountingQueue:
                 self._stopping = True
                 self._writes += self._asked
         lost = QueueFailed(f"accounting queue: not saved: {self._trouble}")
-        if self._writes:
-            self._say(f"accounting queue {self._file.path}: {len(self._writes)} writes lost: {self._trouble}")
+        if self._writes or self._waiting:
+            count = len(self._file.held) + len([one for one in self._writes if isinstance(one, _Append)])
+            self._say(f"accounting queue {self._file.path}: {count} records lost: {self._trouble}")
         ended = [(request.waiting, lost) for request in self._writes if not isinstance(request, _Release)]
+        ended += [(waiting, lost) for waiting in self._waiting]
         status = self._status()
         self._file.close()
         self._end(ended, status)
@@ -251,7 +256,7 @@ class AccountingQueue:
         """Wait for requests, or the time to try again, and do them; False after the last turn."""
         with self._condition:
             if not self._asked and not self._stopping:
-                again = self._writes or self._unread
+                again = self._waiting or self._unread
                 self._condition.wait(max(0.0, self._retry_at - time.monotonic()) if again else None)
             asked, self._asked = self._asked, []
             self._interims = {}
@@ -262,9 +267,12 @@ class AccountingQueue:
                 self._writes.append(request)
             else:
                 others.append(request)
-        while self._writes and (last or time.monotonic() >= self._retry_at):
-            if not self._write():
-                break
+        due = last or time.monotonic() >= self._retry_at
+        while self._writes or (self._waiting and due):
+            if not due:
+                self._hold()
+            elif not self._write():
+                due = False
         done: _Done = []
         changed = self._unread and time.monotonic() >= self._retry_at
         if changed:
@@ -278,30 +286,49 @@ class AccountingQueue:
         self._reactor.callFromThread(self._deliver, done, self._status(), changed)
         return not last
 
-    def _write(self) -> bool:
-        """One transaction; False when the disk does not take it."""
+    def _chunk(self) -> tuple[list[Any], list[Fields], list[int]]:
         some = self._writes[:CHUNK]
-        appends: list[tuple[str, int, float, bytes]] = []
+        appends: list[Fields] = []
         acknowledged: list[int] = []
         for request in some:
             if isinstance(request, _Append):
                 appends.append((request.session, request.kind, request.event_time, request.payload))
             else:
                 acknowledged += request.records
-        try:
-            self._file.write(appends, acknowledged)
-        except FAILURES as error:
-            if is_damage(error) and self._renewed(error):
-                return True
-            self._troubled(error)
-            return False
-        self._recovered()
+        return some, appends, acknowledged
+
+    def _settle(self, some: list[Any], appends: list[Fields], acknowledged: list[int], done: _Done) -> None:
         del self._writes[:CHUNK]
         self._counted += len(appends)
         self._counted_acknowledged += len(acknowledged)
-        done = [(request.waiting, None) for request in some]
-        self._reactor.callFromThread(self._deliver, done, self._status(), True)
+        if some:
+            self._reactor.callFromThread(self._deliver, done, self._status(), True)
+
+    def _write(self) -> bool:
+        """One transaction; False when the disk does not take it."""
+        some, appends, acknowledged = self._chunk()
+        try:
+            self._file.write(appends, acknowledged)
+        except FAILURES as error:
+            if is_damage(error) and not self._fresh and self._renewed(error):
+                self._fresh = True
+                return True
+            self._troubled(error)
+            return False
+        self._fresh = False
+        self._recovered()
+        done: _Done = [(waiting, None) for waiting in self._waiting]
+        done += [(request.waiting, None) for request in some]
+        self._waiting = []
+        self._settle(some or done, appends, acknowledged, done)
         return True
+
+    def _hold(self) -> None:
+        """Into memory, until the disk is tried again."""
+        some, appends, acknowledged = self._chunk()
+        self._file.hold(appends, acknowledged)
+        self._waiting += [request.waiting for request in some]
+        self._settle(some, appends, acknowledged, [])
 
     def _renewed(self, error: Exception) -> bool:
         try:
@@ -320,7 +347,7 @@ class AccountingQueue:
         """Said once, until it is over; tried again later and later."""
         if not self._trouble:
             self._say(
-                f"accounting queue {self._file.path}: {error}: {len(self._writes)} writes wait in memory; it is tried"
+                f"accounting queue {self._file.path}: {error}: records are held in memory, and the disk is tried"
                 f" again"
             )
         self._trouble = str(error)
@@ -333,7 +360,7 @@ class AccountingQueue:
             return []
         try:
             records = self._file.read(taken)
-            if not self._writes:
+            if not self._waiting:
                 self._recovered()
             return records
         except FAILURES as error:
@@ -353,7 +380,7 @@ class AccountingQueue:
             depth=len(order),
             ready=order.ready,
             taken=order.taken,
-            unsaved=len(self._writes),
+            unsaved=len(self._file.held),
             oldest_event_time=oldest,
             appended=self._counted,
             acknowledged=self._counted_acknowledged,

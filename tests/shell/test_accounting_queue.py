@@ -131,18 +131,25 @@ async def test_a_full_disk_is_said_once_and_retried_while_sending_goes_on(tmp_pa
     await deferLater(reactor, 0.3)
     assert len(lines) == 1 and "full" in lines[0] and "tried again" in lines[0]
     assert not any(deferred.called for deferred in waiting)
-    assert queue.status.unsaved >= 2
-    (record,) = await bounded(queue.take(10))
-    assert record.payload == b"start"
-    acknowledged = queue.acknowledge([record.id])
+    assert (queue.status.unsaved, queue.status.depth) == (2, 3)
+    records = await bounded(queue.take(10))
+    assert [record.payload for record in records] == [b"start", bytes(20000)]
+    acknowledged = queue.acknowledge([records[0].id])
+    queue.release([records[1].id])
+    (interim,) = [one for one in await bounded(queue.take(10)) if one.kind == INTERIM]
+    queue.acknowledge([interim.id])
+    waiting.append(queue.append("a", STOP, b"stop", 4.0))
     queue._file._database.execute("PRAGMA max_page_count=10000")
-    await bounded(acknowledged)
-    assert all(deferred.called for deferred in waiting)
+    await bounded(waiting[-1])
+    assert acknowledged.called and all(deferred.called for deferred in waiting)
     assert len(lines) == 2 and "again" in lines[1]
     assert (queue.status.unsaved, queue.status.trouble) == (0, "")
-    found = await drained(queue)
-    assert found[0] == bytes(20000) and found[-1] == b"99"
+    assert queue.status.depth == 2
     await bounded(queue.stop())
+    again = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(again.start())
+    assert await drained(again) == [bytes(20000), b"stop"]
+    await bounded(again.stop())
 
 
 @ensured
@@ -171,7 +178,7 @@ async def test_what_the_disk_did_not_take_until_the_stop_is_said(tmp_path, lines
     await bounded(queue.stop())
     with pytest.raises(QueueFailed, match="full"):
         await bounded(deferred)
-    assert "1 writes lost" in lines[-1]
+    assert "1 records lost" in lines[-1]
 
 
 @ensured
@@ -234,7 +241,7 @@ async def test_a_fault_of_ours_in_the_thread_leaves_nobody_waiting(tmp_path, lin
     with pytest.raises(QueueFailed):
         await bounded(queue.append("a", START, b"", 1.0))
     await bounded(queue.stop())
-    assert "2 writes lost" in lines[-1]
+    assert "2 records lost" in lines[-1]
 
 
 @pytest.mark.root

@@ -122,3 +122,77 @@ def test_any_damage_to_the_file_leaves_a_queue_that_works(tmp_path: Path):
         assert b"new" in payloads(spool)
         spool.close()
     assert aside > 20
+
+
+def test_what_was_held_in_memory_is_saved_later_and_only_what_is_still_needed(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"start"), ("b", START, 2.0, b"b")], [])
+    spool.hold([("a", INTERIM, 3.0, b"old"), ("c", START, 4.0, b"c")], [])
+    spool.hold([("a", INTERIM, 5.0, b"new"), ("d", START, 5.0, b"d")], [])
+    assert (len(spool.order), len(spool.held), spool.coalesced) == (5, 3, 1)
+    taken = spool.read(spool.order.take(10))
+    assert [record.payload for record in taken] == [b"start", b"b", b"c", b"d"]
+    spool.hold([], [record.id for record in taken[:3]])
+    spool.write([("d", STOP, 6.0, b"stop")], [])
+    spool.close()
+    again, _ = opened(tmp_path / "q")
+    assert payloads(again) == [b"new", b"d", b"stop"]
+
+
+def test_what_was_held_survives_the_replacement_of_a_damaged_file(tmp_path: Path):
+    spool, lines = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"in the file")], [])
+    spool.hold([("a", STOP, 2.0, b"held")], [])
+    spool.set_aside(sqlite3.DatabaseError("malformed"))
+    assert len(lines) == 1
+    spool.write([("b", START, 3.0, b"new")], [])
+    assert payloads(spool) == [b"held", b"new"]
+
+
+def test_any_sequence_of_full_and_good_disks_and_restarts_keeps_every_start_and_stop_in_order(tmp_path: Path):
+    chance = random.Random(11)
+    for round_number in range(30):
+        path = tmp_path / f"q{round_number}"
+        spool, _ = opened(path)
+        appended: dict[str, list[bytes]] = {}
+        given: dict[str, list[bytes]] = {}
+        taken: list = []
+
+        def put(some: SpoolFile, good: bool, appends: list, acknowledged: list) -> None:
+            (some.write if good else some.hold)(appends, acknowledged)
+
+        for number in range(120):
+            good = chance.random() < 0.6
+            choice = chance.random()
+            if choice < 0.5:
+                session, kind = f"s{chance.randrange(5)}", chance.choice((START, INTERIM, STOP))
+                payload = b"%d" % number
+                if kind != INTERIM:
+                    appended.setdefault(session, []).append(payload)
+                put(spool, good, [(session, kind, 1.0, payload)], [])
+            elif choice < 0.7:
+                taken += spool.read(spool.order.take(3))
+            elif choice < 0.9 and taken:
+                record = taken.pop(chance.randrange(len(taken)))
+                if record.kind != INTERIM:
+                    given.setdefault(record.session, []).append(record.payload)
+                put(spool, good, [], [record.id])
+            elif choice < 0.95:
+                spool.order.release(record.id for record in taken)
+                taken = []
+            else:
+                spool.write([], [])
+                spool.close()
+                spool, lines = opened(path)
+                taken = []
+                assert lines == []
+        spool.order.release(record.id for record in taken)
+        while records := spool.read(spool.order.take(2)):
+            for record in records:
+                if record.kind != INTERIM:
+                    given.setdefault(record.session, []).append(record.payload)
+            put(spool, chance.random() < 0.5, [], [record.id for record in records])
+        assert given == appended
+        spool.write([], [])
+        assert (spool.held, spool.unremoved, spool.oldest()) == ({}, set(), None)
+        spool.close()
