@@ -20,7 +20,7 @@ from errno import EAGAIN, ECONNREFUSED, ENOENT
 from operator import attrgetter
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, gatherResults, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, TimeoutError, fail, gatherResults, inlineCallbacks, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -91,6 +91,8 @@ class PathClient:
         self._pending: dict[int, tuple[str, Deferred[Any], dict[int, tuple]]] = {}
         self._last_id = 0
         self._receivers: dict[int, Callable[[bytes], None]] = {}
+        self._failed: set[int] = set()
+        """Ports whose receiver has failed, and was logged."""
         self._log = Logger()
         self._gone: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,8 +116,11 @@ class PathClient:
             try:
                 client = cls(reactor, _connected(path))
                 client._process = process
-                yield client._hello(owner)
+                yield client._hello(owner).addTimeout(max(0.0, deadline - reactor.seconds()), reactor)
                 return client
+            except TimeoutError:
+                client._channel.close()
+                raise DataPathError(GONE, f"prol2tp-pathd does not answer at {path}") from None
             except OSError as error:
                 if error.errno not in (ENOENT, ECONNREFUSED, EAGAIN):
                     raise DataPathError(SYSTEM, f"{path}: {error.strerror}") from None
@@ -185,10 +190,12 @@ class PathClient:
         return self._ask("port_modify", values).addCallback(_nothing)
 
     def port_delete(self, port: int) -> Deferred[tuple]:
+        self._failed.discard(port)
         self._receivers.pop(port, None)
         return self._ask("port_delete", (port,)).addCallback(lambda reply: reply[0][port])
 
     def port_receiver(self, port: int, callback: Callable[[bytes], None] | None) -> None:
+        self._failed.discard(port)
         if callback is not None:
             known = port in self._receivers
             self._receivers[port] = callback
@@ -254,7 +261,7 @@ class PathClient:
                         try:
                             receiver(body)
                         except Exception:
-                            self._log.failure("receiver of port {port}", port=identifier)
+                            self._receiver_failed(identifier)
                 elif kind == records.EVENT:
                     self._event(code, body)
                 else:
@@ -292,6 +299,11 @@ class PathClient:
             answer.callback(Listener(listener, address, descriptors.pop(0), relay))
             return
         answer.callback(reply)
+
+    def _receiver_failed(self, port: int) -> None:
+        if port not in self._failed:  # the peer can do it with every frame
+            self._failed.add(port)
+            self._log.failure("receiver of port {port}", port=port)
 
     def _event(self, code: int, body: bytes) -> None:
         event, values = records.decode_event(code, body)

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from errno import EMFILE, ENOSPC
 
 import pytest
+import pytest_twisted
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 
 from prol2tp.daemons.pathd.owner import Owner
 from prol2tp.daemons.pathd.server import PathServer
 from prol2tp.dataplane import listener as listeners
 from prol2tp.dataplane import records
 from prol2tp.dataplane.client import PathClient
-from prol2tp.dataplane.interface import SYSTEM, DataPathError, NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import GONE, SYSTEM, DataPathError, NetifSpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.plane import NoEvents
 from prol2tp.dataplane.userspace import UserspaceDataPlane
@@ -111,6 +113,41 @@ def test_a_listener_whose_descriptor_did_not_arrive_is_given_back() -> None:
     (_, code, _, body), = records.split(theirs.recv(65536))
     operation, values = records.decode_request(code, body)
     assert (operation.name, values) == ("unlisten", [7])
+    client._channel.close()
+    theirs.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pathd_that_never_answers_is_given_up(tmp_path) -> None:
+    from twisted.internet import reactor
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as deaf:
+        deaf.bind(str(tmp_path / "pathd.sock"))
+        deaf.listen()
+        before = descriptors()
+        connecting = PathClient.connect(reactor, str(tmp_path), "prol2tpd", timeout=0.2)
+        with pytest.raises(DataPathError) as caught:
+            await connecting.addTimeout(5, reactor)
+        assert caught.value.code == GONE and "does not answer" in caught.value.text
+        assert descriptors() == before
+
+
+def test_a_receiver_that_fails_at_every_frame_is_logged_once() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    client = PathClient(Reactor(), ours)
+    lines: list = []
+    client._log = Logger(observer=lines.append)  # type: ignore[arg-type]
+    good: list[bytes] = []
+    client.port_receiver(1, lambda frame: good[1000])
+    client.port_receiver(2, good.append)
+    for _ in range(20):
+        theirs.send(records.encode_frame(1, b"a") + records.encode_frame(2, b"b"))
+        client._channel.doRead()
+    assert good == [b"b"] * 20 and len(lines) == 1
+    client.port_receiver(1, lambda frame: good[2000])
+    theirs.send(records.encode_frame(1, b"a"))
+    client._channel.doRead()
+    assert len(lines) == 2
     client._channel.close()
     theirs.close()
 
