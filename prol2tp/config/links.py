@@ -129,6 +129,10 @@ class Profile:
         Number(0, 255, "requests"), 0, "Unanswered Echo-Requests after which the link is ended; 0: never."
     )
     lcp_echo_adaptive: bool = row(Boolean(), False, "Send Echo-Requests only when nothing was received.")
+    # encryption
+    mppe_required: bool = row(
+        Boolean(), False, "End links that are not encrypted (MPPE). No data path can encrypt yet: it ends them all."
+    )
     # network protocols
     ip: bool = row(Boolean(), True, "Run IPCP.")
     ipv6: bool = row(Boolean(), True, "Run IPv6CP.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import chap, eap, frame, ipcp, ipv6cp, lcp, options, pap
+from prol2tp.ppp import ccp, chap, eap, frame, ipcp, ipv6cp, lcp, options, pap
 
-_TABLES = {frame.LCP: lcp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6cp.OPTIONS}
+_TABLES = {frame.LCP: lcp.OPTIONS, frame.CCP: ccp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6cp.OPTIONS}
+
+_RESETS = {ccp.RESET_REQUEST: "Reset-Request", ccp.RESET_ACK: "Reset-Ack"}
 
 
 def describe(protocol: int, information: bytes) -> str:
@@ -25,7 +27,7 @@ def describe(protocol: int, information: bytes) -> str:
             title = eap.CODE_NAMES.get(code)
             shown = _eap(code, data)
         else:
-            title = frame.CODE_NAMES.get(code)
+            title = _RESETS.get(code) if protocol == frame.CCP and code in _RESETS else frame.CODE_NAMES.get(code)
             shown = _control(protocol, code, data)
     except WireError as error:
         return f"{name} malformed: {error}"

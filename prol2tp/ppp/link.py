@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import frame, record
+from prol2tp.ppp import compression, frame, record
 from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
+from prol2tp.ppp.ccp import CCP
 from prol2tp.ppp.chap import CHAP
 from prol2tp.ppp.eap import EAP
 from prol2tp.ppp.ipcp import IPCP
@@ -46,8 +47,9 @@ class Link:
 
     # fmt: off
     __slots__ = (
-        "settings", "phase", "lcp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user", "auth_done",
-        "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_proofs", "_demanded",
+        "settings", "phase", "lcp", "ccp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user",
+        "auth_done", "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_above",
+        "_proofs", "_demanded",
         "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at",
         "_idle_timeout", "_session_timeout",
     )
@@ -64,6 +66,7 @@ class Link:
         self.phase = Phase.DEAD
         self._lower = lower = Lower(random_bytes, trace)
         self.lcp = LCP(lower, settings)
+        self.ccp = CCP(lower, settings) if settings.codecs else None
         self.ipcp = IPCP(lower, settings) if settings.ip else None
         self.ipv6cp = IPV6CP(lower, settings) if settings.ipv6 else None
         self.pap = PAP(lower, settings)
@@ -87,6 +90,8 @@ class Link:
         self.mppe_keys: Keys | None = None
         """MPPE start keys, when authentication gave any."""
         self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
+        self._above: tuple[Automaton, ...] = self._network if self.ccp is None else (self.ccp, *self._network)
+        """What LCP carries."""
         self._proofs: tuple[Authentication, ...] = (self.pap, self.chap)
         self._demanded: Method | None = None
         self._promised: Method | None = None
@@ -170,8 +175,8 @@ class Link:
         else:
             raise WireError(f"{frame.protocol_name(protocol)} packet on the control path")
 
-    def _ncp(self, protocol: int) -> IPCP | IPV6CP | None:
-        for ncp in self._network:
+    def _ncp(self, protocol: int) -> Automaton | None:
+        for ncp in self._above:
             if protocol == ncp.PROTOCOL:
                 return ncp
         return None
@@ -240,6 +245,11 @@ class Link:
             self._expire(now)
             self._settle(now)
 
+    def decompression_failed(self, now: float) -> None:
+        """The data path cannot read what the peer has compressed: a Reset-Request, at most one a second."""
+        if self.ccp is not None and self.phase is Phase.NETWORK:
+            self.ccp.request_reset(now)
+
     def network_failed(self, protocol: str, now: float) -> None:
         """'ip' or 'ipv6' could not be configured: it is closed, the rest stays."""
         ncp = {"ip": self.ipcp, "ipv6": self.ipv6cp}[protocol]
@@ -261,7 +271,7 @@ class Link:
         lcp = self.lcp.deadline()
         if lcp is not None and lcp < when:
             when = lcp
-        for ncp in self._network:
+        for ncp in self._above:
             if ncp.restart_at is not None and ncp.restart_at < when:
                 when = ncp.restart_at
         for method in self._proofs:
@@ -279,7 +289,7 @@ class Link:
         self.lcp.timeout(now)
         for method in self._proofs:
             method.timeout(now)
-        for ncp in self._network:
+        for ncp in self._above:
             ncp.timeout(now)
         self._settle(now)
         self._expire(now)
@@ -308,6 +318,8 @@ class Link:
                 self._lcp_signal(signal, value, now)
             elif isinstance(source, Authentication):
                 self._authentication_signal(source, signal, value, now)
+            elif isinstance(source, CCP):
+                compression.signal(self, source, signal, now)
             else:
                 self._ncp_signal(source, signal, now)
 
@@ -330,6 +342,9 @@ class Link:
         self._promised = lcp.promised
         if self.settings.auth and self._demanded is None:
             self._terminate(PEER_FAILED, "LCP opened without the authentication that is demanded", False, now)
+            return
+        if why := compression.impossible(self.settings):
+            self._terminate("Negotiation Failed", why, False, now)
             return
         self.auth_done = ("", "")
         self.user = ""
@@ -358,7 +373,7 @@ class Link:
             method.stop()
         self._asking.forget()
         self._idle_at = FAR
-        for ncp in self._network:
+        for ncp in self._above:
             ncp.lower_down(now)
         if lcp.state is State.STOPPING:
             if self._refused and lcp.terminated is not None:
@@ -463,6 +478,10 @@ class Link:
         self._lower.queue.append(LinkAuthenticated(self.user))
         if not self._network:
             self._terminate("Negotiation Failed", "no network protocol is enabled", False, now)
+        elif compression.start(self, now):
+            self._start_network(now)
+
+    def _start_network(self, now: float) -> None:
         for ncp in self._network:
             ncp.failed = False
             if ncp.state is State.INITIAL:

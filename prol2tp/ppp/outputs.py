@@ -71,6 +71,31 @@ class NetworkDown:
 
 
 @dataclass(slots=True)
+class CompressionUp:
+    """CCP is open: packets are compressed or encrypted from now on. For each direction the codec, as a word of
+    `ccp.CODECS`, empty when there is none; the data of its option; and the start key when it is MPPE."""
+
+    send: str
+    receive: str
+    send_option: bytes = b""
+    receive_option: bytes = b""
+    send_key: bytes = field(default=b"", repr=False)
+    receive_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class CompressionDown:
+    """Nothing is compressed any more; what was encrypted must not be sent otherwise."""
+
+
+@dataclass(slots=True)
+class CompressionReset:
+    """The history of a direction starts anew: 'send' before the next packet, 'receive' with the next that comes."""
+
+    direction: str
+
+
+@dataclass(slots=True)
 class LinkDown:
     """The link is finished for good; nothing follows. `cause` is a word of `link.CAUSES`, `message` for people."""
 
@@ -79,4 +104,15 @@ class LinkDown:
     by_peer: bool
 
 
-Output = SendFrame | AskAuthentication | LinkOpened | LinkAuthenticated | NetworkUp | NetworkDown | LinkDown
+Output = (
+    SendFrame
+    | AskAuthentication
+    | LinkOpened
+    | LinkAuthenticated
+    | CompressionUp
+    | CompressionDown
+    | CompressionReset
+    | NetworkUp
+    | NetworkDown
+    | LinkDown
+)

@@ -37,6 +37,7 @@ def to_record(link: Link, now: float) -> dict[str, Any]:
     saved["demanded"] = link._demanded.name if link._demanded else ""
     saved["promised"] = link._promised.name if link._promised else ""
     saved["lcp"] = link.lcp.to_record(now)
+    saved["ccp"] = link.ccp.to_record(now) if link.ccp else None
     saved["ipcp"] = link.ipcp.to_record(now) if link.ipcp else None
     saved["ipv6cp"] = link.ipv6cp.to_record(now) if link.ipv6cp else None
     for name, method in (("pap", link.pap), ("chap", link.chap)):
@@ -57,7 +58,7 @@ def restore(link: Link, saved: dict[str, Any], now: float) -> None:
     link._demanded = PEER_METHODS.get(saved["demanded"])
     link._promised = PEER_METHODS.get(saved["promised"])
     link.lcp.restore(saved["lcp"], now)
-    for ncp, part in ((link.ipcp, saved["ipcp"]), (link.ipv6cp, saved["ipv6cp"])):
+    for ncp, part in ((link.ccp, saved["ccp"]), (link.ipcp, saved["ipcp"]), (link.ipv6cp, saved["ipv6cp"])):
         if ncp is not None and part is not None:
             ncp.restore(part, now)
     link.pap.restore(saved["pap"], now)

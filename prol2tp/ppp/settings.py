@@ -69,6 +69,15 @@ class LinkSettings:
     """As peer: time to wait for the next Request or the verdict; 0: for ever."""
     eap_max_received: int = 20
     """As peer: most Requests that are answered."""
+    # compression and encryption (RFC 1962, RFC 3078)
+    codecs: tuple[str, ...] = ()
+    """What the data path can do with packets, best first, out of `CODECS` in ccp.py; without any no CCP is spoken."""
+    mppe_required: bool = False
+    """No network protocol without encryption in both directions."""
+    mppe_strengths: tuple[int, ...] = (128,)
+    """Bits of keys that we let ourselves in for: 128, 56, 40."""
+    mppe_stateful: bool = False
+    """The peer may choose keys that depend on the packets before, which a line that loses packets breaks."""
     # network protocols
     ip: bool = True
     ipv6: bool = True

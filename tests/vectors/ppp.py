@@ -34,6 +34,7 @@ def recorded() -> list[bytes]:
         a, b = lns(), client()
         inner, _, outer = method.partition(" in ")
         a.auth_methods = b.allow_methods = (outer or inner,)
+        a.codecs = b.codecs = ("predictor1", "deflate") if inner == "pap" else ("mppe", "bsd")
         b.eap_allow_methods = (inner,)
         a.lcp_echo_interval = b.lcp_echo_interval = 5.0
         pair = Pair(a, b, answer=SERVER)
@@ -65,6 +66,10 @@ def recorded() -> list[bytes]:
         frame.header(frame.EAP) + frame.packet(1, 1, b"\x1a\x04\x01\0\x10E=691 R=0 V=3"),
         frame.header(frame.EAP) + frame.packet(2, 1, b"\x1a\x04"),
         frame.header(frame.EAP) + frame.packet(4, 1),
+        *(
+            frame.header(frame.CCP) + frame.packet(code, 1, b"\x1a\x04\x78\0\x12\6\1\0\0\x40\x15\3\x2c\1\2")
+            for code in (1, 2, 3, 4, 14, 15)
+        ),
         frame.header(frame.PAP) + frame.packet(3, 1, b"\x02no"),
     ]
     return sorted(set(frames))

@@ -116,7 +116,7 @@ class Status:
             "peer_mru": core.peer_mru,
             "run_count": core.run_count,
             "lcp": self._lcp(link),
-            "ccp": None,
+            "ccp": None if core.ccp is None else automaton(link, core.ccp),
             "ipcp": None if core.ipcp is None else ncp(link, core.ipcp),
             "ipv6cp": None if core.ipv6cp is None else ncp(link, core.ipv6cp),
             "pap": _pap(link),

@@ -27,7 +27,8 @@ def test_defaults_of_a_profile_are_those_of_the_link() -> None:
 
 
 def test_every_setting_of_a_link_can_be_configured() -> None:
-    names = {one.name for one in dataclasses.fields(LinkSettings)} - {"extra", "eap_passthrough"}
+    of_the_data_path = {"codecs", "mppe_strengths", "mppe_stateful"}
+    names = {one.name for one in dataclasses.fields(LinkSettings)} - {"extra", "eap_passthrough"} - of_the_data_path
     assert set(link_settings(conf("").profiles["default"])) == names
 
 

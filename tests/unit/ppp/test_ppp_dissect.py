@@ -48,7 +48,9 @@ def test_every_valid_frame_has_a_name_and_nothing_wrong(octets: bytes) -> None:
         (frame.CHAP, "0305000648 69", 'CHAP Success id 5 "Hi"'),
         (frame.CHAP, "0705000C0102030405060708", "CHAP Change-Password id 5 8 octets"),
         (frame.CHAP, "01", "CHAP malformed: packet of 1 octets"),
-        (frame.CCP, "0101", "CCP 2 octets"),
+        (frame.CCP, "0101", "CCP malformed: packet of 2 octets"),
+        (frame.CCP, "0107000a120601000040", "CCP Configure-Request id 7 <MPPE 0x01000040>"),
+        (frame.CCP, "0e070004", "CCP Reset-Request id 7 0 octets"),
         (0x1235, "00", "protocol 0x1235 1 octets"),
     ],
 )
