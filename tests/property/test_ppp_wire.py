@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from prol2tp.ppp import ccp, dissect, frame, ipcp, ipv6cp, lcp, options
 from prol2tp.ppp.auth import PEER_METHODS
 from prol2tp.ppp.automaton import Automaton, Event, State
 from prol2tp.ppp.link import Link, Phase
-from prol2tp.ppp.outputs import AskAuthentication, SendFrame
+from prol2tp.ppp.outputs import AskAuthentication, NetworkUp, SendFrame
 from prol2tp.ppp.settings import Grant, LinkSettings
 from tests.vectors.ppp import SERVER, VALID, client, lns
 
@@ -280,3 +281,29 @@ def test_a_hundred_thousand_mutations_of_authentication_are_survived_and_let_nob
             octets[5] = method._identifier  # type: ignore[union-attr]
         feed(link, bytes(octets), now)
         assert link._demanded is None or link.phase is not Phase.NETWORK
+
+
+def test_a_hundred_thousand_mutations_of_ccp_never_bring_a_network_up_without_encryption() -> None:
+    rng = random.Random(20261125)
+    corpus = [octets for octets in VALID if frame.read_header(octets)[0] in (frame.CCP, frame.IPCP)]
+    link = None
+    now = 1.0
+    ups = 0
+    for number in range(MUTATIONS):
+        if link is None or link.over or link.phase is not Phase.NETWORK or number % 61 == 0:
+            required = LinkSettings(local_ip="10.0.0.1", codecs=("mppe", "deflate"), mppe_required=number % 2 == 0)
+            link = link_in(Phase.AUTHENTICATE, replace(required, auth=True, auth_methods=("pap",)))
+            link.receive(frame.header(frame.PAP) + frame.packet(1, 1, b"\x02u1\x03pw1"), now)
+            link.authenticated(Grant(peer_ip="10.0.0.99", mppe_send_key=b"s" * 16, mppe_receive_key=b"r" * 16), now)
+            link.outputs()
+        assert link.ccp is not None
+        octets = bytearray(mutate(rng, rng.choice(corpus)))
+        if rng.random() < 0.6 and len(octets) > 5:
+            octets[5] = link.ccp._identifier
+        if rng.random() < 0.2:
+            octets[4:] = frame.packet(rng.choice((1, 2)), link.ccp._identifier, options.write(link.ccp.asked.items()))
+        link.receive(bytes(octets), now)
+        ups += link.ccp.encrypts and link.ccp.announced
+        for output in link.outputs():
+            assert not isinstance(output, NetworkUp) or not link.settings.mppe_required or link.ccp.encrypts
+    assert ups > 100
