@@ -114,11 +114,12 @@ class FreeRADIUS:
         address: str = "127.0.0.1",
         network: str = "127.0.0.0/8",
         accounting: bool = True,
+        configuration: str = RADIUSD,
     ) -> None:
         directory = host.world.path(f"radius{next(_serial)}", "users").parent
         self.detail = directory / "detail"
         (directory / "radiusd.conf").write_text(
-            RADIUSD.format(
+            configuration.format(
                 dir=directory,
                 address=address,
                 network=network,

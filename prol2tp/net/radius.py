@@ -1,0 +1,326 @@
+"""Sockets of the RADIUS client and of dynamic authorization; their cores are in `prol2tp.radius`.
+
+Own descriptors and not `listenUDP`: connected sockets, so that the kernel drops what comes from elsewhere and says when
+nobody listens; a source address; a VRF.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from errno import EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, ENETUNREACH, EWOULDBLOCK
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from prol2tp.net.driver import Driver
+from prol2tp.radius.access import AccessRequest
+from prol2tp.radius.accounting import AccountingRequest
+from prol2tp.radius.client import RadiusClient
+from prol2tp.radius.dynauth import DynamicAuthorization
+from prol2tp.radius.outputs import (
+    Accepted,
+    AccountingAcknowledged,
+    Asked,
+    Challenged,
+    CloseLane,
+    NoAnswer,
+    OpenLane,
+    Rejected,
+    Respond,
+    ServerAlive,
+    ServerDead,
+    Transmit,
+)
+
+_log = Logger(namespace="radius")
+
+_LARGEST = 4096 + 1
+BURST = 64
+"""Datagrams read before timers and other descriptors get their turn."""
+RECEIVE_BUFFER = 1 << 20
+_NOTHING_NOW = (EAGAIN, EWOULDBLOCK, EINTR)
+_UNREACHABLE = (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH)
+Result = Accepted | Rejected | Challenged | AccountingAcknowledged | NoAnswer
+MakeSocket = Callable[[int], socket.socket]
+
+
+def udp_socket(family: int) -> socket.socket:
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
+@implementer(IReadDescriptor)
+class _Port:
+    """One socket in the reactor; `receive(data, peer)` for each datagram."""
+
+    def __init__(self, reactor: IReactorFDSet, made: socket.socket) -> None:
+        self._reactor = reactor
+        self.socket = made
+        made.setblocking(False)
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "radius"
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor takes an ICMP error alone, without a datagram to read, for the end of the connection."""
+        error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if self.socket.fileno() >= 0 else 0
+        if not error:
+            self.close()
+            return
+        self._reactor.addReader(self)
+        self.failed(error)
+
+    def close(self) -> None:
+        if self.socket.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self.socket.close()
+
+    def doRead(self) -> None:
+        try:
+            for _ in range(BURST):
+                data, peer = self.socket.recvfrom(_LARGEST)
+                self.received(data, (peer[0], peer[1]))
+        except OSError as error:
+            if error.errno not in _NOTHING_NOW and self.socket.fileno() >= 0:
+                self.failed(error.errno or 0)
+        finally:
+            self.burst_done()
+
+    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+        raise NotImplementedError
+
+    def failed(self, errno: int) -> None:
+        """An error of the socket: on a connected one also that of an earlier datagram (ICMP)."""
+
+    def burst_done(self) -> None:
+        raise NotImplementedError
+
+
+class _LanePort(_Port):
+    def __init__(self, owner: RadiusPort, made: socket.socket, lane: int) -> None:
+        self._owner = owner
+        self._lane = lane
+        super().__init__(owner.reactor, made)
+
+    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+        owner = self._owner
+        try:
+            owner.core.receive(data, self._lane, peer, owner.driver.now())
+        except Exception:  # a fault of ours costs this datagram
+            _log.failure("answer from {peer}", peer=peer[0])
+
+    def failed(self, errno: int) -> None:
+        self._owner.unreachable(self._lane, errno)
+
+    def burst_done(self) -> None:
+        self._owner.carry_out()
+
+
+class RadiusPort:
+    """Carries out what a `RadiusClient` asks.
+
+    :param reactor: with clock and descriptors.
+    :param make_socket: makes a UDP socket of a family; for another network namespace.
+    :param server_changed: called with `ServerDead` and `ServerAlive`.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        core: RadiusClient,
+        make_socket: MakeSocket = udp_socket,
+        server_changed: Callable[[ServerDead | ServerAlive], None] | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.core = core
+        self._make_socket = make_socket
+        self._server_changed = server_changed or (lambda change: None)
+        self._ports: dict[int, _LanePort] = {}
+        self._waiting: dict[int, Deferred[Result]] = {}
+        self.send_errors = 0
+        self.driver = Driver(
+            core,
+            {
+                OpenLane: self._open,
+                CloseLane: self._close,
+                Transmit: self._transmit,
+                ServerDead: self._changed,
+                ServerAlive: self._changed,
+                **dict.fromkeys((Accepted, Rejected, Challenged, AccountingAcknowledged, NoAnswer), self._result),
+            },
+            reactor,  # type: ignore[arg-type]
+        )
+        self.driver.drain()
+
+    def request(self, record: AccessRequest | AccountingRequest, prefer: str = "") -> Deferred[Result]:
+        """Ask. Fires with the output that is the result, never with a failure; cancelling gives the request up.
+
+        `prefer` names the server of the Challenge that this goes on from.
+        """
+        core, driver = self.core, self.driver
+        handle = core.request(record, driver.now(), prefer)
+        deferred: Deferred[Result] = Deferred(lambda cancelled: self._cancel(handle))
+        self._waiting[handle] = deferred
+        self.carry_out()
+        return deferred
+
+    def carry_out(self) -> None:
+        """Drain the core and set its timer."""
+        self.driver.drain()
+        self.driver.reschedule()
+
+    def unreachable(self, lane: int, errno: int) -> None:
+        """An error on the socket of a lane."""
+        self.send_errors += 1
+        if errno in _UNREACHABLE:
+            self.core.unreachable(lane, self.driver.now())
+            self.carry_out()
+
+    def stop(self) -> None:
+        """Close all sockets; who still waits for a result gets `NoAnswer`."""
+        waiting, self._waiting = self._waiting, {}
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+        now = self.driver.now()
+        for handle in waiting:
+            self.core.cancel(handle, now)
+        # nothing is due any more, also for a caller that we are within
+        self.core.set_servers((), now)
+        self.driver.stop()
+        for handle, deferred in waiting.items():
+            deferred.callback(NoAnswer(handle, "the client stops"))
+
+    def _cancel(self, handle: int) -> None:
+        if self._waiting.pop(handle, None) is not None:
+            self.core.cancel(handle, self.driver.now())
+            self.carry_out()
+
+    def _open(self, output: OpenLane) -> None:
+        family = socket.AF_INET6 if ":" in output.address else socket.AF_INET
+        made = self._make_socket(family)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            if output.device:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, output.device.encode())
+            if output.source_address:
+                made.bind((output.source_address, 0))
+            made.connect((output.address, output.port))
+        except OSError as error:
+            _log.error("socket to {address}: {error}", address=output.address, error=error.strerror)
+            made.close()
+            self.send_errors += 1
+            self.core.unreachable(output.lane, self.driver.now())
+            return
+        self._ports[output.lane] = _LanePort(self, made, output.lane)
+
+    def _close(self, output: CloseLane) -> None:
+        port = self._ports.pop(output.lane, None)
+        if port is not None:
+            port.close()
+
+    def _transmit(self, output: Transmit) -> None:
+        port = self._ports.get(output.lane)
+        if port is None:
+            return
+        try:
+            port.socket.send(output.data)
+        except OSError as error:
+            self.send_errors += 1
+            if error.errno in _UNREACHABLE:
+                self.core.unreachable(output.lane, self.driver.now())
+
+    def _changed(self, output: ServerDead | ServerAlive) -> None:
+        self._server_changed(output)
+
+    def _result(self, output: Result) -> None:
+        deferred = self._waiting.pop(output.handle, None)
+        if deferred is not None:
+            deferred.callback(output)
+
+
+class _ListeningPort(_Port):
+    def __init__(self, owner: DynamicAuthorizationPort, made: socket.socket) -> None:
+        self._owner = owner
+        self.address = made.getsockname()[:2]
+        super().__init__(owner.reactor, made)
+
+    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+        owner = self._owner
+        try:
+            owner.core.receive(data, peer, self.address, owner.wall(), owner.driver.now())
+        except Exception:  # a fault of ours costs this datagram
+            _log.failure("request from {peer}", peer=peer[0])
+
+    def burst_done(self) -> None:
+        self._owner.driver.drain()
+
+
+class DynamicAuthorizationPort:
+    """Listens for Disconnect-Request and CoA-Request (UDP port 3799).
+
+    :param wall: the time of day in seconds since 1970.
+    :param asked: called with `Asked`; answers `acknowledge` or `refuse`, at once or later.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        core: DynamicAuthorization,
+        addresses: Iterable[tuple[str, int]],
+        wall: Callable[[], float],
+        asked: Callable[[Asked], None],
+        make_socket: MakeSocket = udp_socket,
+    ) -> None:
+        self.reactor = reactor
+        self.core = core
+        self.wall = wall
+        self.send_errors = 0
+        self.driver = Driver(core, {Respond: self._respond, Asked: asked}, reactor)  # type: ignore[arg-type]
+        self._ports: dict[tuple[str, int], _ListeningPort] = {}
+        try:
+            for address in addresses:
+                made = make_socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+                try:
+                    made.bind(address)
+                except OSError:
+                    made.close()
+                    raise
+                port = _ListeningPort(self, made)
+                self._ports[port.address] = port
+        except OSError:
+            self.stop()
+            raise
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return list(self._ports)
+
+    def acknowledge(self, handle: int) -> None:
+        self.driver.call(self.core.acknowledge, handle)
+
+    def refuse(self, handle: int, cause: int) -> None:
+        """`cause`: a number of `dynauth.ERROR_CAUSES`."""
+        self.driver.call(self.core.refuse, handle, cause)
+
+    def stop(self) -> None:
+        self.driver.stop()
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+
+    def _respond(self, output: Respond) -> None:
+        port = self._ports.get(output.local)
+        if port is None:
+            return
+        try:
+            port.socket.sendto(output.data, output.peer)
+        except OSError:
+            self.send_errors += 1

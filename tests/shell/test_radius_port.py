@@ -1,0 +1,208 @@
+"""The sockets of RADIUS on loopback, against a server on plain sockets."""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import Any
+
+import pytest
+from pyrad.packet import CoAPacket, DisconnectRequest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from prol2tp.net.radius import DynamicAuthorizationPort, RadiusPort
+from prol2tp.radius.access import AccessRequest
+from prol2tp.radius.attributes import Nas
+from prol2tp.radius.client import ClientSettings, RadiusClient
+from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dynauth import DynamicAuthorization, DynamicClient
+from prol2tp.radius.outputs import Accepted, Asked, NoAnswer
+from prol2tp.radius.servers import ServerSettings
+from tests.unit.radius.radius_server import SECRET, Server
+
+QUESTION = AccessRequest(b"u", "pap", password=b"pw", nas=Nas(identifier="lns"))
+
+
+class LoopbackServer:
+    """`radius_server.Server` behind a socket in the reactor."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.server = Server()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.socket.setblocking(False)
+        self.address = self.socket.getsockname()[:2]
+        self.senders: set[Any] = set()
+        reactor.addReader(self)  # type: ignore[attr-defined]
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "server"
+
+    def connectionLost(self, reason: object) -> None: ...
+
+    def doRead(self) -> None:
+        data, peer = self.socket.recvfrom(4096)
+        self.senders.add(peer[:2])
+        answer = self.server.answer(data)
+        if answer is not None:
+            self.socket.sendto(answer, peer)
+
+    def stop(self) -> None:
+        reactor.removeReader(self)  # type: ignore[attr-defined]
+        self.socket.close()
+
+
+def client_of(*servers: LoopbackServer | tuple[str, int], **changes: Any) -> RadiusPort:
+    settings = []
+    for number, one in enumerate(servers):
+        host, port = one.address if isinstance(one, LoopbackServer) else one
+        settings.append(ServerSettings(f"s{number}", host, SECRET, port, 0, priority=number, **changes))
+    core = RadiusClient(settings, random.Random(1).randbytes, settings=ClientSettings(max_in_progress=1000))
+    return RadiusPort(reactor, core)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@ensureDeferred
+async def test_a_question_is_answered_over_ipv4_and_ipv6(host: str) -> None:
+    server = LoopbackServer(host)
+    port = client_of(server)
+    try:
+        result = await port.request(QUESTION)
+        assert isinstance(result, Accepted)
+        assert result.server == "s0"
+    finally:
+        port.stop()
+        server.stop()
+
+
+@ensureDeferred
+async def test_five_hundred_questions_use_two_sockets() -> None:
+    server = LoopbackServer()
+    port = client_of(server)
+    try:
+        results = [await one for one in [port.request(QUESTION) for _ in range(500)]]
+        assert {type(result) for result in results} == {Accepted}
+        assert len(server.senders) == 2
+    finally:
+        port.stop()
+        server.stop()
+
+
+@ensureDeferred
+async def test_a_source_address_is_used() -> None:
+    server = LoopbackServer()
+    port = client_of(server, source_address="127.0.0.5")
+    try:
+        await port.request(QUESTION)
+        assert {host for host, _ in server.senders} == {"127.0.0.5"}
+    finally:
+        port.stop()
+        server.stop()
+
+
+@ensureDeferred
+async def test_a_closed_port_is_found_out_without_waiting_for_a_timeout() -> None:
+    closed, server = LoopbackServer(), LoopbackServer()
+    closed.stop()
+    port = client_of(closed, server, timeout=20.0)
+    try:
+        result = await port.request(QUESTION).addTimeout(5, reactor)  # type: ignore[arg-type]
+        assert isinstance(result, Accepted)
+        assert result.server == "s1"
+    finally:
+        port.stop()
+        server.stop()
+
+
+@ensureDeferred
+async def test_a_socket_that_cannot_be_made_leaves_the_next_server() -> None:
+    server = LoopbackServer()
+    core = RadiusClient(
+        [ServerSettings("bad", "127.0.0.1", SECRET, 1, 0, timeout=20.0, source_address="192.0.2.200"),
+         ServerSettings("good", "127.0.0.1", SECRET, server.address[1], 0, priority=2)],
+        random.Random(1).randbytes,
+    )  # fmt: skip
+    port = RadiusPort(reactor, core)  # type: ignore[arg-type]
+    try:
+        result = await port.request(QUESTION).addTimeout(5, reactor)  # type: ignore[arg-type]
+        assert isinstance(result, Accepted)
+        assert result.server == "good"
+    finally:
+        port.stop()
+        server.stop()
+
+
+@ensureDeferred
+async def test_stopping_ends_what_waits_and_leaves_nothing_in_the_reactor() -> None:
+    server = LoopbackServer()
+    server.server.up = False
+    readers = len(reactor.getReaders())  # type: ignore[attr-defined]
+    port = client_of(server)
+    waiting = port.request(QUESTION)
+    assert len(reactor.getReaders()) == readers + 1  # type: ignore[attr-defined]
+    port.stop()
+    assert isinstance(await waiting, NoAnswer)
+    assert len(reactor.getReaders()) == readers  # type: ignore[attr-defined]
+    assert not [call for call in reactor.getDelayedCalls() if "LazyTimer" in str(call)]  # type: ignore[attr-defined]
+    server.stop()
+
+
+@ensureDeferred
+async def test_cancelling_gives_the_request_up() -> None:
+    server = LoopbackServer()
+    server.server.up = False
+    port = client_of(server)
+    waiting = port.request(QUESTION)
+    failed: list[Any] = []
+    waiting.addErrback(failed.append)
+    waiting.cancel()
+    assert failed
+    assert port.core.auth_in_progress == 0
+    port.stop()
+    server.stop()
+
+
+@ensureDeferred
+async def test_a_disconnect_request_is_answered_from_the_address_it_came_to() -> None:
+    asked: list[Asked] = []
+    port = DynamicAuthorizationPort(
+        reactor, DynamicAuthorization([DynamicClient("127.0.0.0/8", SECRET)]),  # type: ignore[arg-type]
+        [("127.0.0.1", 0), ("::1", 0)], lambda: 1_700_000_000.0, asked.append,
+    )  # fmt: skip
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.settimeout(5)
+    try:
+        sender.connect(port.addresses[0])
+        packet = CoAPacket(DisconnectRequest, 3, SECRET, dict=DICTIONARY)
+        packet.AddAttribute("Acct-Session-Id", "abc")
+        sender.send(packet.RequestPacket())
+        for _ in range(100):
+            if asked:
+                break
+            await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+        assert asked[0].request.session.acct_session_id == "abc"
+        port.acknowledge(asked[0].handle)
+        reply = packet.CreateReply(packet=sender.recv(4096))
+        assert packet.VerifyReply(reply)
+        assert reply.code == 41
+    finally:
+        sender.close()
+        port.stop()
+
+
+def test_an_address_in_use_is_said_and_nothing_stays_open() -> None:
+    taken = LoopbackServer()
+    readers = len(reactor.getReaders())  # type: ignore[attr-defined]
+    with pytest.raises(OSError):
+        DynamicAuthorizationPort(
+            reactor, DynamicAuthorization([]), [("127.0.0.1", 0), taken.address], lambda: 0.0,  # type: ignore[arg-type]
+            lambda asked: None,
+        )  # fmt: skip
+    assert len(reactor.getReaders()) == readers  # type: ignore[attr-defined]
+    taken.stop()
