@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from prol2tp.dataplane import forward, l2tpv2
 from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TunnelSpec
-from prol2tp.dataplane.plane import BasePlane, Link
+from prol2tp.dataplane.links import Link
+from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.tun import TUN
 from prol2tp.dataplane.tunnels import Way

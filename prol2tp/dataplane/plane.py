@@ -6,7 +6,7 @@ A subclass brings sockets and interfaces, or plays them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
@@ -31,15 +31,14 @@ from prol2tp.dataplane.interface import (
     SessionSpec,
     TunnelSpec,
 )
+from prol2tp.dataplane.links import Link, check_netif, check_rules
 from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Losses, Port, Receiver
-from prol2tp.dataplane.prefixes import PrefixTable, parse_prefix
-from prol2tp.dataplane.tun import TUN, check_name
+from prol2tp.dataplane.prefixes import parse_prefix
+from prol2tp.dataplane.tun import TUN
 from prol2tp.dataplane.tunnels import Tunnel
 
 ENDED_MAX = 50_000
 """Deleted ports whose counters stay readable."""
-
-PROTOCOLS = frozenset(("ip", "ipv6"))
 
 Result = TypeVar("Result")
 
@@ -62,43 +61,6 @@ class NoEvents:
 
     def path_lost(self, reason: str) -> None:
         """See `IPathEvents`."""
-
-
-class Link:
-    """An interface: a port's own, or one shared by many. `tun` is None while it is being made."""
-
-    __slots__ = ("name", "tun", "table", "ports", "waiting", "leaving")
-
-    def __init__(self, name: str, shared: bool) -> None:
-        self.name = name
-        self.tun: TUN | None = None
-        self.table: PrefixTable[Port] | None = PrefixTable() if shared else None
-        self.ports: set[Port] = set()
-        self.waiting: list[Deferred[None]] = []
-        """Fired when it has been made."""
-        self.leaving: list[Deferred[None]] = []
-        """Fired when it is gone, where that was asked for before it was made."""
-
-
-def check_netif(spec: NetifSpec) -> None:
-    """Raises `DataPathError`."""
-    check_name(spec.name)
-    if spec.mode not in ("own", "shared"):
-        raise DataPathError(INVALID, f"interface mode {spec.mode!r} is neither own nor shared")
-    _check_rules(spec.protocols, spec.prefixes, spec.mtu)
-
-
-def _check_rules(protocols: Iterable[str] | None, prefixes: Iterable[str] | None, mtu: int | None) -> None:
-    if mtu is not None and not 68 <= mtu <= 65535:
-        raise DataPathError(INVALID, f"MTU {mtu} is not in 68 to 65535")
-    unknown = set(protocols or ()) - PROTOCOLS
-    if unknown:
-        raise DataPathError(INVALID, f"unknown protocols: {', '.join(sorted(unknown))}")
-    for text in prefixes or ():
-        try:
-            parse_prefix(text)
-        except ValueError as error:
-            raise DataPathError(INVALID, str(error)) from None
 
 
 def _failing(method: Callable[..., Deferred[Result]]) -> Callable[..., Deferred[Result]]:
@@ -344,7 +306,7 @@ class BasePlane:
         attachment = entry.attachment
         if attachment is None:
             raise DataPathError(NOT_FOUND, f"port {port} has no interface")
-        _check_rules(protocols, prefixes, mtu)
+        check_rules(protocols, prefixes, mtu)
         if protocols is not None:
             attachment.protocols = frozenset(protocols)
         if mtu is not None:

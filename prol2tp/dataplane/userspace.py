@@ -17,8 +17,9 @@ from zope.interface import implementer
 
 from prol2tp.dataplane import forward
 from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener
+from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.listener import UDPListener
-from prol2tp.dataplane.plane import BasePlane, Link
+from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.poller import Poller
 from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.tun import TUN, LinkThread
