@@ -133,7 +133,15 @@ def test_dhcpcd_gets_an_address_and_a_prefix_renews_them_and_gives_them_back(wor
     bound_until = ours.server.deadline()
     ours.run(lambda: ours.server.deadline() != bound_until, "a renewal at T1")
     assert len(ours.said) == 2
-    dhcpcd.popen.send_signal(signal.SIGALRM)
-    ours.run(lambda: not ours.server.leases.bindings, "a release")
+    asked: list[None] = []
+
+    def released() -> bool:
+        # dhcpcd 9 loses the signal now and then when it is busy
+        if len(asked) % 5 == 0 and dhcpcd.running():
+            dhcpcd.popen.send_signal(signal.SIGALRM)
+        asked.append(None)
+        return not ours.server.leases.bindings
+
+    ours.run(released, "a release")
     assert AddressReleased(ADDRESS) in ours.said and PrefixReleased(PREFIX) in ours.said
     assert ours.server.counters.bad == 0
