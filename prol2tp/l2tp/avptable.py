@@ -184,6 +184,12 @@ def _read_cookie(value: bytes) -> bytes:
     return bytes(value)
 
 
+def _write_cookie(value: bytes) -> bytes:
+    if len(value) not in COOKIE_LENGTHS:
+        raise ValueError(f"a cookie of {len(value)} octets")
+    return value
+
+
 COOKIE_LENGTHS = (0, 4, 8)
 """Octets that a cookie may have (RFC 3931 section 5.4.4)."""
 
@@ -207,7 +213,7 @@ ACCMS = Format(lambda value: ACCM._make(_ACCM.unpack(value)), lambda value: _ACC
 DISCONNECT = Format(_read_disconnect, _write_disconnect)
 DIGEST = Format(_read_digest, lambda value: bytes((value[0],)) + value[1])
 TYPES = Format(_read_types, lambda value: pack(f"!{len(value)}H", *value))
-COOKIE = Format(_read_cookie, _read_cookie)
+COOKIE = Format(_read_cookie, _write_cookie)
 UNREAD = None
 """Known by name only: for section 4.1 such an AVP is not recognized."""
 

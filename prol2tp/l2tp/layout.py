@@ -36,13 +36,14 @@ MESSAGE_TYPE_LENGTH = HEADER_LENGTH + 2
 
 class Message:
     """Base of the records. `number` is the Message Type; `for_call`: the message is about one call; `nonzero`: the ids
-    that may not be 0."""
+    that may not be 0; `order`: the fields as they are sent, where that is not how the RFC lists them."""
 
     __slots__ = ()
 
     number: ClassVar[int]
     for_call: ClassVar[bool] = False
     nonzero: ClassVar[tuple[str, ...]] = ()
+    order: ClassVar[tuple[str, ...]] = ()
 
 
 class MissingAVP(MessageError):
@@ -79,13 +80,16 @@ class _Layout:
         self.required = sum(member.default is MISSING for member in members)
         self.flags = tuple(member.name for member in members if member.default is False)
         self.nonzero = tuple(map(self.names.index, message.nonzero))
-        self.get = attrgetter(*self.names) if members else None
+        order = message.order or self.names
+        assert sorted(order) == sorted(self.names), message
+        self.get = attrgetter(*order) if members else None
         self.get_is_plural = len(members) > 1
-        self.avps = tuple(by_field[name] for name in self.names)
+        self.avps = tuple(by_field[name] for name in order)
         self.writers = tuple(writer(avp) for avp in self.avps)
         self.message_type = write_avp(BY_FIELD["message_type"], message.number.to_bytes(2, "big"))
 
     def values(self, message: Message) -> tuple[Any, ...]:
+        """Those of the message in the order of `avps` and `writers`, which is that of the wire."""
         if self.get is None:
             return ()
         values = self.get(message)
@@ -100,7 +104,7 @@ class Codec:
     :param reserved: the bits of an AVP's header that make it unrecognized.
     """
 
-    __slots__ = ("messages", "connection_id", "session_id", "_layouts", "_known")
+    __slots__ = ("messages", "connection_id", "session_id", "_by_field", "_layouts", "_known")
 
     def __init__(
         self,
@@ -111,11 +115,11 @@ class Codec:
         reserved: int = RESERVED,
     ) -> None:
         table = tuple(table)
-        by_field = {avp.field: avp for avp in table}
+        self._by_field = {avp.field: avp for avp in table}
         self.messages = messages
         self.connection_id = connection_id
         self.session_id = session_id
-        self._layouts = {message.number: _Layout(message, by_field) for message in messages}
+        self._layouts = {message.number: _Layout(message, self._by_field) for message in messages}
         self._known = recognized(table, reserved)
 
     def decode(self, body: bytes, secret: bytes = b"", ignored: list[str] | None = None) -> Any:
@@ -135,10 +139,10 @@ class Codec:
                 values.setdefault(name, False)
             arguments = tuple(map(values.get, layout.names))
             if None in arguments[:layout.required]:
-                raise MissingAVP(layout.avps[arguments.index(None)].name)
+                raise MissingAVP(self._by_field[layout.names[arguments.index(None)]].name)
             for position in layout.nonzero:
                 if not arguments[position]:
-                    raise BadAVP(f"{layout.avps[position].name} is 0", 3)
+                    raise BadAVP(f"{self._by_field[layout.names[position]].name} is 0", 3)
         except MessageError as error:
             error.message_type = layout.message.number
             error.for_call = layout.message.for_call

@@ -1,9 +1,16 @@
-"""Result and error codes (RFC 2661 section 4.4.2) and PPP disconnect causes (RFC 3145 section 3)."""
+"""Result and error codes (RFC 2661 section 4.4.2, RFC 3931 section 5.4.2), disconnect causes (RFC 3145 section 3)."""
 
 from __future__ import annotations
 
 GENERAL_ERROR = 2
 """The result code, in StopCCN and in CDN, that says: look at the error code."""
+
+LOST_TIE = 13
+UNSUPPORTED_PSEUDOWIRE_TYPE = 14
+SEQUENCING_WITHOUT_SUBLAYER = 15
+FSM_ERROR = 16
+MISMATCHING_MTU = 23
+"""Result codes in CDN of version 3."""
 
 STOPCCN = {
     0: "reserved",
@@ -32,8 +39,23 @@ CDN = {
     10: "not established within the time allotted by the LAC",
     11: "connected, but no appropriate framing was detected",
     12: "mismatching SDS value",
+    LOST_TIE: "losing tie breaker",
+    UNSUPPORTED_PSEUDOWIRE_TYPE: "unsupported pseudowire type",
+    SEQUENCING_WITHOUT_SUBLAYER: "sequencing required without a valid L2-specific sublayer",
+    FSM_ERROR: "finite state machine error or timeout",
+    17: "Frame Relay PVC was deleted permanently",
+    18: "Frame Relay PVC has been inactive for an extended time",
+    19: "mismatching Frame Relay header length",
+    20: "HDLC link was deleted permanently",
+    21: "HDLC link has been inactive for an extended time",
+    22: "OAM cell emulation is not supported",
+    MISMATCHING_MTU: "mismatching interface MTU",
+    24: "attempt to connect to a forwarder that does not exist",
+    25: "attempt to connect to an unauthorized forwarder",
+    26: "loop detected",
 }
-"""12 is of RFC 3308."""
+"""12 is of RFC 3308, 17 to 19 of RFC 4591, 20 and 21 of RFC 4349, 22 of RFC 4454, 23 to 25 of RFC 4667; from 13 on in
+version 3 only."""
 
 ERROR = {
     0: "no general error",

@@ -11,6 +11,7 @@ from prol2tp.l2tp.context import Trace
 SECRET = frozenset({
     "challenge", "challenge_response", "proxy_authen_challenge", "proxy_authen_response",
     "initial_received_lcp_confreq", "last_sent_lcp_confreq", "last_received_lcp_confreq",
+    "assigned_cookie",
 })
 """AVPs of which only the length is shown."""
 
