@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import compression, frame, record
+from prol2tp.ppp import authentication, compression, frame, record
 from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
@@ -20,7 +20,6 @@ from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.outputs import (
-    AskAuthentication,
     LinkAuthenticated,
     LinkDown,
     LinkOpened,
@@ -184,15 +183,8 @@ class Link:
     def authenticated(self, grant: Grant, now: float) -> None:
         """Answer to AskAuthentication: the peer is who it says. Raises `ValueError` for a grant that has no addresses
         where they belong."""
-        ask = self._answered()
-        if ask is None:
-            return
-        if not ask.renewal:
-            self._assign(grant)
-            self.user = grant.user or frame.name(ask.user)
-        self._refused = ""
-        self._authenticator().accepted(grant, now)
-        self._settle(now)
+        if authentication.accepted(self, grant, now):
+            self._settle(now)
 
     def refused(
         self, message: str, now: float, error: int = AUTHENTICATION_FAILURE, retry: bool = False
@@ -202,24 +194,13 @@ class Link:
         :param error: of an MS-CHAP Failure (RFC 2759 section 6).
         :param retry: the user may try another password, as far as method and settings allow.
         """
-        ask = self._answered()
-        if ask is None:
-            return
-        reason = message or f"{frame.text(ask.user)} was refused"
-        if self._authenticator().refused(Refusal(message, error, retry), now):
-            self._refused = reason
-        else:
-            self._terminate(PEER_FAILED, reason, False, now)
-        self._settle(now)
+        if authentication.refused(self, Refusal(message, error, retry), now):
+            self._settle(now)
 
     def eap_request(self, packet: bytes, now: float) -> None:
         """Answer to AskAuthentication of method 'eap': the next Request of the one who runs the method (RFC 3579).
         Raises `ValueError` when the open question is another one."""
-        question = self._asking.question
-        if question is not None and question.method != "eap":
-            raise ValueError(f"an EAP packet does not answer a question of method {question.method}")
-        if self._answered() is not None and self.eap is not None:
-            self.eap.relay(packet, now)
+        if authentication.relayed(self, packet, now):
             self._settle(now)
 
     def close(self, now: float, cause: str = "User Request", message: str = "") -> None:
@@ -317,7 +298,7 @@ class Link:
             elif source is self.lcp:
                 self._lcp_signal(signal, value, now)
             elif isinstance(source, Authentication):
-                self._authentication_signal(source, signal, value, now)
+                authentication.signal(self, source, signal, value, now)
             elif isinstance(source, CCP):
                 compression.signal(self, source, signal, now)
             else:
@@ -353,14 +334,7 @@ class Link:
         self._lower.queue.append(LinkOpened())
         lcp.start_echo(now)
         self._enter(Phase.AUTHENTICATE)
-        if self._demanded is not None or self._promised is not None:
-            deadline = self.settings.auth_deadline
-            # a peer that negotiates again without having proved itself gets no more time
-            self._auth_at = min(self._auth_at, now + deadline if deadline else FAR)
-        if self._demanded is not None:
-            self._method(self._demanded).demand(self._demanded.name, now)
-        if self._promised is not None:
-            self._method(self._promised).comply(self._promised.name, now)
+        authentication.start(self, now)
         self._network_phase(now)
 
     def _lcp_down(self, now: float) -> None:
@@ -402,54 +376,11 @@ class Link:
         if protocol == frame.LCP:
             self.lcp.give_up("the peer rejects LCP", now)
         elif protocol in (frame.PAP, frame.CHAP, frame.EAP):
-            if self.phase is Phase.AUTHENTICATE:
-                ours = self._demanded is not None and self._demanded.protocol == protocol
-                cause = PEER_FAILED if ours else WE_FAILED
-                self._terminate(cause, f"the peer rejects {name}, which it had agreed to", True, now)
+            authentication.rejected(self, protocol, now)
         else:
             ncp = self._ncp(protocol | 0x8000)
             if ncp is not None:
                 ncp.give_up(f"the peer rejects {name}", now)
-
-    def _authentication_signal(self, source: Authentication, signal: Signal, value: Any, now: float) -> None:
-        if signal is Signal.ASK:
-            question = self._asking.ask(value)
-            if question is not None:
-                self._lower.queue.append(question)
-        elif signal is Signal.TEXT:
-            self.peer_message = value
-        elif signal is Signal.ACCEPTED and self._demanded is not None:
-            self.auth_done = (self._demanded.name, self.auth_done[1])
-            self._network_phase(now)
-        elif signal is Signal.PROVED and self._promised is not None:
-            self.auth_done = (self.auth_done[0], self._promised.name)
-            if self._demanded is None and self.phase is Phase.AUTHENTICATE:
-                self.mppe_keys = source.keys()
-            self._network_phase(now)
-
-    def _answered(self) -> AskAuthentication | None:
-        """The question that the shell's answer is for; None when it does not matter any more."""
-        question, following = self._asking.answered()
-        if following is not None:
-            self._lower.queue.append(following)
-        return question if self.phase in (Phase.AUTHENTICATE, Phase.NETWORK) else None
-
-    def _method(self, method: Method) -> Authentication:
-        if method.protocol == frame.EAP:
-            return self._with_eap()
-        return self.chap if method.protocol == frame.CHAP else self.pap
-
-    def _with_eap(self) -> EAP:
-        """Few links speak it."""
-        if self.eap is None:
-            self.eap = EAP(self._lower, self.settings)
-            self._proofs = (self.pap, self.chap, self.eap)
-        return self.eap
-
-    def _authenticator(self) -> Authentication:
-        """The protocol in which we are the authenticator: all questions are its."""
-        assert self._demanded is not None
-        return self._method(self._demanded)
 
     def _assign(self, grant: Grant) -> None:
         for ncp in self._network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prol2tp.ppp.auth import PEER_METHODS
+from prol2tp.ppp.authentication import with_eap
 from prol2tp.ppp.lcp import ACFC
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def restore(link: Link, saved: dict[str, Any], now: float) -> None:
     link.pap.restore(saved["pap"], now)
     link.chap.restore(saved["chap"], now)
     if saved["eap"] is not None:
-        link._with_eap().restore(saved["eap"], now)
+        with_eap(link).restore(saved["eap"], now)
     link._lower.accomp = ACFC in link.lcp.granted
     link._lower.peer_mru = link.peer_mru
 

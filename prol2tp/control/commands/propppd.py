@@ -112,7 +112,7 @@ LCP_RECORD = Record(
         Field("next_echo", "number", "seconds to the next Echo-Request; 0: none planned"),
         *AUTOMATON,
     ),
-    "LCP. Option words: pap chap eap asyncmap magic mru pcomp accomp.",
+    "LCP. Option words: pap chap mschapv1 mschapv2 eap asyncmap magic mru pcomp accomp.",
 )
 CCP_RECORD = Record("ccp", AUTOMATON, "CCP. Option words: bsd deflate predictor1.")
 IPCP_RECORD = Record(
@@ -149,7 +149,12 @@ CHAP_RECORD = Record(
 EAP_SIDE = Record(
     "eap-side",
     (
-        Field("state", "text", "`Closed`, ..."),
+        Field(
+            "state",
+            "text",
+            "local: Closed Identify Method Asked Confirm Refused Open BadAuth; peer: Closed Listen Answered Done Open"
+            " BadAuth",
+        ),
         Field("requests", "integer"),
         Field("responses", "integer"),
         Field("timeout", "number", "seconds"),
