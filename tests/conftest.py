@@ -39,7 +39,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_report_header() -> str:
-    packages = ("xl2tpd", "l2tpns", "freeradius", "tshark")
+    packages = ("xl2tpd", "l2tpns", "freeradius", "dhcpcd-base", "tshark")
     return "peers: " + ", ".join(f"{package} {version(package) or 'none'}" for package in packages)
 
 
