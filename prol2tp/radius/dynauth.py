@@ -186,7 +186,7 @@ class DynamicAuthorization:
             self.counters.malformed += 1
             return
         signed = packets.MESSAGE_AUTHENTICATOR in packet
-        if not packets.request_verified(packet.raw_packet, packet) or (
+        if not packets.request_verified(packet) or (
             client.require_message_authenticator and not signed
         ):
             self.counters.bad_authenticator += 1

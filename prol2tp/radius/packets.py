@@ -2,13 +2,16 @@
 
     Code (8)  Identifier (8)  Length (16)  Authenticator (16 octets)  { Type (8)  Length (8)  Value }
 
-The layout is checked here, before pyrad decodes it.
+Signing, verifying, hiding and the layout of what is sent are pyrad's; what is received is taken apart here, strictly
+and in one walk, so that no two readers of a packet can differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import md5
+from typing import Any
 
 from pyrad.packet import AcctPacket, AuthPacket, CoAPacket, Packet, PacketError
 
@@ -40,37 +43,41 @@ MESSAGE_AUTHENTICATOR = 80
 Attributes = list[tuple[Key, bytes]]
 
 
-def checked(data: bytes) -> bytes:
-    """The packet without padding; raises `WireError` unless lengths and attributes fit exactly."""
+def decode(data: bytes, secret: bytes) -> Packet:
+    """A received packet, not verified yet. Padding is dropped; raises `WireError` unless all lengths fit exactly."""
     if len(data) < HEADER:
         raise WireError("shorter than a header")
     length = int.from_bytes(data[2:4], "big")
     if not HEADER <= length <= min(len(data), LARGEST_PACKET):
         raise WireError("bad length")
-    position, signatures = HEADER, 0
+    found: dict[int, list[bytes]] = {}
+    position = HEADER
     while position < length:
-        if position + 2 > length or not 2 <= data[position + 1] <= length - position:
+        end = position + data[position + 1] if position + 2 <= length else 0
+        if not position + 2 <= end <= length:
             raise WireError("an attribute runs past the end")
-        if data[position] == MESSAGE_AUTHENTICATOR:
-            signatures += 1
-            if data[position + 1] != 18 or signatures > 1:
-                raise WireError("bad Message-Authenticator")
-        position += data[position + 1]
-    return data[:length]
+        found.setdefault(data[position], []).append(data[position + 2 : end])
+        position = end
+    signatures = found.get(MESSAGE_AUTHENTICATOR)
+    if signatures is not None and (len(signatures) > 1 or len(signatures[0]) != 16):
+        raise WireError("bad Message-Authenticator")
+    packet = Packet(data[0], data[1], secret, data[4:HEADER])
+    packet.raw_packet = data[:length]
+    packet.message_authenticator = signatures is not None or None
+    _put(packet, found)
+    return packet
 
 
-def decode(data: bytes, secret: bytes) -> Packet:
-    """A received packet, not verified yet. Raises `WireError`."""
-    try:
-        return Packet(id=0, secret=secret, packet=checked(data))
-    except PacketError as error:
-        raise WireError(str(error)) from None
+def _put(packet: Packet, found: Mapping[Any, list[bytes]]) -> None:
+    """Raw values by number: pyrad's own mapping would look each up by name first."""
+    for key, values in found.items():
+        OrderedDict.__setitem__(packet, key, values)
 
 
 def attributes(packet: Packet) -> Iterator[tuple[Key, bytes]]:
     """All attributes, those of a known vendor each by its own key. A Vendor-Specific attribute that is not laid out as
     RFC 2865 section 5.26 suggests is given whole."""
-    for key, values in packet.items():
+    for key, values in OrderedDict.items(packet):
         if key != VENDOR_SPECIFIC:
             for value in values:
                 yield key, value
@@ -98,10 +105,12 @@ def _vendor_attributes(value: bytes) -> Attributes | None:
 
 
 def _fill(packet: Packet, rows: Iterable[tuple[Key, bytes]]) -> None:
+    found: dict[Key, list[bytes]] = {}
     for key, value in rows:
         if len(value) > (LARGEST if isinstance(key, int) else LARGEST_VENDOR):
             raise ValueError("value too long for an attribute")
-        packet.setdefault(key, []).append(value)
+        found.setdefault(key, []).append(value)
+    _put(packet, found)
 
 
 def access_request(
@@ -159,10 +168,10 @@ def salted(packet: Packet, value: bytes) -> bytes:
         raise WireError(str(error)) from None
 
 
-def request_verified(data: bytes, packet: Packet) -> bool:
+def request_verified(packet: Packet) -> bool:
     """Whether a Disconnect-Request or CoA-Request has the authenticator of RFC 5176 section 2.3, and a right
     Message-Authenticator if it has one."""
-    request = CoAPacket(packet.code, packet.id, packet.secret, packet=data)
+    request = CoAPacket(packet.code, packet.id, packet.secret, packet=packet.raw_packet)
     if not request.VerifyCoARequest():
         return False
     return not request.message_authenticator or bool(request.verify_message_authenticator())

@@ -46,7 +46,8 @@ def ipv6prefix(value: bytes) -> str:
     which have to be zero, are taken as zero."""
     if not 2 <= len(value) <= 18 or value[1] > 128:
         raise WireError("bad IPv6 prefix")
-    return str(IPv6Network((value[2:].ljust(16, b"\0"), value[1]), strict=False))
+    rest = 128 - value[1]
+    return f"{IPv6Address(int.from_bytes(value[2:].ljust(16, bytes(1)), 'big') >> rest << rest)}/{value[1]}"
 
 
 def ifid(value: bytes) -> int:
