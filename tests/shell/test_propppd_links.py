@@ -97,11 +97,15 @@ def test_nothing_is_made_for_a_user_with_a_wrong_password(world):
     assert len(world.links) == 0
 
 
-@pytest.mark.parametrize("method", ["chap", "pap"])
+@pytest.mark.parametrize("method", ["chap", "pap", "mschapv1", "mschapv2", "eap"])
 def test_an_unknown_user_is_refused_like_one_with_a_wrong_password(world, method):
-    unknown, _ = world.client(user="nobody", password="pw1", allow_methods=(method,))
-    wrong, _ = world.client(password="wrong", allow_methods=(method,))
-    assert unknown.core.peer_message == wrong.core.peer_message
+    world.configure(CONFIG.replace("auth_methods chap pap", f"auth_methods {method}"))
+    heard = []
+    for name, password in (("nobody", "pw1"), ("u1@example.com", "wrong")):
+        client, link = world.client(user=name, password=password, allow_methods=(method,))
+        world.settle(5)
+        heard.append((client.core.peer_message, client.down, link.cause, link.message))
+    assert heard[0] == heard[1] and heard[0][1] is not None
     assert len(world.links) == 0
 
 

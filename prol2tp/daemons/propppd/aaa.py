@@ -139,7 +139,8 @@ class Chain:
 
     def _ask(self, question: Question, index: int) -> Deferred[Grant]:
         if index >= len(self.sources):
-            return fail(Denied(reason="unknown user"))
+            # told in the same way as a wrong password
+            return fail(Denied(reason="unknown user", retry=True))
 
         def failed(failure: Any) -> Any:
             failure.trap(NotMine)

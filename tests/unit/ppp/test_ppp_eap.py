@@ -431,3 +431,16 @@ def test_requests_and_responses_without_a_type_are_dropped() -> None:
 def test_a_link_that_could_ask_for_nothing_inside_eap_is_not_made() -> None:
     with pytest.raises(ValueError, match="eap_methods"):
         End(auth=True, auth_methods=("eap",), eap_methods=("tls",))
+
+
+def test_secrets_and_proofs_are_not_in_the_trace() -> None:
+    lines: list[str] = []
+    end = client(password="sEcrEt", trace=lambda kind, text: lines.append(text))
+    end.hear(EAP, 1, 4, b"\x01")
+    end.hear(EAP, 1, 6, through_mschapv2(end, "sEcrEt"))
+    end.hear(EAP, 3, 6)
+    assert end.link.phase is Phase.NETWORK and any("MSCHAPv2 56 octets" in line for line in lines)
+    assert end.link.mppe_keys is not None
+    hidden = [b"sEcrEt", mschap.nt_password_hash("sEcrEt"), *end.link.mppe_keys, end.link.eap._value[24:48]]  # type: ignore[union-attr]
+    for line in lines:
+        assert not any(secret.hex() in line.lower() or repr(secret)[2:-1] in line for secret in hidden)
