@@ -181,7 +181,11 @@ class RadiusClient:
         service.answers += 1
         if waiting.exchange is None:
             counters.status_answers += 1
+            if now < service.since + service.hold:
+                return
+            service.proved = False
         else:
+            service.proved = True
             self._answered(waiting.exchange, packet, service, now)
         if not service.alive:
             self._revive(service, now)
@@ -426,8 +430,7 @@ class RadiusClient:
     def _declare_dead(self, service: Service, now: float) -> None:
         if not service.alive or service.removed:
             return
-        service.alive = False
-        service.since = now
+        service.died(now)
         self._outputs.append(ServerDead(service.name, service.kind))
         self._probe(service, now)
         for exchange in service.exchanges():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Kind = Literal["auth", "acct"]
 KINDS: tuple[Kind, ...] = ("auth", "acct")
 IDENTIFIERS = 256
+LONGEST_HOLD = 300.0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Service:
 
     __slots__ = (
         "settings", "kind", "host", "port", "alive", "since", "heard_at", "lanes", "parked", "probe", "removed",
+        "proved", "hold",
         "requests", "answers", "retransmits", "timeouts",
     )
 
@@ -96,7 +98,17 @@ class Service:
         """Exchanges that wait for an identifier."""
         self.probe: tuple[Lane, int] | None = None
         self.removed = False
+        self.proved = True
+        """It has answered a request since Status-Server said that it lives."""
+        self.hold = 0.0
+        """Seconds that it stays dead at least, whatever Status-Server says."""
         self.requests = self.answers = self.retransmits = self.timeouts = 0
+
+    def died(self, now: float) -> None:
+        """One that answers Status-Server and nothing else (its data base is gone) is believed ever later."""
+        self.alive = False
+        self.since = now
+        self.hold = 0.0 if self.proved else min(max(2 * self.hold, self.settings.probe_interval), LONGEST_HOLD)
 
     @property
     def name(self) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
+from pathlib import Path
+
 import pytest
 from pyrad.packet import AccessAccept, AccessChallenge, AccessReject, AuthPacket, Packet
 
 from prol2tp.common.wire import WireError
 from prol2tp.radius import packets
 from prol2tp.radius.answer import Answer, Malformed, read
-from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY, named_values
+from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY, FILES, named_values
 from prol2tp.radius.dictionary import _dictionary as DICTIONARY
 from prol2tp.radius.tunnels import NO_PREFERENCE
 from prol2tp.radius.values import Route, route
@@ -214,6 +217,12 @@ def test_two_message_authenticators_are_none() -> None:
 def test_a_reply_with_a_proxy_state_that_was_not_sent_is_not_verified() -> None:
     packet = packets.decode(reply(raw={33: [b"forged"]}), SECRET)
     assert not packets.reply_verified(packet, 1, 7, AUTHENTICATOR, SECRET, True)
+
+
+def test_the_dictionaries_are_package_data() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[3] / "setup.cfg")
+    assert setup["options.package_data"]["prol2tp.radius"].split() == list(FILES)
 
 
 def test_the_dictionary_has_each_number_once() -> None:

@@ -215,6 +215,25 @@ def test_without_status_server_a_dead_server_is_tried_again_after_its_time() -> 
     assert net.client.counters.status_requests == 0
 
 
+def test_a_server_that_answers_nothing_but_status_server_is_believed_ever_later() -> None:
+    ill = Server()
+    plain = ill.answer
+    ill.answer = lambda data: plain(data) if data[0] == 12 else None  # type: ignore[method-assign]
+    net = Net(two(), {A: ill, B: Server()})
+    deaths = []
+    for _ in range(600):
+        net.request(login())
+        net.run(net.now + 1)
+        deaths = [output for output in net.said if isinstance(output, ServerDead)]
+    assert 3 <= len(deaths) <= 8
+    ill.answer = plain  # type: ignore[method-assign]
+    net.run(net.now + 320)
+    handle = net.request(login())
+    net.run(net.now + 1)
+    assert net.result(handle).server == "one"  # type: ignore[union-attr]
+    assert net.client.services["one", "auth"].proved
+
+
 def test_when_all_servers_are_dead_requests_are_still_sent_and_a_revived_one_takes_them() -> None:
     peers = {A: Server(), B: Server()}
     for peer in peers.values():
