@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import permutations
 
@@ -9,10 +10,10 @@ import pytest
 
 from prol2tp.ppp import eap, frame
 from prol2tp.ppp.challenge import ALGORITHMS
-from prol2tp.ppp.link import Phase
+from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.outputs import AskAuthentication, LinkAuthenticated, LinkDown
 from prol2tp.ppp.settings import Grant, LinkSettings
-from tests.ppp_ends import Pair, users
+from tests.ppp_ends import Pair, random_source, users
 
 METHODS = ("pap", "chap", "mschapv1", "mschapv2", "eap")
 SERVER = users(u1="pw1", lns="both")
@@ -205,3 +206,31 @@ def test_a_server_behind_the_link_runs_any_method_of_its_own(password: str, seed
         assert not pair.ups(0) and pair.links[0].over
     elif rate < 0.2:
         assert pair.links[0].user == "u1" and pair.links[0].phase is Phase.NETWORK
+
+
+@pytest.mark.parametrize("inner", ["md5", "mschapv2"])
+def test_a_link_that_came_up_by_eap_goes_on_from_its_record(inner: str) -> None:
+    settings = (
+        replace(LNS, auth_methods=("eap",), eap_methods=(inner,), lcp_echo_interval=10.0, lcp_echo_failures=2),
+        replace(CLIENT, lcp_echo_interval=10.0, lcp_echo_failures=2),
+    )
+    pair = Pair(*settings, answer=SERVER)
+    pair.start()
+    pair.run(5.0)
+    saved = [json.loads(json.dumps(link.to_record(pair.now))) for link in pair.links]
+    assert "pw1" not in repr(saved)
+    pair.links = tuple(  # type: ignore[assignment]
+        Link.from_record(record, one, random_source(3), pair.now)
+        for record, one in zip(saved, settings, strict=True)
+    )
+    for side in (0, 1):
+        assert pair.links[side].to_record(pair.now) == saved[side]
+    pair.run(100.0)
+    assert not any(link.over for link in pair.links)
+    here, there = (link.eap for link in pair.links)
+    assert here is not None and there is not None
+    assert here.requests == there.requests_received == here.responses == there.responses_sent > 1
+    # and the peer may still ask anew
+    challenge = frame.header(frame.EAP) + frame.packet(eap.REQUEST, 99, b"\x04\x10" + bytes(16))
+    pair.do(1, lambda link: link.receive(challenge, pair.now))
+    assert there.responses_sent == here.responses + 1
