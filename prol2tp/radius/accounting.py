@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prol2tp.radius import packets
-from prol2tp.radius.attributes import ADDRESSES, Addresses, Nas, Port, rows, write, write_port
+from prol2tp.radius.attributes import ADDRESSES, Addresses, Nas, Port, TunnelFacts, rows, write, write_port
 from prol2tp.radius.dictionary import key, named_values
 from prol2tp.radius.packets import Attributes
 
@@ -56,6 +58,55 @@ class AccountingRequest:
     def problem(self) -> str:
         """Why this cannot be sent; empty: it can."""
         return "" if self.status in STATUS_TYPES else "unknown status type"
+
+
+_DEFAULTS = AccountingRequest("", "", 0)
+_NESTED: dict[str, type] = {"addresses": Addresses, "nas": Nas, "port": Port, "tunnel": TunnelFacts}
+
+
+def to_record(request: AccountingRequest) -> dict[str, Any]:
+    """As JSON can have it, without what is as by default. Octets are text of hexadecimal digits after `hex:`."""
+    return _plain(request, _DEFAULTS)
+
+
+def from_record(record: Mapping[str, Any]) -> AccountingRequest:
+    """What `to_record` gave. Raises `ValueError`, `TypeError` or `KeyError` for what it cannot have given."""
+    return AccountingRequest(**{"status": "", "session_id": "", "event_timestamp": 0, **_arguments(record)})
+
+
+def _plain(record: Any, defaults: Any) -> dict[str, Any]:
+    found = {}
+    for name in record.__slots__:
+        value = getattr(record, name)
+        if name in _NESTED:
+            if value is not None:
+                kept = getattr(defaults, name)
+                found[name] = _plain(value, kept if kept is not None else _NESTED[name]())
+        elif value != getattr(defaults, name):
+            found[name] = _plain_value(value)
+    return found
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return "hex:" + value.hex()
+    if isinstance(value, tuple):
+        return [_plain_value(one) for one in value]
+    # text that looks like ours is kept as octets
+    return "hex:" + value.encode().hex() if isinstance(value, str) and value.startswith("hex:") else value
+
+
+def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _NESTED[name](**_arguments(value)) if name in _NESTED else _value(value)
+        for name, value in record.items()
+    }
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_value(one) for one in value)
+    return bytes.fromhex(value[4:]) if isinstance(value, str) and value.startswith("hex:") else value
 
 
 _RECORD = rows(
