@@ -18,25 +18,38 @@ RAW_IP = 101
 LCP_ECHO = bytes.fromhex("ff03c02109010008cafebabe")
 
 
-def capture(path, datagrams):
-    """A pcap file of UDP datagrams from and to port 1701 on two documentation addresses."""
+def ip_packet(payload, protocol=17, source=1, destination=2):
+    """An IPv4 packet between hosts of 192.0.2.0/24."""
+    header = bytearray(struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0,
+        bytes((192, 0, 2, source)), bytes((192, 0, 2, destination)),
+    ))
+    total = sum(struct.unpack("!10H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    header[10:12] = (~total & 0xFFFF).to_bytes(2, "big")
+    return bytes(header) + payload
+
+
+def udp_datagram(payload):
+    return struct.pack("!HHHH", 1701, 1701, 8 + len(payload), 0) + payload
+
+
+def write_packets(path, packets):
     with open(path, "wb") as file:
         file.write(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, RAW_IP))
-        for second, payload in enumerate(datagrams):
-            udp = struct.pack("!HHHH", 1701, 1701, 8 + len(payload), 0) + payload
-            header = bytearray(struct.pack(
-                "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), second, 0, 64, 17, 0,
-                bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)),
-            ))
-            total = sum(struct.unpack("!10H", header))
-            total = (total & 0xFFFF) + (total >> 16)
-            header[10:12] = (~total & 0xFFFF).to_bytes(2, "big")
-            packet = bytes(header) + udp
+        for second, packet in enumerate(packets):
             file.write(struct.pack("=IIII", second, 0, len(packet), len(packet)) + packet)
 
 
-def dissect(path, *fields, only="l2tp"):
+def capture(path, datagrams):
+    """A pcap file of UDP datagrams from and to port 1701 on two documentation addresses."""
+    write_packets(path, [ip_packet(udp_datagram(payload)) for payload in datagrams])
+
+
+def dissect(path, *fields, only="l2tp", options=()):
     command = ["tshark", "-n", "-r", str(path), "-Y", only, "-T", "fields"]
+    for option in options:
+        command += ["-o", option]
     for field in fields:
         command += ["-e", field]
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
