@@ -11,7 +11,7 @@ from prol2tp.radius.dictionary import key
 from prol2tp.radius.packets import Attributes
 from prol2tp.radius.values import LARGEST
 
-Method = Literal["pap", "chap", "mschap", "mschapv2", "eap"]
+Method = Literal["pap", "chap", "mschapv1", "mschapv2", "eap"]
 
 _LONGEST_PASSWORD = 128
 _CHAP_PASSWORD = key("CHAP-Password")
@@ -20,8 +20,8 @@ _EAP_MESSAGE = key("EAP-Message")
 _MS_CHAP_RESPONSE = key("MS-CHAP-Response")
 _MS_CHAP_CHALLENGE = key("MS-CHAP-Challenge")
 _MS_CHAP2_RESPONSE = key("MS-CHAP2-Response")
-_LENGTHS = {"chap": 16, "mschap": 49, "mschapv2": 49}
-"""Octets of the Value of a CHAP Response (RFC 1994, RFC 2433, RFC 2759)."""
+_LENGTHS = {"chap": 16, "mschapv1": 24, "mschapv2": 24}
+"""Octets of a digest: RFC 1994, and the NT-Response of RFC 2433 and RFC 2759."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,11 @@ class AccessRequest:
     challenge: bytes = b""
     """CHAP: at most 253 octets. MS-CHAP: 8 octets, version 2: 16."""
     response: bytes = b""
-    """The Value of the Response: 16 octets; MS-CHAP: 49 octets with the flags at the end."""
+    """The digest: 16 octets; MS-CHAP: the NT-Response, 24 octets."""
+    peer_challenge: bytes = b""
+    """MS-CHAPv2 only: 16 octets."""
+    flags: int = 0
+    """Last octet of an MS-CHAP Response."""
     eap_message: bytes = b""
     """A whole EAP packet, of any length."""
     state: bytes = b""
@@ -63,7 +67,9 @@ class AccessRequest:
             return "unknown method"
         if len(self.response) != _LENGTHS[self.method]:
             return "bad length of the response"
-        if not 1 <= len(self.challenge) <= LARGEST or (self.method == "mschapv2" and len(self.challenge) != 16):
+        if not 1 <= len(self.challenge) <= LARGEST:
+            return "bad length of the challenge"
+        if self.method == "mschapv2" and not len(self.challenge) == len(self.peer_challenge) == 16:
             return "bad length of the challenge"
         return ""
 
@@ -93,13 +99,17 @@ def encode(record: AccessRequest, identifier: int, authenticator: bytes, secret:
 def _credentials(record: AccessRequest, attributes: Attributes) -> None:
     method, response = record.method, record.response
     if method == "chap":
-        attributes.append((_CHAP_PASSWORD, bytes((record.identifier,)) + response))
+        attributes.append((_CHAP_PASSWORD, bytes((record.identifier & 0xFF,)) + response))
         attributes.append((_CHAP_CHALLENGE, record.challenge))
-    elif method in ("mschap", "mschapv2"):
-        # the flags are last in PPP and come before the rest in RADIUS; only version 2 leaves their value zero
-        values = bytes((record.identifier, response[48])) + response[:48]
+    elif method == "mschapv1":
+        # without LM-Response; the flags say that the NT-Response counts (RFC 2548 section 2.1.3)
+        before = bytes((record.identifier & 0xFF, record.flags & 0xFF)) + bytes(24)
         attributes.append((_MS_CHAP_CHALLENGE, record.challenge))
-        attributes.append((_MS_CHAP2_RESPONSE if method == "mschapv2" else _MS_CHAP_RESPONSE, values))
+        attributes.append((_MS_CHAP_RESPONSE, before + response))
+    elif method == "mschapv2":
+        before = bytes((record.identifier & 0xFF, record.flags & 0xFF)) + record.peer_challenge + bytes(8)
+        attributes.append((_MS_CHAP_CHALLENGE, record.challenge))
+        attributes.append((_MS_CHAP2_RESPONSE, before + response))
     elif method == "eap":
         message = record.eap_message
         attributes.extend((_EAP_MESSAGE, message[at : at + LARGEST]) for at in range(0, len(message), LARGEST))

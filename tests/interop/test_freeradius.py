@@ -179,13 +179,17 @@ async def test_chap_is_accepted_and_a_wrong_response_rejected(world: World) -> N
         port.stop()
 
 
+def spread_keys(password: str) -> list[bytes]:
+    """The NT hash of a password as three DES keys, parity bits between (RFC 2759 section 8.5)."""
+    key = MD4.new(password.encode("utf-16-le")).digest().ljust(21, b"\0")
+    parts = (int.from_bytes(key[at : at + 7], "big") for at in (0, 7, 14))
+    return [bytes((part >> (49 - 7 * n) & 0x7F) << 1 for n in range(8)) for part in parts]
+
+
 def nt_response(user: bytes, password: str, challenge: bytes, peer_challenge: bytes) -> bytes:
     """RFC 2759 section 8.1."""
     hashed = hashlib.sha1(peer_challenge + challenge + user).digest()[:8]
-    key = MD4.new(password.encode("utf-16-le")).digest().ljust(21, b"\0")
-    parts = (int.from_bytes(key[at : at + 7], "big") for at in (0, 7, 14))
-    spread = (bytes((part >> (49 - 7 * n) & 0x7F) << 1 for n in range(8)) for part in parts)
-    return b"".join(DES.new(one, DES.MODE_ECB).encrypt(hashed) for one in spread)
+    return b"".join(DES.new(one, DES.MODE_ECB).encrypt(hashed) for one in spread_keys(password))
 
 
 @ensureDeferred
@@ -194,8 +198,10 @@ async def test_mschapv2_brings_success_text_and_mppe_keys_and_a_wrong_one_its_er
     try:
         for password, kind in (("pw1", Accepted), ("wrong", Rejected)):
             challenge, ours = os.urandom(16), os.urandom(16)
-            response = ours + bytes(8) + nt_response(b"u1", password, challenge, ours) + b"\0"
-            question = AccessRequest(b"u1", "mschapv2", 9, challenge=challenge, response=response, nas=NAS)
+            response = nt_response(b"u1", password, challenge, ours)
+            question = AccessRequest(
+                b"u1", "mschapv2", 9, challenge=challenge, peer_challenge=ours, response=response, nas=NAS
+            )
             result = await port.request(question)
             assert type(result) is kind
             if isinstance(result, Accepted):
@@ -204,6 +210,19 @@ async def test_mschapv2_brings_success_text_and_mppe_keys_and_a_wrong_one_its_er
                 assert result.answer.mppe_send_key != result.answer.mppe_recv_key
             elif isinstance(result, Rejected):
                 assert result.answer.mschap_error.startswith("E=691 ")
+    finally:
+        port.stop()
+
+
+@ensureDeferred
+async def test_mschapv1_is_accepted_by_its_nt_response(world: World) -> None:
+    _, port, _ = start(world)
+    try:
+        for password, kind in (("pw1", Accepted), ("wrong", Rejected)):
+            challenge = os.urandom(8)
+            response = b"".join(DES.new(one, DES.MODE_ECB).encrypt(challenge) for one in spread_keys(password))
+            question = AccessRequest(b"u1", "mschapv1", 9, challenge=challenge, response=response, flags=1, nas=NAS)
+            assert type(await port.request(question)) is kind
     finally:
         port.stop()
 

@@ -370,7 +370,7 @@ def test_what_radius_cannot_carry_is_refused_before_it_is_sent() -> None:
         login("u" * 254),
         login(password=b"p" * 129),
         AccessRequest(b"u", "chap", challenge=b"c" * 16, response=b"short"),
-        AccessRequest(b"u", "mschapv2", challenge=b"c" * 8, response=b"r" * 49),
+        AccessRequest(b"u", "mschapv2", challenge=b"c" * 16, response=b"r" * 24),
         AccessRequest(b"u", "eap", eap_message=b""),
     ):
         rejected = net.result(net.request(record))

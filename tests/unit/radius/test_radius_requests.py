@@ -78,15 +78,15 @@ def test_a_chap_response_is_verified_by_the_server() -> None:
 def test_mschapv2_fields_are_in_the_order_of_rfc_2548() -> None:
     peer, reserved, nt = b"P" * 16, bytes(8), b"N" * 24
     packet = asked(AccessRequest(b"u", "mschapv2", identifier=5, challenge=b"C" * 16,
-                                 response=peer + reserved + nt + b"\x00"))
+                                 peer_challenge=peer, response=nt))
     assert packet[(311, 11)] == [b"C" * 16]
     assert packet[(311, 25)] == [b"\x05\x00" + peer + reserved + nt]
 
 
 def test_mschapv1_uses_its_own_attribute_and_keeps_the_flags() -> None:
-    packet = asked(AccessRequest(b"u", "mschap", identifier=5, challenge=b"C" * 8,
-                                 response=b"L" * 24 + b"N" * 24 + b"\x01"))
-    assert packet[(311, 1)] == [b"\x05\x01" + b"L" * 24 + b"N" * 24]
+    packet = asked(AccessRequest(b"u", "mschapv1", identifier=5, challenge=b"C" * 8,
+                                 response=b"N" * 24, flags=1))
+    assert packet[(311, 1)] == [b"\x05\x01" + bytes(24) + b"N" * 24]
 
 
 def test_a_long_eap_packet_is_split_and_the_state_echoed() -> None:
