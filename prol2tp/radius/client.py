@@ -7,7 +7,6 @@ all that wait for it go on to others at once, and it is asked by Status-Server (
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -22,7 +21,7 @@ from prol2tp.radius.accounting import OF_THE_NAS, AccountingRequest
 from prol2tp.radius.answer import Answer, Malformed, read
 from prol2tp.radius.attributes import NAS, Nas, write
 from prol2tp.radius.counters import Counters
-from prol2tp.radius.exchange import Exchange, interval
+from prol2tp.radius.exchange import Exchange, Line, interval
 from prol2tp.radius.outputs import (
     Accepted,
     AccountingAcknowledged,
@@ -42,8 +41,6 @@ _CODES: dict[str, tuple[int, ...]] = {
     "auth": (packets.ACCESS_ACCEPT, packets.ACCESS_REJECT, packets.ACCESS_CHALLENGE),
     "acct": (packets.ACCOUNTING_RESPONSE,),
 }
-SLACK = 64
-"""Requests that were given up may stay in the queue, so many more than those that wait."""
 _REQUEST_CODE = {"auth": packets.ACCESS_REQUEST, "acct": packets.ACCOUNTING_REQUEST}
 _COUNTED = {"Start": "accounting_starts", "Stop": "accounting_stops", "Interim-Update": "accounting_updates"}
 
@@ -58,18 +55,6 @@ class ClientSettings:
     """Requests under way at once, for authentication and for accounting each: what a server is thought to bear."""
     max_queue: int = 20_000
     """Requests that wait for their turn, for each; more are refused."""
-
-
-class _Line:
-    """Requests of one kind: those under way are counted, the others wait."""
-
-    __slots__ = ("waiting", "queued", "in_progress", "turning")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Exchange] = deque()
-        self.queued = 0
-        self.in_progress = 0
-        self.turning = False
 
 
 class RadiusClient:
@@ -93,7 +78,7 @@ class RadiusClient:
         self.counters = Counters()
         self.services: dict[tuple[str, Kind], Service] = {}
         self._random_bytes = random_bytes
-        self._lines: dict[Kind, _Line] = {kind: _Line() for kind in KINDS}
+        self._lines: dict[Kind, Line] = {kind: Line() for kind in KINDS}
         self._lanes: dict[int, Lane] = {}
         self._exchanges: dict[int, Exchange] = {}
         self._deadlines = Deadlines()
@@ -379,13 +364,12 @@ class RadiusClient:
             self._release(lane, identifier, now)
         if state == "queued":
             line.queued -= 1
-            if len(line.waiting) > 2 * line.queued + SLACK:
-                line.waiting = deque(one for one in line.waiting if one.state == "queued")
+            line.forget_the_over()
         elif exchange.has_turn:
             line.in_progress -= 1
             self._next_turns(line, now)
 
-    def _next_turns(self, line: _Line, now: float) -> None:
+    def _next_turns(self, line: Line, now: float) -> None:
         if line.turning:  # a request that ends at once gives its turn on in the loop that gave it
             return
         line.turning = True
@@ -396,7 +380,7 @@ class RadiusClient:
                 self._give_turn(following, line, now)
         line.turning = False
 
-    def _give_turn(self, exchange: Exchange, line: _Line, now: float) -> None:
+    def _give_turn(self, exchange: Exchange, line: Line, now: float) -> None:
         exchange.state = "new"
         exchange.has_turn = True
         line.in_progress += 1

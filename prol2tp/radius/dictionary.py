@@ -36,16 +36,16 @@ def _read() -> Dictionary:
     return dictionary
 
 
-_dictionary = _read()
+DICTIONARY = _read()
 
 
 def _attribute(name: str) -> Attribute:
-    row = _dictionary.attributes[name]
-    key: Key = (_dictionary.vendors.GetForward(row.vendor), row.code) if row.vendor else row.code
+    row = DICTIONARY.attributes[name]
+    key: Key = (DICTIONARY.vendors.GetForward(row.vendor), row.code) if row.vendor else row.code
     return Attribute(name, key, row.type, row.has_tag, row.encrypt == 2)
 
 
-ATTRIBUTES: dict[str, Attribute] = {name: _attribute(name) for name in _dictionary.attributes}
+ATTRIBUTES: dict[str, Attribute] = {name: _attribute(name) for name in DICTIONARY.attributes}
 BY_KEY: dict[Key, Attribute] = {row.key: row for row in ATTRIBUTES.values()}
 VENDORS: frozenset[int] = frozenset(key[0] for key in BY_KEY if isinstance(key, tuple))
 
@@ -57,5 +57,5 @@ def key(name: str) -> Key:
 
 def named_values(name: str) -> dict[str, int]:
     """The names that an attribute of type integer has for its values."""
-    values = _dictionary.attributes[name].values.forward
+    values = DICTIONARY.attributes[name].values.forward
     return {word: int.from_bytes(octets, "big") for word, octets in values.items()}

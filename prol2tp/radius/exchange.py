@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from prol2tp.radius import access, accounting
@@ -9,6 +10,7 @@ from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.servers import Kind, Lane, Service
 
+SLACK = 64
 JITTER = 0.1
 """RAND is within plus and minus this."""
 
@@ -70,3 +72,20 @@ class Exchange:
             authenticator = random_bytes(16)
             self.data = access.encode(record, identifier, authenticator, secret)
         return authenticator
+
+
+class Line:
+    """Requests of one kind: those under way are counted, the others wait."""
+
+    __slots__ = ("waiting", "queued", "in_progress", "turning")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Exchange] = deque()
+        self.queued = 0
+        self.in_progress = 0
+        self.turning = False
+
+    def forget_the_over(self) -> None:
+        """Requests that were given up stay in the queue until they are more than those that wait."""
+        if len(self.waiting) > 2 * self.queued + SLACK:
+            self.waiting = deque(one for one in self.waiting if one.state == "queued")

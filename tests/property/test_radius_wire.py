@@ -16,8 +16,7 @@ from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.answer import read
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import RadiusClient
-from prol2tp.radius.dictionary import BY_KEY
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import BY_KEY, DICTIONARY
 from prol2tp.radius.dynauth import DynamicAuthorization, DynamicClient
 from prol2tp.radius.outputs import Accepted, Transmit
 from prol2tp.radius.servers import ServerSettings

@@ -16,7 +16,7 @@ from prol2tp.net.radius import DynamicAuthorizationPort, RadiusPort
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import ClientSettings, RadiusClient
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import DICTIONARY
 from prol2tp.radius.dynauth import DynamicAuthorization, DynamicClient
 from prol2tp.radius.outputs import Accepted, Asked, NoAnswer
 from prol2tp.radius.servers import ServerSettings

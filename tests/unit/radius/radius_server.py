@@ -20,7 +20,7 @@ from pyrad.packet import (
 )
 
 from prol2tp.radius.client import ClientSettings, RadiusClient
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import DICTIONARY
 from prol2tp.radius.outputs import CloseLane, OpenLane, Output, Transmit
 from prol2tp.radius.servers import ServerSettings
 

@@ -6,7 +6,7 @@ import pytest
 from pyrad.packet import CoAPacket, CoARequest, DisconnectRequest
 
 from prol2tp.radius.answer import Answer
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import DICTIONARY
 from prol2tp.radius.dynauth import (
     SESSION_CONTEXT_NOT_FOUND,
     DynamicAuthorization,

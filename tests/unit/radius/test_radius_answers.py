@@ -11,8 +11,7 @@ from pyrad.packet import AccessAccept, AccessChallenge, AccessReject, AuthPacket
 from prol2tp.common.wire import WireError
 from prol2tp.radius import packets
 from prol2tp.radius.answer import Answer, Malformed, read
-from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY, FILES, named_values
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY, DICTIONARY, FILES, named_values
 from prol2tp.radius.tunnels import NO_PREFERENCE
 from prol2tp.radius.values import Route, route
 

@@ -13,7 +13,7 @@ from prol2tp.radius import access, accounting
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.accounting import AccountingRequest, terminate_cause
 from prol2tp.radius.attributes import Addresses, Nas, Port, TunnelFacts
-from prol2tp.radius.dictionary import _dictionary as DICTIONARY
+from prol2tp.radius.dictionary import DICTIONARY
 
 SECRET, AUTHENTICATOR = b"testing123", bytes(range(16))
 NAS = Nas("192.0.2.1", "2001:db8::1", "lns")
