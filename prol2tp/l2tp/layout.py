@@ -183,7 +183,7 @@ class Codec:
         """
         layout = self._layouts[message.number]
         values = layout.values(message)
-        parts = [layout.message_type, digests]
+        parts = [layout.message_type, digests] if digests else [layout.message_type]
         if hide:
             if not secret or random_bytes is None:
                 raise ValueError("hiding needs a secret and a random source")

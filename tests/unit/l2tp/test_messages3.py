@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from prol2tp.l2tp import messages, messages3
+from prol2tp.l2tp import messages, messages3, trace
 from prol2tp.l2tp.avp import HEADER, MANDATORY
 from prol2tp.l2tp.avptable import COOKIE_LENGTHS, OF_VERSION_3
 from prol2tp.l2tp.layout import MissingAVP, UnknownMessageType
@@ -132,6 +132,14 @@ def test_a_cookie_has_0_4_or_8_octets(size):
     assert (caught.value.error, caught.value.assigned_session_id) == (2, 5)
     with pytest.raises(ValueError, match="cookie"):
         encode(dataclasses.replace(PLAIN_ICRP, assigned_cookie=b"\xaa" * size))
+
+
+def test_a_trace_shows_the_length_of_a_cookie_alone():
+    lines = []
+    record = dataclasses.replace(PLAIN_ICRP, assigned_cookie=b"secretly")
+    trace.message(lambda *line: lines.append(line), "tx", record, 1, 2)
+    assert ("avp", 1, 2, "tx ICRP: assigned_cookie 8 octets") in lines
+    assert "secretly" not in str(lines)
 
 
 def test_no_record_shows_a_cookie():
