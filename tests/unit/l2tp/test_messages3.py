@@ -138,7 +138,7 @@ def test_a_trace_shows_the_length_of_a_cookie_alone():
     lines = []
     record = dataclasses.replace(PLAIN_ICRP, assigned_cookie=b"secretly")
     trace.message(lambda *line: lines.append(line), "tx", record, 1, 2)
-    assert ("avp", 1, 2, "tx ICRP: assigned_cookie 8 octets") in lines
+    assert ("avp", 1, 2, "tx ICRP: assigned_cookie '8 octets'") in lines
     assert "secretly" not in str(lines)
 
 
