@@ -75,6 +75,7 @@ class Discards:
     padi_over_rate: int = 0
     padi_over_limit: int = 0
     padi_over_load: int = 0
+    padr_over_rate: int = 0
     late_answers: int = 0
 
 
@@ -253,7 +254,7 @@ class AccessConcentrator:
         if self._full(place) or (place.host_full(packet.source) and not place.settings.replace):
             discards.padi_over_limit += 1
             return
-        if place.bucket is not None and not place.bucket.take(now):
+        if place.padi_bucket is not None and not place.padi_bucket.take(now):
             discards.padi_over_rate += 1
             return
         delay = self._delay()
@@ -318,6 +319,9 @@ class AccessConcentrator:
             self.settings.cookie_lifetime, now,
         ):  # fmt: skip
             self.counters.invalid_padr_received += 1
+            return
+        if place.padr_bucket is not None and not place.padr_bucket.take(now):
+            self.discards.padr_over_rate += 1
             return
         asked = packet.service_names[0]
         service = place.service(asked)

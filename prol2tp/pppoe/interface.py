@@ -113,7 +113,9 @@ class Session:
 class Interface:
     """State of one interface. A host without a session has none here."""
 
-    __slots__ = ("name", "settings", "sessions", "requests", "bucket", "_names", "_ids", "_random_bytes")
+    __slots__ = (
+        "name", "settings", "sessions", "requests", "padi_bucket", "padr_bucket", "_names", "_ids", "_random_bytes",
+    )  # fmt: skip
 
     def __init__(self, name: str, settings: InterfaceSettings, random_bytes: Callable[[int], bytes],
                  now: float) -> None:
@@ -133,7 +135,7 @@ class Interface:
             raise ValueError(f"{self.name}: service name over {LONGEST_SERVICE_NAME} octets")
         self.settings = settings
         self._names = names
-        self.bucket = Bucket(max(1, settings.padi_burst), 1 / settings.padi_rate, now) if settings.padi_rate else None
+        self.padi_bucket, self.padr_bucket = _bucket(settings, now), _bucket(settings, now)
 
     # whom it serves
 
@@ -218,3 +220,7 @@ class Interface:
         pool.release(session_id)
         if len(pool.used) == 1:
             del self._ids[mac]
+
+
+def _bucket(settings: InterfaceSettings, now: float) -> Bucket | None:
+    return Bucket(max(1, settings.padi_burst), 1 / settings.padi_rate, now) if settings.padi_rate > 0 else None

@@ -36,7 +36,8 @@ class InterfaceSettings:
     padi_burst: int = 200
     """PADIs answered at once; more are dropped without an answer."""
     padi_rate: float = 100.0
-    """PADIs answered per second in the long run; 0: no limit."""
+    """PADIs answered per second in the long run; 0: no limit. PADRs that want a new session have the same bounds, of
+    their own: one good cookie must not ask for routes without end."""
     allow: frozenset[bytes] | None = None
     """Addresses served: 6 octets, or 3 for all of a vendor. None: all that `deny` does not name."""
     deny: frozenset[bytes] = frozenset()

@@ -238,6 +238,20 @@ def test_padis_over_the_rate_are_dropped_and_the_rate_comes_back() -> None:
     assert sum(bench.offer() is not None for _ in range(10)) == 3
 
 
+def test_one_cookie_does_not_ask_for_routes_without_end() -> None:
+    bench = Bench(padi_burst=3, padi_rate=1)
+    offer = bench.offer()
+    assert offer is not None
+    asked = 0
+    for _ in range(100):
+        outputs = bench.tell(PADR(AC, HOST, service_names=(b"",), ac_cookie=offer.ac_cookie))
+        for question in outputs:
+            asked += 1
+            bench.core.refused(question.key, bench.now)
+            bench.outputs()
+    assert asked == 3 and bench.core.discards.padr_over_rate == 97
+
+
 def test_a_denied_host_takes_nothing_of_the_rate_of_the_others() -> None:
     bench = Bench(padi_burst=1, padi_rate=1, deny=frozenset({OTHER}))
     for _ in range(100):
