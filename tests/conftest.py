@@ -39,7 +39,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_report_header() -> str:
-    packages = ("xl2tpd", "l2tpns", "freeradius", "dhcpcd-base", "tshark")
+    packages = ("xl2tpd", "l2tpns", "freeradius", "dhcpcd-base", "pppoe", "tshark")
     return "peers: " + ", ".join(f"{package} {version(package) or 'none'}" for package in packages)
 
 
