@@ -1,1 +1,1 @@
-"""PPPoE discovery and sessions (RFC 2516, RFC 4638). Pure. Comes with the access concentrator."""
+"""PPPoE discovery and sessions (RFC 2516, RFC 4638). Pure. Discovery of both ends."""

@@ -7,12 +7,13 @@ whose number is bounded. Every frame causes one frame at most, and only to its s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from prol2tp.common.bucket import Bucket
 from prol2tp.common.deadlines import Deadlines
 from prol2tp.pppoe import cookie, tags
+from prol2tp.pppoe.counters import Counters, Discards
 from prol2tp.pppoe.interface import Interface, Session, request_of
 from prol2tp.pppoe.outputs import AskRoute, Output, SessionClosed, SessionKey, SessionOpened, Transmit
 from prol2tp.pppoe.packets import (
@@ -45,40 +46,6 @@ Trace = Callable[[str, bytes, str], None]
 """`trace(interface, mac, text)`"""
 
 
-@dataclass(slots=True)
-class Counters:
-    """As `proac_info -s` shows them, in its order. A packet that is invalid or a copy is counted as received too;
-    a PADT for no session of its sender is invalid; a PADS that refuses is sent."""
-
-    padi_received: int = 0
-    invalid_padi_received: int = 0
-    pado_sent: int = 0
-    padr_received: int = 0
-    invalid_padr_received: int = 0
-    resent_padr_received: int = 0
-    pads_sent: int = 0
-    padt_received: int = 0
-    invalid_padt_received: int = 0
-    padt_sent: int = 0
-
-
-@dataclass(slots=True)
-class Discards:
-    """Why good packets had no answer, and packets that are nobody's."""
-
-    other_packets: int = 0
-    """Not for an access concentrator, or of no known code."""
-    other_destinations: int = 0
-    other_vlans: int = 0
-    denied_hosts: int = 0
-    unknown_services: int = 0
-    padi_over_rate: int = 0
-    padi_over_limit: int = 0
-    padi_over_load: int = 0
-    padr_over_rate: int = 0
-    late_answers: int = 0
-
-
 class AccessConcentrator:
     """Discovery on all interfaces of a daemon. Frames are whole (see `packets`); `sessions()` are those that have an
     id, open or waiting for their route.
@@ -99,6 +66,7 @@ class AccessConcentrator:
         self._deadlines = Deadlines()
         self._delayed: dict[int, tuple[str, PADI]] = {}
         self._delayed_count = 0
+        self._spent: dict[bytes, float] = {}  # cookies of ended sessions: a late copy must not open one more
         self._stray: Bucket | None = None
         self._outputs: list[Output] = []
         self.configure(settings)
@@ -127,20 +95,20 @@ class AccessConcentrator:
     def remove_interface(self, name: str, now: float, message: str = "") -> None:
         """PADT for all sessions. Raises `KeyError`."""
         for session in list(self.interfaces[name].sessions.values()):
-            self._end(session, message)
+            self._end(session, message, now)
         del self.interfaces[name]
 
     def interface_down(self, name: str, now: float) -> None:
         """The link is gone and no PADT can pass: its sessions end. Raises `KeyError`."""
         for session in list(self.interfaces[name].sessions.values()):
-            self._closed(session, False, "interface down")
+            self._closed(session, False, "interface down", now)
 
     def close_session(self, key: SessionKey, now: float, message: str = "") -> None:
         """PADT. Raises `KeyError`."""
         session = self._session(key)
         if session is None:
             raise KeyError(key)
-        self._end(session, message)
+        self._end(session, message, now)
 
     def sessions(self) -> Iterator[Session]:
         for interface in self.interfaces.values():
@@ -168,7 +136,7 @@ class AccessConcentrator:
             self.discards.late_answers += 1
             return
         self._refuse(session, error, message)
-        self._forget(session)
+        self._forget(session, now)
 
     # the network
 
@@ -195,7 +163,7 @@ class AccessConcentrator:
             self._receive_padr(place, packet, now)
         elif isinstance(packet, PADT):
             self.counters.padt_received += 1
-            self._receive_padt(place, packet)
+            self._receive_padt(place, packet, now)
         else:
             self.discards.other_packets += 1
 
@@ -314,7 +282,7 @@ class AccessConcentrator:
             if known.open:
                 self._confirm(known)
             return
-        if not cookie.check(
+        if packet.ac_cookie in self._spent or not cookie.check(
             packet.ac_cookie or b"", self._secret, packet.source, place.name, vids(packet.vlans),
             self.settings.cookie_lifetime, now,
         ):  # fmt: skip
@@ -331,19 +299,19 @@ class AccessConcentrator:
         if _echo_size(packet) + len(service[0]) > LARGEST_TAGS:
             self.counters.invalid_padr_received += 1
             return
-        if not self._room(place, packet.source):
+        if not self._room(place, packet.source, now):
             self._reject(place, packet, tags.AC_SYSTEM_ERROR, "too many sessions")
             return
         session = place.make(packet, service[0], service[1].advertised, self._max_payload(place, packet), now)
         self.session_count += 1
         self._ask(session, now)
 
-    def _room(self, place: Interface, mac: bytes) -> bool:
+    def _room(self, place: Interface, mac: bytes, now: float) -> bool:
         """Make room for one more session of the host, if that may be."""
         if place.host_full(mac):
             if not place.settings.replace:
                 return False
-            self._end(place.oldest(mac), "replaced by a new session")
+            self._end(place.oldest(mac), "replaced by a new session", now)
         return not self._full(place)
 
     def _ask(self, session: Session, now: float) -> None:
@@ -353,12 +321,12 @@ class AccessConcentrator:
             session.max_payload or MAX_PAYLOAD, session.line,
         ))  # fmt: skip
 
-    def _receive_padt(self, place: Interface, packet: PADT) -> None:
+    def _receive_padt(self, place: Interface, packet: PADT, now: float) -> None:
         session = place.sessions.get((packet.source, packet.session_id))
         if session is None or vids(session.vlans) != vids(packet.vlans):
             self.counters.invalid_padt_received += 1  # never answered: two ends could go on for ever
             return
-        self._closed(session, True, text(packet.errors[0][1][:200]) if packet.errors else "")
+        self._closed(session, True, text(packet.errors[0][1][:200]) if packet.errors else "", now)
 
     # the ends of sessions
 
@@ -386,23 +354,36 @@ class AccessConcentrator:
         self.counters.pads_sent += 1
         self._send(session.key.interface, session.refusal(self._mac(session), error, message))
 
-    def _end(self, session: Session, message: str) -> None:
+    def _end(self, session: Session, message: str, now: float) -> None:
         """Tell the host, then forget."""
         if session.open:
             self.counters.padt_sent += 1
             self._send(session.key.interface, session.termination(self._mac(session), message))
         else:
             self._refuse(session, tags.AC_SYSTEM_ERROR, message)
-        self._closed(session, False, message)
+        self._closed(session, False, message, now)
 
-    def _closed(self, session: Session, by_peer: bool, message: str) -> None:
-        self._forget(session)
+    def _closed(self, session: Session, by_peer: bool, message: str, now: float) -> None:
+        self._forget(session, now)
         self._outputs.append(SessionClosed(session.key, by_peer, message))
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: Session, now: float) -> None:
         self.interfaces[session.key.interface].forget(session)
+        spent_until = session.created_at + self.settings.cookie_lifetime + 1
+        if session.open and now < spent_until:
+            self._forget_spent(now)
+            self._spent[session.cookie] = spent_until
         self.session_count -= 1
         self._deadlines.set(session.key, None)
+
+    def _forget_spent(self, now: float) -> None:
+        """Cookies that are too old by now need not be kept."""
+        spent = self._spent
+        while spent:
+            oldest = next(iter(spent))
+            if spent[oldest] > now:
+                break
+            del spent[oldest]
 
     def _mac(self, session: Session) -> bytes:
         return self.interfaces[session.key.interface].settings.mac
@@ -419,7 +400,7 @@ class AccessConcentrator:
             if isinstance(owner, SessionKey):
                 session = self._session(owner)
                 if session is not None and not session.open:
-                    self._end(session, "no route in time")
+                    self._end(session, "no route in time", now)
                 continue
             name, packet = self._delayed.pop(owner)  # type: ignore[call-overload]
             place = self.interfaces.get(name)

@@ -367,6 +367,30 @@ def test_two_sessions_of_one_host_need_no_host_uniq() -> None:
     assert bench.core.session_count == 2
 
 
+def test_a_late_copy_of_a_request_does_not_open_an_ended_session_again() -> None:
+    bench = Bench(max_sessions_per_mac=1, replace=True)
+    first = bench.session()
+    cookie = bench.core.interfaces[IF].sessions[HOST, first.session_id].cookie
+    copy = PADR(AC, HOST, service_names=(b"",), ac_cookie=cookie)
+    assert isinstance(bench.request()[0], PADT)
+    assert bench.tell(copy) == []
+    assert bench.core.counters.invalid_padr_received == 1 and bench.core.session_count == 1
+
+
+def test_spent_cookies_are_not_kept_longer_than_they_live() -> None:
+    bench = Bench(padi_rate=0)
+    for _ in range(200):
+        key = bench.session()
+        bench.core.close_session(key, bench.now)
+        bench.outputs()
+        bench.now += 1
+        assert len(bench.core._spent) <= 32
+    old = bench.session()
+    bench.now += 1000
+    bench.core.close_session(old, bench.now)
+    assert len(bench.core._spent) <= 32
+
+
 # ends
 
 
