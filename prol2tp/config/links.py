@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prol2tp.config.parameter import BlockType, row
+from prol2tp.config.radius import RADIUS, Radius
 from prol2tp.config.template import Template
 from prol2tp.config.tunnels import DAY, LOG_LEVELS
 from prol2tp.config.types import (
@@ -94,6 +95,7 @@ class Profile:
         many=True,
         most=4,
     )
+    use_radius: bool = row(Boolean(), False, "Ask RADIUS about users that are no local users.")
     user: str = row(Text(), "", "Our name towards the peer; a session of prol2tpd brings its own.")
     password: str = row(Password(), "", "Our password towards the peer.")
     name: str = row(Text(), "", "Our name in CHAP challenges; without it hostname of system.")
@@ -215,6 +217,7 @@ class PropppdConfig:
     profiles: dict[str, Profile]
     pools: dict[str, IpPool]
     users: dict[str, User] = field(repr=False)
+    radius: Radius = field(default_factory=Radius)
 
     def blocks(self) -> Iterator[tuple[str, tuple[str, ...], Any]]:
         """For `diff`."""
@@ -222,6 +225,9 @@ class PropppdConfig:
         for kind, records in (("ip_pool", self.pools), ("profile", self.profiles), ("user", self.users)):
             for name, record in records.items():  # type: ignore[attr-defined]
                 yield kind, (name,), record
+        yield "radius", (), self.radius
+        for name, server in self.radius.servers.items():
+            yield "radius server", (name,), server
 
 
 CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by category.", named=False)
@@ -229,5 +235,4 @@ SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False, bloc
 PROFILE = BlockType("profile", Profile, "What PPP links are told.")
 IP_POOL = BlockType("ip_pool", IpPool, "Addresses for peers.")
 USER = BlockType("user", User, "A local user.")
-RADIUS = BlockType("radius", None, "RADIUS servers.", named=False, refused=_NOT_YET)
 FILE = BlockType("", None, "propppd.conf", named=False, blocks=(SYSTEM, PROFILE, IP_POOL, USER, RADIUS))

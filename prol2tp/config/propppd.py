@@ -23,6 +23,7 @@ from prol2tp.config.links import (
 )
 from prol2tp.config.parameter import Given, check_references, read_file
 from prol2tp.config.problems import ConfigError, Problems, shown
+from prol2tp.config.radius import Radius, RadiusServer, radius_of
 from prol2tp.config.template import has_placeholder
 from prol2tp.config.types import Range
 
@@ -33,6 +34,8 @@ __all__ = [
     "LogCategories",
     "Profile",
     "PropppdConfig",
+    "Radius",
+    "RadiusServer",
     "System",
     "User",
     "link_settings",
@@ -42,6 +45,7 @@ __all__ = [
 
 DEFAULT = "default"
 _OF_THE_SHELL = (
+    "use_radius",
     "ip_pool",
     "default_route",
     "proxy_arp",
@@ -67,9 +71,11 @@ def load(text: str, filename: str) -> PropppdConfig:
     system = _system(file)
     profiles = _profiles(file, system, problems)
     pools = _pools(file, problems)
+    radius = radius_of(file, system.hostname, problems)
+    _check_use(file, profiles, radius, problems)
     problems.refuse()
     users = {name: User(name=name, **one.values) for name, one in file.blocks["user"].items()}
-    return PropppdConfig(system, profiles, pools, users)
+    return PropppdConfig(system, profiles, pools, users, radius)
 
 
 def _system(file: Given) -> System:
@@ -117,6 +123,20 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
             "peers get addresses from ip_pool, but we have none ourselves",
             "add: local_ip ipv4",
         )
+
+
+def _check_use(file: Given, profiles: Mapping[str, Profile], radius: Radius, problems: Problems) -> None:
+    """Who asks for RADIUS and gets none would find out by letting everybody in, or nobody."""
+    asked = any(server.auth_port for server in radius.servers.values())
+    for name, given in file.blocks["profile"].items():
+        if not given.values.get("use_radius"):
+            continue
+        if not profiles[name].auth:
+            wrong = "use_radius asks about users, but nobody has to authenticate himself"
+            given.wrong(problems, "use_radius", wrong, "add: auth true")
+        if not asked:
+            wrong = "use_radius is set, but no RADIUS server does authentication"
+            given.wrong(problems, "use_radius", wrong, 'add: radius { server "name" { address ip; secret password } }')
 
 
 def _pools(file: Given, problems: Problems) -> dict[str, IpPool]:

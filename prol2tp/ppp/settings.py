@@ -129,3 +129,5 @@ class Grant:
     mppe_receive_key: bytes = field(default=b"", repr=False)
     routes: tuple[str, ...] = ()
     """Prefixes behind the peer, for the shell."""
+    pool: str = ""
+    """Pool to take the peer's address from, for the shell; empty: those that the link has."""

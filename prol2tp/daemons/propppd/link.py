@@ -35,7 +35,7 @@ class PPPLink:
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
                  "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
                  "message", "ended", "confirmed", "compressed", "seconds_up", "refused", "waiting",
-                 "totals", "_draining", "__weakref__")
+                 "totals", "radius", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
@@ -71,6 +71,8 @@ class PPPLink:
         """For the peer's first frame."""
         self.totals: tuple[Any, ...] = ()
         """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
+        self.radius = ""
+        """What RADIUS said last, as `AUTH_CHAP_ACK`; empty: it was not asked."""
         self._draining = False
         self.traced()
 
@@ -274,8 +276,9 @@ class PPPLink:
             self.user = ""
 
     def _take_address(self, grant: Grant) -> None:
-        """The address of the grant, or one out of the profile's pools. Raises `NoAddress`."""
-        addresses, lease, names = self.links.addresses, self.lease, self.profile.ip_pool
+        """The address of the grant, or one out of its pool or the profile's. Raises `NoAddress`."""
+        addresses, lease = self.links.addresses, self.lease
+        names = (grant.pool,) if grant.pool else self.profile.ip_pool
         wanted = grant.peer_ip if self.core.settings.ip else None
         if lease is not None:
             if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):

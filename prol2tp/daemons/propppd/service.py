@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,13 @@ from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
+from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
+from prol2tp.net.radius import RadiusPort
+from prol2tp.radius.client import RadiusClient
+from prol2tp.radius.outputs import ServerAlive, ServerDead
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for Terminate-Acks."""
@@ -64,6 +69,7 @@ def load_config(path: str) -> PropppdConfig:
         raise usage.UsageError(str(error)) from error
     for profile in config.profiles.values():
         profile.name = profile.name or socket.gethostname()
+    config.radius.nas_identifier = config.radius.nas_identifier or socket.gethostname()
     return config
 
 
@@ -95,11 +101,14 @@ class PropppdService(DaemonService):
         self._retry: Any = None
         self._stopping = False
         self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
-        self.links = Links(World(reactor, self._path, self.network, Chain([self.users]), self.logs["ppp"],
-                                 self.logs["event"], options["run-dir"], event=self._event))
+        self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()),
+                                      server_changed=self._server_changed)
+        self.radius = RadiusUsers(self.radius_port, time.time)
+        self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
+                                 self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
         self.links.refusing = STARTING
         self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
-        status = Status(self.links, self.configs, options["config-file"], log)
+        status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core)
         commands = Commands(self.links, status, self.attachments, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
@@ -117,6 +126,7 @@ class PropppdService(DaemonService):
     def _start(self) -> Any:
         self._set_levels()
         yield self.network.start()
+        self.radius.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
         yield self._connect_path()
         try:
@@ -191,6 +201,14 @@ class PropppdService(DaemonService):
                 data |= {"cause": link.cause, "message": link.message}
             self.events.publish(name, **data)
 
+    def _server_changed(self, change: ServerDead | ServerAlive) -> None:
+        """Of `RadiusPort`."""
+        kind = "authentication" if change.kind == "auth" else "accounting"
+        if isinstance(change, ServerDead):
+            self.logs["radius"].warning("server {name} does not answer ({kind})", name=change.server, kind=kind)
+        else:
+            self.logs["radius"].notice("server {name} answers again ({kind})", name=change.server, kind=kind)
+
     # configuration
 
     def hangup(self) -> None:
@@ -208,6 +226,7 @@ class PropppdService(DaemonService):
             raise Refused(first_problem(error)) from None
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
+        self.radius.configure(config.radius)
         self.config = config
         self.configs.updates += 1
         self._set_levels()
@@ -245,6 +264,7 @@ class PropppdService(DaemonService):
         self.attachments.stop()
         yield self._within(self.control.stopService())
         links.stop()
+        self.radius_port.stop()
         if self._path_there:
             yield self._within(self._path.stop())
         yield self.network.stop()

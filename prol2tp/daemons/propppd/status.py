@@ -13,6 +13,7 @@ from prol2tp.daemons.propppd.links import Links
 from prol2tp.ppp import chap, eap, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
+from prol2tp.radius.client import RadiusClient
 
 SUPPORT = "https://github.com/prol2tp/prol2tp"
 LICENSE = "open source, MIT"
@@ -48,9 +49,11 @@ class ConfigCounts:
 class Status:
     """Records of the daemon and its links."""
 
-    def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log) -> None:
+    def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
+                 radius: RadiusClient | None = None) -> None:
         self._links = links
         self._log = log
+        self._radius = radius
         self._configs = configs
         self._config_file = config_file
         self._started_at = links.wall()
@@ -67,7 +70,7 @@ class Status:
                 "create_requests": counts.create_requests, "create_failures": counts.create_failures,
                 "destroy_requests": counts.destroy_requests, "destroy_failures": counts.destroy_failures,
             },
-            "radius": {field.name: 0 for field in RADIUS_COUNTS.fields},
+            "radius": self._radius_counts(),
             "events": {"created": counts.created, "destroyed": counts.destroyed, "up": counts.up,
                        "down": counts.down},
             "config": {"updates": self._configs.updates, "failures": self._configs.failures},
@@ -75,6 +78,17 @@ class Status:
             "started_at": self._started_at,
             "config_file": self._config_file,
         }
+
+    def _radius_counts(self) -> dict[str, int]:
+        """A `radius-counts` record."""
+        record = {field.name: 0 for field in RADIUS_COUNTS.fields}
+        client = self._radius
+        if client is not None:
+            for name in record:
+                record[name] = getattr(client.counters, name, 0)
+            record["auth_in_progress"] = client.auth_in_progress
+            record["accounting_in_progress"] = client.acct_in_progress
+        return record
 
     def list(self, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:
         """A page of `link-row` records."""
@@ -122,7 +136,7 @@ class Status:
             "pap": _pap(link),
             "chap": _chap(link),
             "eap": _eap(link),
-            "radius": None,
+            "radius": {"status": link.radius, "accounting_updates": 0} if link.radius else None,
             "auth": _auth(link),
             "pppol2tp": {
                 name: getattr(carrier, name)

@@ -253,12 +253,28 @@ x.conf:1:27: eap_methods: tls is not available yet; use mschapv2 or md5
 profile "a" { eap_methods tls md5 }
                           ^""",
     ),
-    "radius": (
-        'radius { server "r1" { address 127.0.0.1 } }',
+    "radius that nobody answers": (
+        'profile "a" { auth true; use_radius true }\n'
+        'radius { server "r1" { address 127.0.0.1; secret s; auth_port 0 } }',
         """\
-x.conf:1:1: radius is not available yet; remove this block
-radius { server "r1" { address 127.0.0.1 } }
-^""",
+x.conf:1:37: use_radius is set, but no RADIUS server does authentication; \
+add: radius { server "name" { address ip; secret password } }
+profile "a" { auth true; use_radius true }
+                                    ^""",
+    ),
+    "radius for nobody": (
+        'profile "a" { use_radius true }\nradius { server "r1" { address 127.0.0.1; secret s } }',
+        """\
+x.conf:1:26: use_radius asks about users, but nobody has to authenticate himself; add: auth true
+profile "a" { use_radius true }
+                         ^""",
+    ),
+    "radius from the wrong address": (
+        'radius { server "r1" { address 127.0.0.1; secret s; source ::1 } }',
+        """\
+x.conf:1:60: source and address are of two versions of IP; give both of one version
+radius { server "r1" { address 127.0.0.1; secret ***; source ::1 } }
+                                                             ^""",
     ),
     "pools that overlap": (
         'ip_pool "a" { range 10.0.0.1-10.0.0.9 }\nip_pool "b" { prefix 10.0.0.0/29 }',

@@ -1,0 +1,59 @@
+"""propppd.conf: the block radius."""
+
+from __future__ import annotations
+
+import pytest
+
+from prol2tp.config.diff import ADDED, CHANGED, Change, diff
+from prol2tp.config.propppd import ConfigError, load
+from prol2tp.config.radius import RadiusServer
+
+TEXT = """
+system { hostname "lns" }
+radius {
+    interim_interval 5m
+    server "r1" { address 192.0.2.1; secret "s3cret" }
+    server "r2" {
+        address 2001:db8::1; secret "0ther"; auth_port 1645; acct_port 0; timeout 3; retries 4; priority 2; weight 5
+        realms example.com example.net; require_message_authenticator false; source 2001:db8::2
+    }
+}
+"""
+
+
+def test_servers_have_their_values_or_the_defaults() -> None:
+    radius = load(TEXT, "x.conf").radius
+    assert (radius.nas_identifier, radius.interim_interval) == ("lns", 300.0)
+    assert list(radius.servers.values()) == [
+        RadiusServer("192.0.2.1", 1812, 1813, "s3cret", name="r1"),
+        RadiusServer("2001:db8::1", 1645, 0, "0ther", 3.0, 4, 2, 5, ("example.com", "example.net"), False,
+                     "2001:db8::2", "r2"),
+    ]  # fmt: skip
+
+
+def test_a_name_of_its_own_wins_over_that_of_the_system() -> None:
+    text = 'system { hostname "lns" }\nradius { nas_identifier "other" }'
+    assert load(text, "x.conf").radius.nas_identifier == "other"
+    assert load("", "x.conf").radius.servers == {}
+
+
+def test_no_secret_is_shown() -> None:
+    shown = repr(load(TEXT, "x.conf"))
+    assert "192.0.2.1" in shown
+    assert "s3cret" not in shown and "0ther" not in shown
+
+
+@pytest.mark.parametrize("text", ["secret \"s3cret\" x", "secert s3cret", "secret s3cret; secret s3cret"])
+def test_no_message_shows_a_secret(text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(f'radius {{ server "r" {{ address 192.0.2.1; {text} }} }}', "x.conf")
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_change_of_one_server_is_that_alone() -> None:
+    old = load(TEXT, "x.conf")
+    assert diff(old, load(TEXT.replace("s3cret", "new"), "x.conf")) == [
+        Change("radius server", ("r1",), CHANGED, ("secret",))
+    ]
+    more = TEXT.replace('server "r1"', 'server "r0" { address 192.0.2.9; secret x }\n    server "r1"')
+    assert diff(old, load(more, "x.conf")) == [Change("radius server", ("r0",), ADDED)]
