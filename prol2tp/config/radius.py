@@ -39,9 +39,6 @@ class Radius:
     """RADIUS, and all its servers by name in the order of the file."""
 
     nas_identifier: str = row(Text(253), "", "Our name towards the servers; without it hostname of system.")
-    interim_interval: float = row(
-        Seconds(0, 86400), 0.0, "Time between accounting updates of a link; 0: none. Without effect yet."
-    )
     servers: dict[str, RadiusServer] = field(default_factory=dict, compare=False)
 
 
