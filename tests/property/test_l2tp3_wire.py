@@ -4,7 +4,6 @@ pass the digest, and nothing else gets out of the readers than a message or a `W
 import dataclasses
 import os
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ from prol2tp.l2tp.digest import HMAC_MD5, HMAC_SHA_1, DigestError, Digests
 from prol2tp.l2tp.header3 import OVER_IP, read_control, read_data, read_session_id, write_control, write_data
 from prol2tp.l2tp.messages3 import MESSAGES, decode, encode
 from tests.property.test_l2tp_wire import OCTETS, U16, U32, VALUES, mutated, values_of
+from tests.steps import steps
 from tests.vectors import l2tp as vectors2
 from tests.vectors import l2tp3 as vectors
 
@@ -191,17 +191,17 @@ def test_a_message_cut_inside_an_avp_is_never_accepted():
                 decode(body[:size])
 
 
-def test_a_hundred_thousand_damaged_messages_raise_nothing_but_wire_errors_and_take_no_time():
+def test_a_hundred_thousand_damaged_messages_raise_nothing_but_wire_errors_and_take_few_steps():
     source = random.Random(3931)
     bodies = corpus()
-    accepted, slowest = 0, 0.0
+    accepted, longest = 0, 0
     for number in range(MUTATIONS):
         body = mutated(source, bodies[number % len(bodies)])
-        started = time.process_time()
         accepted += read_body(body) is not None
-        slowest = max(slowest, time.process_time() - started)
+        if number % 100 == 0:
+            longest = max(longest, steps(read_body, body))
     assert 1000 < accepted < MUTATIONS
-    assert slowest < 0.25
+    assert 0 < longest < 20_000
 
 
 @pytest.mark.parametrize("secrets", [(SECRET,), (SECRET, b"former")], ids=len)
@@ -245,15 +245,13 @@ def test_damaged_datagrams_raise_nothing_but_wire_errors():
     b"\x83\xfe\x00\x00\x00\x3e" + bytes(LONGEST_VALUE - 1),  # long lists
     b"\x80\x00\x00\x00\x00\x49",                            # no length
 ])
-def test_the_largest_datagram_of_anything_is_read_and_checked_in_bounded_time(filler):
+def test_the_largest_datagram_of_anything_is_read_and_checked_in_bounded_steps(filler):
     body, _ = vectors.MESSAGES["SCCRP"]
     body += filler * ((65000 - len(body)) // len(filler))
     wire = write_control(1, 2, 3, body)
     _, there = ends((SECRET, b"former"), HMAC_MD5)
-    started = time.process_time()
-    read_body(body)
+    assert 0 < steps(read_body, body) < 20 * len(body)
     with pytest.raises(DigestError):
         there.check(wire)
     with pytest.raises(DigestError):
         there.check(wire[:20] + 2 * (b"\x80\x17\x00\x00\x00\x3b\x00" + bytes(16)) + wire[20:])
-    assert time.process_time() - started < 1

@@ -4,7 +4,6 @@ out of the reader than a message or a `WireError`."""
 import dataclasses
 import os
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +24,7 @@ from prol2tp.l2tp.messages import (
     decode,
     encode,
 )
+from tests.steps import steps
 from tests.vectors import l2tp as vectors
 
 SECRET = b"s3cret"
@@ -224,17 +224,17 @@ def mutated(source, body):
     return bytes(octets)
 
 
-def test_a_hundred_thousand_damaged_messages_raise_nothing_but_wire_errors_and_take_no_time():
+def test_a_hundred_thousand_damaged_messages_raise_nothing_but_wire_errors_and_take_few_steps():
     source = random.Random(2661)
     bodies = corpus()
-    accepted, slowest = 0, 0.0
+    accepted, longest = 0, 0
     for number in range(MUTATIONS):
         body = mutated(source, bodies[number % len(bodies)])
-        started = time.process_time()
         accepted += read_body(body) is not None
-        slowest = max(slowest, time.process_time() - started)
+        if number % 100 == 0:
+            longest = max(longest, steps(read_body, body))
     assert 1000 < accepted < MUTATIONS
-    assert slowest < 0.25
+    assert 0 < longest < 20_000
 
 
 def test_damaged_datagrams_raise_nothing_but_wire_errors():
@@ -253,9 +253,7 @@ def test_damaged_datagrams_raise_nothing_but_wire_errors():
     b"\x80\x07\x00\x00\x00\x24\x01\xc0\x08\x00\x00\x00\x08\x00\x00",     # hidden, under ever new vectors
     b"\xc3\xff\x00\x00\x00\x08" + b"x" * LONGEST_VALUE,    # hidden, long, no vector
 ])
-def test_the_largest_datagram_of_anything_is_read_in_bounded_time(filler):
+def test_the_largest_datagram_of_anything_is_read_in_bounded_steps(filler):
     body, _ = vectors.MESSAGES["ICRQ"]
     body += filler * ((65000 - len(body)) // len(filler))
-    started = time.process_time()
-    read_body(body)
-    assert time.process_time() - started < 1
+    assert 0 < steps(read_body, body) < 20 * len(body)

@@ -1,7 +1,6 @@
 """Control messages and their AVPs (RFC 2661 sections 4 and 6)."""
 
 import dataclasses
-import time
 
 import pytest
 
@@ -30,6 +29,7 @@ from prol2tp.l2tp.messages import (
     message_name,
     vendor_name,
 )
+from tests.steps import steps
 from tests.vectors import l2tp as vectors
 from tests.vectors.l2tp import octets
 
@@ -268,10 +268,8 @@ def test_an_avp_shorter_than_its_header_ends_the_reading(length):
 
 
 def test_an_avp_of_length_0_is_no_endless_loop():
-    started = time.perf_counter()
     with pytest.raises(BadAVP):
         decode(ICRQ_MUSTS + bytes(60000))
-    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("length", [7, 100, 1023])
@@ -393,11 +391,11 @@ def test_the_first_fault_is_the_one_that_is_told():
 
 
 def test_a_whole_datagram_of_unknown_avps_costs_little():
-    started = time.perf_counter()
     with pytest.raises(UnknownMandatoryAVP):
         decode(ICRQ_MUSTS + avp(999, b"") * 10000)
-    assert decode(ICRQ_MUSTS + avp(999, b"", False) * 10000) == PLAIN_ICRQ
-    assert time.perf_counter() - started < 2
+    body = ICRQ_MUSTS + avp(999, b"", False) * 10000
+    assert decode(body) == PLAIN_ICRQ
+    assert steps(decode, body) < 20 * len(body)
 
 
 # hidden AVPs (section 4.3)
