@@ -196,5 +196,4 @@ def user_grant(user: User) -> dict[str, Any]:
         "idle_timeout": user.idle_timeout,
         "session_timeout": user.session_timeout,
         "mtu": user.mtu,
-        "routes": tuple(str(network) for network in user.routes),
     }

@@ -6,6 +6,7 @@ Names and defaults follow pppd's where it has the option. Times are seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -127,7 +128,5 @@ class Grant:
     mppe_send_key: bytes = field(default=b"", repr=False)
     """MPPE start key for what we send, when the answer has one (RFC 2548: MS-MPPE-Send-Key)."""
     mppe_receive_key: bytes = field(default=b"", repr=False)
-    routes: tuple[str, ...] = ()
-    """Prefixes behind the peer, for the shell."""
-    pool: str = ""
-    """Pool to take the peer's address from, for the shell; empty: those that the link has."""
+    authorization: Any = None
+    """For the shell, which reads it before the core does: what concerns the network around the link."""

@@ -117,7 +117,7 @@ def test_an_accepted_user_gets_what_the_server_says(world: RadiusWorld) -> None:
     assert link.up
     assert link.user == "alias"
     assert client.networks["ip"].local == "10.1.2.3"
-    assert (link.idle_timeout, link.routes, link.mtu) == (600, ("10.9.0.0/24",), 1200)
+    assert (link.idle_timeout, link.authorization.routes[0].prefix, link.mtu) == (600, "10.9.0.0/24", 1200)
     assert world.links.addresses.holder("10.1.2.3") is link
     status = Status(world.links, ConfigCounts(), "t", world.log, world.server.core)
     assert status.link(link)["radius"] == {"status": "AUTH_CHAP_ACK", "accounting_updates": 0}

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import Interface, implementer
 
 from prol2tp.config.propppd import User, user_grant
+from prol2tp.daemons.propppd.authorization import of_user
 from prol2tp.ppp import mppe, mschap
 from prol2tp.ppp.chap import verify_md5
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
@@ -111,7 +112,7 @@ class LocalUsers:
         user = self.users.get(question.user)
         # an unknown name costs the same as a wrong password
         secret = user.password if user is not None else "\0"
-        grant = Grant(**user_grant(user)) if user is not None else Grant()
+        grant = Grant(**user_grant(user), authorization=of_user(user)) if user is not None else Grant()
         if question.method == "pap":
             matches = pap_matches(question.password, secret)
         elif question.method == "chap":

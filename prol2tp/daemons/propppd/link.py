@@ -13,6 +13,7 @@ from prol2tp.config.propppd import Profile
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, Question
 from prol2tp.daemons.propppd.addresses import Lease, NoAddress
+from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
 from prol2tp.ppp import outputs
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 _log = Logger(namespace="propppd")
 
 CONNECT_DELAY = 1.0
+NOTHING = Authorization(source="")
+"""Of a link whose user was not asked who he is."""
 
 
 class PPPLink:
     """One link. `listener` hears of it: `link_up(link)`, `link_closed(link, user)`."""
 
-    __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "routes",
+    __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "authorization",
                  "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
                  "message", "ended", "confirmed", "compressed", "seconds_up", "refused", "waiting",
-                 "totals", "radius", "_draining", "__weakref__")
+                 "totals", "radius", "accounting",
+                 "ipv6", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
@@ -48,7 +52,7 @@ class PPPLink:
         self.interface: LinkInterface | None = None
         self.lease: Lease | None = None
         self.user = ""
-        self.routes: tuple[str, ...] = ()
+        self.authorization = NOTHING
         self.created_at = links.wall()
         self.created_on = links.clock.seconds()
         self.up_since = 0.0
@@ -73,6 +77,9 @@ class PPPLink:
         """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
         self.radius = ""
         """What RADIUS said last, as `AUTH_CHAP_ACK`; empty: it was not asked."""
+        self.accounting: Any = None
+        """Of the follower of that name, as `ipv6`."""
+        self.ipv6: Any = None
         self._draining = False
         self.traced()
 
@@ -132,6 +139,7 @@ class PPPLink:
 
     def start(self) -> None:
         """The session is up: take its frames, start LCP."""
+        self.links.followers.tell("link_created", self)
         if self.connect_delay:
             self.waiting = True
             self.links.deadlines.set(self, self.links.clock.seconds() + self.connect_delay)
@@ -237,6 +245,8 @@ class PPPLink:
             if refusal:
                 self.tell(self.core.refused, refusal)
                 return
+            if not output.renewal:
+                self.links.followers.tell("link_admitted", self)
         self.tell(self.core.authenticated, grant)
 
     def _still(self, grant: Grant) -> str:
@@ -260,7 +270,7 @@ class PPPLink:
             return "No address available"
         self.user = grant.user
         online[grant.user] = online.get(grant.user, 0) + 1
-        self.routes = grant.routes
+        self.authorization = grant.authorization or NOTHING
         self.idle_timeout = self.profile.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
         # watched by us: the core is not told
         grant.idle_timeout = None
@@ -278,7 +288,8 @@ class PPPLink:
     def _take_address(self, grant: Grant) -> None:
         """The address of the grant, or one out of its pool or the profile's. Raises `NoAddress`."""
         addresses, lease = self.links.addresses, self.lease
-        names = (grant.pool,) if grant.pool else self.profile.ip_pool
+        pool = grant.authorization.pool if grant.authorization is not None else ""
+        names = (pool,) if pool else self.profile.ip_pool
         wanted = grant.peer_ip if self.core.settings.ip else None
         if lease is not None:
             if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):
@@ -340,6 +351,7 @@ class PPPLink:
     def _network_down(self, output: outputs.NetworkDown) -> None:
         if self.interface is not None:
             self.interface.down(output.protocol)
+            self.links.followers.tell("protocol_down", self, output.protocol)
             if not self.interface.passing:
                 self._went_down()
 
@@ -352,6 +364,9 @@ class PPPLink:
         """Packets of the protocol can pass."""
         if self.ended:
             return
+        network = self.interface.network(protocol) if self.interface is not None else None
+        if network is not None:
+            self.links.followers.tell("protocol_up", self, network)
         first = not self.up
         if first:
             self.up_since = self.links.clock.seconds()
@@ -359,6 +374,7 @@ class PPPLink:
             self.links.idle.watch(self)
             self.tell_all(Level.NOTICE, "up, user {user}, address {address}, interface {interface}",
                           user=self.shown_user or "-", address=self._address(protocol), interface=self.interface_name)
+            self.links.followers.tell("link_up", self)
             self.links.event("link-up", self)
             self.listener.link_up(self)
         # the first line has no IPv4 address where IPv6 was faster and the peer chooses
@@ -393,6 +409,7 @@ class PPPLink:
     def close(self, cause: str = "User Request", message: str = "") -> None:
         """LCP Terminate-Request; the end follows by itself, at the latest when the peer has not answered."""
         if not self.ended:
+            self.links.followers.tell("link_closing", self)
             self.tell(self.core.close, cause=cause, message=message)
 
     def lost(self, cause: str, message: str) -> None:
@@ -416,6 +433,7 @@ class PPPLink:
             self.cause, self.message, _ = ending
         self.links.counts.down += 1
         self.links.idle.forget(self)
+        self.links.followers.tell("link_down", self)
         self.links.event("link-down", self)
 
     def finish(self, cause: str, message: str) -> None:
@@ -431,6 +449,7 @@ class PPPLink:
         links.deadlines.set(self, None)
         links.dataplane.port_receiver(self.port, None)
         self._went_down()
+        links.followers.tell("link_ended", self)
         user = self.shown_user
         self._offline()
         told = self.refused and not self.seconds_up

@@ -15,6 +15,7 @@ from prol2tp.config.propppd import Profile
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
+from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import PPPLink
@@ -78,6 +79,7 @@ class Links:
         self.random_bytes = world.random_bytes
         self.wall = world.wall
         self.event = world.event
+        self.followers = Followers()
         self.addresses = Addresses()
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within)
@@ -232,7 +234,7 @@ class Links:
         for start in range(0, len(links), COUNTED_AT_ONCE):
             some = links[start:start + COUNTED_AT_ONCE]
             counted = self.dataplane.counters([link.port for link in some])
-            counted.addCallbacks(self._counted, lambda _: None, callbackArgs=(some,))
+            counted.addErrback(lambda _: {}).addCallback(self._counted, some)
 
     def _counted(self, counters: Mapping[int, tuple[Any, ...]], links: Iterable[PPPLink]) -> None:
         for link in links:
@@ -241,6 +243,7 @@ class Links:
                 link.totals = found
                 link.say(Level.INFO, "sent {tx} packets, {txo} octets; received {rx} packets, {rxo} octets",
                          tx=found[0], txo=found[1], rx=found[3], rxo=found[4])
+            self.followers.tell("link_counted", link)
 
     def for_all(self, links: Iterable[PPPLink], action: Callable[[PPPLink], None]) -> Deferred[None]:
         """Do something to many links, some in each turn of the reactor, so that the others go on meanwhile."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.config.template import interface_name
 from prol2tp.daemons.propppd import resolv
+from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.interfaces import Interfaces, Shared, soft
 from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
 from prol2tp.dataplane.interface import IN_USE, DataPathError, Netif, NetifSpec
@@ -36,7 +37,7 @@ class Owner(Protocol):
     carrier: Carrier
     network: NetworkSettings
     user: str
-    routes: tuple[str, ...]
+    authorization: Authorization
 
     @property
     def name(self) -> str: ...
@@ -162,7 +163,7 @@ class LinkInterface:
             yield steps[0]
         elif steps:
             yield together(*steps)
-        if link.routes or link.network.around:
+        if link.authorization.routes or link.network.around:
             yield self._around(wanted)
         protocols = tuple(p for p in PROTOCOLS if p in self._applied or p == protocol)
         yield self._plane.netif_modify(link.carrier.port, protocols=protocols,
@@ -291,7 +292,8 @@ class LinkInterface:
         return [] if count else [self._interfaces.network.route_add(prefix, self._shared.netif.ifindex)]
 
     def _routes(self, protocol: str) -> Iterable[str]:
-        return [prefix for prefix in self._link.routes if (":" in prefix) == (protocol == "ipv6")]
+        return [route.prefix for route in self._link.authorization.routes
+                if (":" in route.prefix) == (protocol == "ipv6")]
 
     def _prefixes(self, protocols: Iterable[str], wanted: NetworkUp) -> tuple[str, ...]:
         """What is behind the peer: its addresses and the routes that it was granted."""

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from prol2tp.config.radius import Radius
 from prol2tp.daemons.propppd.aaa import Denied, IAuthentication, NotMine, Question
+from prol2tp.daemons.propppd.authorization import of_answer
 from prol2tp.daemons.propppd.settings import Carrier
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
@@ -136,7 +137,6 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
     return Grant(
         user=answer.user_name or question.user,
         peer_ip=None if address in _FROM_A_POOL else address,
-        pool=answer.framed_pool,
         dns=answer.dns[:2] or None,
         nbns=answer.nbns[:2] or None,
         peer_interface_id=answer.framed_interface_id or None,
@@ -147,5 +147,5 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
         authenticator_response=answer.mschap2_success,
         mppe_send_key=answer.mppe_send_key,
         mppe_receive_key=answer.mppe_recv_key,
-        routes=tuple(route.prefix for route in answer.framed_routes + answer.framed_ipv6_routes),
+        authorization=of_answer(answer, server),
     )

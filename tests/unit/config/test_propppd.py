@@ -57,7 +57,7 @@ def test_a_user_becomes_a_grant() -> None:
     )
     grant = Grant(**user_grant(config.users["u"]))
     assert grant == Grant(
-        user="u", peer_ip="10.0.0.1", routes=("10.1.0.0/16", "2001:db8::/32"), session_timeout=3600.0, mtu=1400
+        user="u", peer_ip="10.0.0.1", session_timeout=3600.0, mtu=1400
     )
     assert Grant(**user_grant(conf('user "u" { password "p" }').users["u"])) == Grant(user="u")
 

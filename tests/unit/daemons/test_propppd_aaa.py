@@ -30,7 +30,8 @@ def chap(user, password, identifier=7):
 @pytest.mark.parametrize("question", [pap("a", "secret"), chap("a", "secret")])
 def test_the_right_password_gives_what_the_user_block_says(question):
     grant = result(LocalUsers(USERS).authenticate(question))
-    assert (grant.user, grant.peer_ip, grant.routes, grant.idle_timeout) == ("a", "10.0.0.9", ("192.0.2.0/24",), 60)
+    assert (grant.user, grant.peer_ip, [route.prefix for route in grant.authorization.routes], grant.idle_timeout) == (
+        "a", "10.0.0.9", ["192.0.2.0/24"], 60)
 
 
 @pytest.mark.parametrize("question", [
