@@ -35,8 +35,8 @@ NOTHING = Authorization(source="")
 class PPPLink:
     """One link. `listener` hears of it: `link_up(link)`, `link_closed(link, user)`."""
 
-    __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user", "authorization",
-                 "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
+    __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
+                 "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
                  "message", "ended", "confirmed", "compressed", "seconds_up", "refused", "waiting",
                  "totals", "radius", "accounting",
                  "ipv6", "_draining", "__weakref__")
