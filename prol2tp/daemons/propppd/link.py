@@ -36,10 +36,9 @@ class PPPLink:
     """One link. `listener` hears of it: `link_up(link)`, `link_closed(link, user)`."""
 
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
-                 "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener", "question", "cause",
-                 "message", "ended", "confirmed", "compressed", "seconds_up", "refused", "waiting",
-                 "totals", "radius", "accounting",
-                 "ipv6", "_draining", "__weakref__")
+                 "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
+                 "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
+                 "waiting", "totals", "radius", "accounting", "ipv6", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
