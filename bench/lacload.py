@@ -6,7 +6,8 @@ Plain non-blocking UDP sockets, one per tunnel; RFC 2661 windows are kept, lost 
 
     mode l2tp    ICRQ, ICRP, ICCN                              set up when the ICCN is acknowledged (in its own time:
                                                                what counts as latency is ICRQ to ICRP)
-    mode ppp     the same, then LCP, PAP, IPCP as a client     set up when IPCP is open on both sides
+    mode ppp     the same, then LCP, PAP or CHAP, IPCP as a    set up when IPCP is open on both sides
+                 client
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ICRQ, ICRP, ICCN, CDN = 10, 11, 12, 14
 LCP, PAP, CHAP, IPCP, IPV6CP = 0xC021, 0xC023, 0xC223, 0x8021, 0x8057
 CONF_REQ, CONF_ACK, CONF_NAK, CONF_REJ, TERM_REQ, TERM_ACK = 1, 2, 3, 4, 5, 6
 PROTO_REJ, ECHO_REQ, ECHO_REPLY = 8, 9, 10
+CHALLENGE, RESPONSE, SUCCESS, FAILURE = 1, 2, 3, 4
+_PAP, _CHAP = b"\x03\x04\xc0\x23", b"\x03\x05\xc2\x23\x05"
 RETRY = 1.0
 PPP_RETRY = 3.0
 MAX_RETRIES = 8
@@ -244,7 +247,7 @@ class Tunnel:
         if not call.lcp_ours:
             magic = struct.pack("!BBI", 5, 6, 0x51000000 | call.number)
             self.ppp_send(call, LCP, CONF_REQ, call.identifier, magic)
-        elif not call.lcp_theirs:
+        elif not call.lcp_theirs or (self.load.chap and not call.authenticated):
             return
         elif not call.authenticated:
             name, password = call.name, self.load.password
@@ -284,6 +287,8 @@ class Tunnel:
             self.ppp_advance(call)
         elif protocol == PAP and code == CONF_NAK:
             self.load.refused += 1
+        elif protocol == CHAP:
+            self._chap(call, code, identifier, body)
         elif protocol == IPCP:
             self._ipcp(call, code, identifier, body)
         elif code == CONF_REQ and protocol not in (PAP, CHAP):
@@ -292,8 +297,9 @@ class Tunnel:
 
     def _lcp(self, call: Call, code: int, identifier: int, body: bytes) -> None:
         if code == CONF_REQ:
-            if body.find(b"\x03\x05\xc2\x23") >= 0:
-                self.ppp_send(call, LCP, CONF_NAK, identifier, b"\x03\x04\xc0\x23")
+            unwanted, wanted = (_PAP, _CHAP) if self.load.chap else (_CHAP, _PAP)
+            if body.find(unwanted) >= 0:
+                self.ppp_send(call, LCP, CONF_NAK, identifier, wanted)
                 return
             self.ppp_send(call, LCP, CONF_ACK, identifier, body)
             call.lcp_theirs = True
@@ -307,6 +313,17 @@ class Tunnel:
         elif code == TERM_REQ:
             self.ppp_send(call, LCP, TERM_ACK, identifier)
             self.load.terminated += 1
+
+    def _chap(self, call: Call, code: int, identifier: int, body: bytes) -> None:
+        if code == CHALLENGE:
+            call.ppp_sent = self.load.now
+            digest = hashlib.md5(bytes([identifier]) + self.load.password + body[1 : 1 + body[0]]).digest()
+            self.ppp_send(call, CHAP, RESPONSE, identifier, b"\x10" + digest + call.name)
+        elif code == SUCCESS and not call.authenticated:
+            call.authenticated = True
+            self.ppp_advance(call)
+        elif code == FAILURE:
+            self.load.refused += 1
 
     def _ipcp(self, call: Call, code: int, identifier: int, body: bytes) -> None:
         if code == CONF_REQ:
@@ -332,9 +349,10 @@ class Load:
 
     def __init__(self, sockets: list[socket.socket], *, ppp: bool = False, secret: bytes = b"",
                  host_name: str = "load", names: Callable[[int], bytes] = lambda n: b"u%d@example.com" % n,
-                 password: bytes = b"pw", concurrency: int = 32,
+                 password: bytes = b"pw", chap: bool = False, concurrency: int = 32,
                  per_tunnel: int = 1) -> None:  # fmt: skip
         self.ppp = ppp
+        self.chap = chap
         self.names = names
         self.password = password
         self.concurrency = concurrency
@@ -512,12 +530,13 @@ def main() -> int:
     parser.add_argument("--host-name", default="load")
     parser.add_argument("--secret", default="")
     parser.add_argument("--password", default="pw")
+    parser.add_argument("--chap", action="store_true", help="authenticate by CHAP instead of PAP")
     parser.add_argument("--hold", type=float, default=0, help="seconds to stay up")
     options = parser.parse_args()
     load = Load(
         [connected(options.address, options.port) for _ in range(options.tunnels)], ppp=options.mode == "ppp",
         secret=options.secret.encode(), host_name=options.host_name, password=options.password.encode(),
-        concurrency=options.concurrency,
+        chap=options.chap, concurrency=options.concurrency,
     )  # fmt: skip
     try:
         load.open_tunnels()

@@ -17,12 +17,15 @@ sys.path.insert(0, str(ROOT))
 
 from tests.daemons import Suite  # noqa: E402
 from tests.netns import Namespace, World, cpu_seconds, rss  # noqa: E402
-from tests.peers import FreeRADIUS, L2tpns, Xl2tpd, version  # noqa: E402
+from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS, L2tpns, Xl2tpd, version  # noqa: E402
 
 LNS, LAC, LNS_NET, NET = "10.99.0.1", "10.99.0.2", "10.98.0.1", "10.98.0.2"
 POOL = "10.64.0.0/16"
 PASSWORD = b"pw"
 EVERYBODY = 'DEFAULT Cleartext-Password := "pw"\n    Service-Type = Framed-User,\n    Framed-Protocol = PPP\n'
+
+
+RADIUS = RADIUSD.replace("    preacct {{", SIGNED + "    preacct {{").replace("servers = 2", "servers = 4")
 
 
 def name(number: int) -> bytes:
@@ -39,12 +42,17 @@ def hosts(world: World) -> tuple[Namespace, Namespace, Namespace]:
 
 
 class LNSUnderTest:
-    """`pids`: name of each process that works for a session; `radius`: whose CPU is not the LNS's own."""
+    """`pids`: name of each process that works for a session, the RADIUS server among them."""
 
     title = ""
 
     def __init__(self) -> None:
         self.pids: dict[str, int] = {}
+        self.radius: FreeRADIUS | None = None
+
+    def ask_radius(self, host: Namespace) -> None:
+        """A RADIUS server on the LNS's host that knows everybody, and keeps no records."""
+        self.radius = FreeRADIUS(host, EVERYBODY, accounting=False, configuration=RADIUS)
 
     def cpu(self) -> dict[str, float]:
         return {who: cpu_seconds(pid) for who, pid in self.pids.items()}
@@ -58,7 +66,9 @@ class Ours(LNSUnderTest):
 
     title = "prol2tp"
 
-    def __init__(self, host: Namespace, ppp: bool, users: int = 0, interface: str = "shared") -> None:
+    def __init__(
+        self, host: Namespace, ppp: bool, users: int = 0, interface: str = "shared", radius: bool = False
+    ) -> None:
         super().__init__()
         attach = '\n    ppp_profile "subscribers"' if ppp else ""
         prol2tpd = f"""
@@ -80,7 +90,7 @@ tunnel profile "any" {{
 system {{ log_level warning }}
 profile "subscribers" {{
     auth true
-    auth_methods pap
+    auth_methods {"chap; use_radius true" if radius else "pap"}
     local_ip 10.64.255.254
     ip_pool "pool1"
     interface {interface}
@@ -88,13 +98,18 @@ profile "subscribers" {{
 }}
 ip_pool "pool1" {{ prefix {POOL} }}
 """
-        if ppp:
+        if radius:
+            self.ask_radius(host)
+            propppd += f'radius {{ server "r1" {{ address 127.0.0.1; secret "{RADIUS_SECRET}" }} }}\n'
+        elif ppp:
             propppd += "".join(f'user "u{n}@example.com" {{ password "pw" }}\n' for n in range(1, users + 1))
         self.suite = Suite(host, prol2tpd, propppd if ppp else "")
         self.pids = {daemon: process.pid for daemon, process in self.suite.processes.items()}
         path = path_process(host, set(self.pids.values()))
         if path:
             self.pids["pathd"] = path
+        if self.radius is not None:
+            self.pids["freeradius"] = self.radius.process.pid
 
     def processes(self) -> Sequence[str]:
         return list(self.pids)
@@ -112,15 +127,16 @@ def path_process(host: Namespace, others: set[int]) -> int:
 class ForeignL2tpns(LNSUnderTest):
     title = f"l2tpns {version('l2tpns')}"
 
-    def __init__(self, host: Namespace, ppp: bool) -> None:
+    def __init__(self, host: Namespace, ppp: bool, radius: bool = False) -> None:
         super().__init__()
         if ppp:
-            radius = FreeRADIUS(host, EVERYBODY, accounting=False)
-        self.peer = L2tpns(host, LNS, debug=0, pool=POOL, peer_address="10.64.255.254", authtypes="pap")
+            self.ask_radius(host)
+        self.peer = L2tpns(host, LNS, debug=0, pool=POOL, peer_address="10.64.255.254",
+                           authtypes="chap" if radius else "pap", accounting=radius)
         self.peer.wait_ready()
         self.pids = {"l2tpns": self.peer.process.pid}
-        if ppp:
-            self.pids["freeradius"] = radius.process.pid
+        if self.radius is not None:
+            self.pids["freeradius"] = self.radius.process.pid
 
 
 class ForeignXl2tpd(LNSUnderTest):

@@ -48,6 +48,9 @@ thread pool {{
 modules {{
     pap {{ }}
     chap {{ }}
+    always ok {{
+        rcode = ok
+    }}
     files {{
         usersfile = {dir}/users
         acctusersfile = {dir}/none
@@ -92,6 +95,16 @@ server default {{
         {accounting}
     }}
 }}
+server status {{
+    listen {{
+        type = status
+        ipaddr = {address}
+        port = 18121
+    }}
+    authorize {{
+        ok
+    }}
+}}
 """
 
 
@@ -104,8 +117,29 @@ def version(package: str) -> str:
     return ""
 
 
+SIGNED = """
+    post-auth {{
+        update reply {{
+            Message-Authenticator := 0x00
+        }}
+        Post-Auth-Type REJECT {{
+            update reply {{
+                Message-Authenticator := 0x00
+            }}
+        }}
+        Post-Auth-Type Challenge {{
+            update reply {{
+                Message-Authenticator := 0x00
+            }}
+        }}
+    }}
+"""
+"""For a configuration, before `preacct`: answers with Message-Authenticator, which this version adds to none itself."""
+
+
 class FreeRADIUS:
-    """FreeRADIUS with a users file; on the namespace's own address."""
+    """FreeRADIUS with a users file; on the namespace's own address. Without `accounting` it answers records and keeps
+    none."""
 
     def __init__(
         self,
@@ -117,6 +151,8 @@ class FreeRADIUS:
         configuration: str = RADIUSD,
     ) -> None:
         directory = host.world.path(f"radius{next(_serial)}", "users").parent
+        self.host = host
+        self.address = address
         self.detail = directory / "detail"
         (directory / "radiusd.conf").write_text(
             configuration.format(
@@ -124,7 +160,7 @@ class FreeRADIUS:
                 address=address,
                 network=network,
                 secret=RADIUS_SECRET,
-                accounting="detail" if accounting else "",
+                accounting="detail" if accounting else "ok",
             )
         )
         (directory / "users").write_text(users)
@@ -134,6 +170,12 @@ class FreeRADIUS:
             "freeradius", "-f", "-d", directory, "-l", "stdout", name=f"{host.name}:freeradius"
         )
         self.process.wait_for("Ready to process requests", 30)
+
+    def statistics(self) -> dict[str, int]:
+        """What it has counted itself, by the names of its dictionary without `FreeRADIUS-Total-`."""
+        query = self.host.world.file("statistics", "Message-Authenticator=0x00,FreeRADIUS-Statistics-Type=All\n")
+        said = self.host.run("radclient", "-x", "-f", query, f"{self.address}:18121", "status", RADIUS_SECRET).stdout
+        return {name: int(value) for name, value in re.findall(r"FreeRADIUS-Total-(\S+) = (\d+)", said)}
 
 
 def users_file(users: Iterable[tuple[str, str, str]]) -> str:
@@ -159,6 +201,7 @@ class L2tpns:
         radius: str = "127.0.0.1",
         debug: int = 3,
         authtypes: str = "pap,chap",
+        accounting: bool = False,
         settings: Sequence[str] = (),
     ) -> None:
         world = host.world
@@ -176,7 +219,7 @@ class L2tpns:
             f"set primary_radius {radius}",
             f'set radius_secret "{RADIUS_SECRET}"',
             f'set radius_authtypes "{authtypes}"',
-            "set radius_accounting no",
+            f"set radius_accounting {'yes' if accounting else 'no'}",
             f"set bind_address {address}",
             f"set peer_address {peer_address}",
             "set cli_bind_address 127.0.0.1",

@@ -35,27 +35,10 @@ from prol2tp.radius.outputs import (
 from prol2tp.radius.servers import ServerSettings
 from prol2tp.radius.values import Route
 from tests.netns import World
-from tests.peers import RADIUS_SECRET, RADIUSD, FreeRADIUS
+from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "freeradius-utils")]
 
-SIGNED = """
-    post-auth {{
-        update reply {{
-            Message-Authenticator := 0x00
-        }}
-        Post-Auth-Type REJECT {{
-            update reply {{
-                Message-Authenticator := 0x00
-            }}
-        }}
-        Post-Auth-Type Challenge {{
-            update reply {{
-                Message-Authenticator := 0x00
-            }}
-        }}
-    }}
-"""
 CONFIGURATION = (
     RADIUSD.replace("    chap {{ }}\n", "    chap {{ }}\n    mschap {{\n        use_mppe = yes\n    }}\n"
                     "    eap {{\n        default_eap_type = md5\n        timer_expire = 60\n"
