@@ -191,6 +191,8 @@ L2TP_RECORD = Record(
     ),
     "The L2TP session that carries the link.",
 )
+LINK_KINDS = {L2TP_RECORD.name: L2TP_RECORD}
+"""What may carry a link, each with its record."""
 LINK_RECORD = Record(
     "link",
     (
@@ -217,7 +219,7 @@ LINK_RECORD = Record(
         Field("eap", "eap?", "null: not part of this link"),
         Field("radius", "radius?", "null: no RADIUS"),
         Field("auth", "auth"),
-        Field("pppol2tp", "pppol2tp?", "null: something else carries the link"),
+        *(Field(kind, f"{kind}?", "null: something else carries the link") for kind in LINK_KINDS),
     ),
     "One link (`propppctl show`).",
 )

@@ -11,10 +11,10 @@ from twisted.logger import Logger
 from prol2tp.control.command import Invalid, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.carriers import carrier_of
 from prol2tp.daemons.propppd.create import Request, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
-from prol2tp.daemons.propppd.settings import carrier_of
 
 _log = Logger(namespace="propppd")
 
@@ -154,11 +154,12 @@ class Attachments:
             return
         self._connection = None
         self._rows.clear()
-        if not self.links.by_number:
+        attached = [link for link in self.links.by_number.values() if link.listener is self]
+        if not attached:
             return
-        for link in self.links.by_number.values():
+        for link in attached:
             link.confirmed = False
-        self._log.warning("prol2tpd is gone: {count} links wait {grace:.0f} s for it", count=len(self.links),
+        self._log.warning("prol2tpd is gone: {count} links wait {grace:.0f} s for it", count=len(attached),
                           grace=self.grace)
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()

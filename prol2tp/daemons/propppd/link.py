@@ -14,8 +14,9 @@ from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, Question
 from prol2tp.daemons.propppd.addresses import Lease, NoAddress
 from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.netif import LinkInterface
-from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
+from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.ppp import outputs
 from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="propppd")
 
-CONNECT_DELAY = 1.0
 NOTHING = Authorization(source="")
 """Of a link whose user was not asked who he is."""
 
@@ -132,9 +132,8 @@ class PPPLink:
 
     @property
     def connect_delay(self) -> float:
-        """Seconds that we wait for the peer's first frame: an LNS is seldom ready when its call is up, and the first
-        Configure-Request would be lost."""
-        return 0.0 if self.carrier.lns or self.core.settings.silent else CONNECT_DELAY
+        """Seconds that we wait for the peer's first frame."""
+        return 0.0 if self.core.settings.silent else self.carrier.connect_delay
 
     def start(self) -> None:
         """The session is up: take its frames, start LCP."""
@@ -337,7 +336,7 @@ class PPPLink:
     def _told_refusal(self, level: Level, user: str, reason: str) -> None:
         self.refused = True
         self.say(level, "user {user} refused: {reason}, call {call} from {peer}", user=user, reason=reason,
-                 call=self.carrier.id, peer=self.carrier.calling_number or self.carrier.peer_address)
+                 call=self.carrier.id, peer=self.carrier.peer)
 
     def _authenticated(self, output: outputs.LinkAuthenticated) -> None:
         self.say(Level.INFO, "authenticated, user {user}", user=output.user or "-")
@@ -389,7 +388,7 @@ class PPPLink:
         network = self.interface.network(protocol) if self.interface is not None else None
         if network is None:
             return "-"
-        return network.peer if self.carrier.lns else network.local
+        return network.peer if self.carrier.subscriber else network.local
 
     def network_failed(self, protocol: str, text: str) -> None:
         """The system would not have it: that protocol is closed, the other one stays."""

@@ -15,11 +15,12 @@ from prol2tp.config.propppd import Profile
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
+from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import PPPLink
-from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings, link_settings, network_settings
+from prol2tp.daemons.propppd.settings import NetworkSettings, link_settings, network_settings
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.settings import LinkSettings
 

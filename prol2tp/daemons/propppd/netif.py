@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from prol2tp.config.template import interface_name
 from prol2tp.daemons.propppd import resolv
 from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.interfaces import Interfaces, Shared, soft
-from prol2tp.daemons.propppd.settings import Carrier, NetworkSettings
+from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import IN_USE, DataPathError, Netif, NetifSpec
 from prol2tp.net.netlink import NetlinkError
 from prol2tp.ppp.outputs import NetworkUp
@@ -177,8 +178,7 @@ class LinkInterface:
         link, interfaces = self._link, self._interfaces
         settings, carrier = link.network, link.carrier
         template = settings.name if settings.shared else carrier.interface_name or settings.name
-        wanted = template if settings.shared else interface_name(template, link.user, carrier.tunnel_id,
-                                                                 carrier.session_id)
+        wanted = template if settings.shared else interface_name(template, link.user, *carrier.numbers)
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
         self._mtu = link.mtu
@@ -317,7 +317,7 @@ class LinkInterface:
         if wanted.protocol != "ip":
             return
         if settings.default_route:
-            done = network.default_route_add(ifindex, replace=True, keep=link.carrier.peer_address)
+            done = network.default_route_add(ifindex, replace=True, keep=link.carrier.underlay)
             saved = yield soft(done, interfaces.log, f"{link.name}: default route")
             self._keep("default", saved)
         if settings.proxy_arp:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from prol2tp.config.radius import Radius
 from prol2tp.daemons.propppd.aaa import Denied, IAuthentication, NotMine, Question
 from prol2tp.daemons.propppd.authorization import of_answer
-from prol2tp.daemons.propppd.settings import Carrier
+from prol2tp.daemons.propppd.carriers import L2TPSession
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
 from prol2tp.radius.access import AccessRequest
@@ -84,14 +84,21 @@ def servers_of(radius: Radius) -> list[ServerSettings]:
 
 
 def port_of(link: Any) -> Port:
-    """The link as servers see it: its number, and the L2TP session that carries it."""
-    carrier = link.carrier
-    return Port(nas_port=link.number & 0xFFFFFFFF, nas_port_id=f"l2tp {carrier.id}",
-                calling_station_id=carrier.calling_number, called_station_id=carrier.called_number,
-                tunnel=tunnel_of(carrier))
+    """The link as servers see it: its number, and what carries it."""
+    port = _PORTS[link.carrier.kind](link.carrier)
+    port.nas_port = link.number & 0xFFFFFFFF
+    return port
 
 
-def tunnel_of(carrier: Carrier) -> TunnelFacts:
+def _l2tp_port(carrier: L2TPSession) -> Port:
+    return Port(nas_port_id=f"l2tp {carrier.id}", calling_station_id=carrier.calling_number,
+                called_station_id=carrier.called_number, tunnel=tunnel_of(carrier))
+
+
+_PORTS: dict[str, Callable[[Any], Port]] = {L2TPSession.kind: _l2tp_port}
+
+
+def tunnel_of(carrier: L2TPSession) -> TunnelFacts:
     """The tunnel (RFC 2868): the LAC is the client, the LNS the server."""
     ends = (carrier.local_address, carrier.peer_address)
     server, client = ends if carrier.lns else ends[::-1]

@@ -1,61 +1,13 @@
-"""From a profile of propppd.conf and the session it is for to the settings of one link: the one place of both."""
+"""From a profile of propppd.conf and what carries the link to the settings of that link: the one place of both."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from prol2tp.config import propppd
 from prol2tp.config.propppd import Profile
+from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.ppp.settings import LinkSettings
-
-
-@dataclass(slots=True)
-class Carrier:
-    """The L2TP session under a link: what an `attach-row` says, without the secret."""
-
-    id: str
-    port: int
-    tunnel_id: int
-    session_id: int
-    peer_tunnel_id: int
-    peer_session_id: int
-    lns: bool
-    version: int
-    ppp_profile: str
-    user_name: str
-    interface_name: str
-    peer_address: str
-    local_address: str
-    calling_number: str
-    called_number: str
-    tunnel_name: str
-    session_name: str
-    mtu: int
-    log_level: str
-
-
-_DEFAULTS: dict[str, Any] = {
-    "peer_tunnel_id": 0, "peer_session_id": 0, "lns": False, "version": 2, "user_name": "", "interface_name": "",
-    "peer_address": "", "local_address": "", "calling_number": "", "called_number": "", "tunnel_name": "",
-    "session_name": "", "mtu": 0, "log_level": "",
-}
-_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
-_FIELDS = [(field.name, _TYPES[str(field.type)]) for field in fields(Carrier)]
-
-
-def carrier_of(row: Mapping[str, Any]) -> Carrier:
-    """The carrier of an attach row. Raises `ValueError` for one that is not as declared."""
-    values: list[Any] = []
-    for name, kind in _FIELDS:
-        value = row.get(name, _DEFAULTS.get(name))
-        if type(value) is not kind:
-            raise ValueError(f"{name} must be {'text' if kind is str else 'a number' if kind is int else 'a boolean'}")
-        # the same few texts come with every session
-        values.append(sys.intern(value) if type(value) is str else value)
-    return Carrier(*values)
 
 
 def link_settings(profile: Profile, carrier: Carrier, password: str) -> LinkSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prol2tp import __version__
-from prol2tp.control.commands.propppd import RADIUS_COUNTS
+from prol2tp.control.commands.propppd import LINK_KINDS, RADIUS_COUNTS
 from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.link import PPPLink
@@ -118,7 +118,7 @@ class Status:
             "name": link.name,
             "interface": link.interface_name,
             "created_at": link.created_at,
-            "type": "pppol2tp",
+            "type": carrier.kind,
             "profile": carrier.ppp_profile,
             "user": link.shown_user,
             "up": link.up,
@@ -138,10 +138,8 @@ class Status:
             "eap": _eap(link),
             "radius": {"status": link.radius, "accounting_updates": 0} if link.radius else None,
             "auth": _auth(link),
-            "pppol2tp": {
-                name: getattr(carrier, name)
-                for name in ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
-            },
+            **dict.fromkeys(LINK_KINDS),
+            carrier.kind: carrier.record(),
         }
 
     def _lcp(self, link: PPPLink) -> dict[str, Any]:

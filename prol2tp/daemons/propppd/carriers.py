@@ -1,0 +1,121 @@
+"""What carries a link: an L2TP session of prol2tpd, a PPPoE session or a tty of our own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+CONNECT_DELAY = 1.0
+"""Seconds that an LNS may take until it is ready for a call that is up."""
+
+
+@dataclass(slots=True)
+class Carrier:
+    """What all kinds have. `record` is the kind's section of `propppctl show`; its fields are those of the record of
+    the same name in `control/commands/propppd.py`."""
+
+    kind: ClassVar[str]
+
+    id: str
+    """Unique among the links."""
+    port: int
+    """Of the data path; 0: not there yet."""
+    ppp_profile: str
+    user_name: str = ""
+    interface_name: str = ""
+    mtu: int = 0
+    """Largest PPP payload that it carries; 0: it sets no limit."""
+    log_level: str = ""
+
+    @property
+    def subscriber(self) -> bool:
+        """The peer has come to us."""
+        return False
+
+    @property
+    def connect_delay(self) -> float:
+        """Seconds that we wait for the peer's first frame, so that our own does not come too early for it."""
+        return 0.0
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end, for the log."""
+        return ""
+
+    @property
+    def underlay(self) -> str:
+        """The IP address that frames are sent to, whose route must not lead into the link; empty: none."""
+        return ""
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Tunnel and session id, for names of interfaces."""
+        return 0, 0
+
+    def record(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class L2TPSession(Carrier):
+    """A session of prol2tpd: what an `attach-row` says, without the secret."""
+
+    kind: ClassVar[str] = "pppol2tp"
+
+    tunnel_id: int = 0
+    session_id: int = 0
+    peer_tunnel_id: int = 0
+    peer_session_id: int = 0
+    lns: bool = False
+    version: int = 2
+    peer_address: str = ""
+    local_address: str = ""
+    calling_number: str = ""
+    called_number: str = ""
+    tunnel_name: str = ""
+    session_name: str = ""
+
+    @property
+    def subscriber(self) -> bool:
+        return self.lns
+
+    @property
+    def connect_delay(self) -> float:
+        # an LNS is seldom ready when its call is up, and the first Configure-Request would be lost
+        return 0.0 if self.lns else CONNECT_DELAY
+
+    @property
+    def peer(self) -> str:
+        return self.calling_number or self.peer_address
+
+    @property
+    def underlay(self) -> str:
+        return self.peer_address
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        return self.tunnel_id, self.session_id
+
+    def record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _L2TP_RECORD}
+
+
+_L2TP_RECORD = ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
+_REQUIRED = frozenset(("id", "port", "ppp_profile", "tunnel_id", "session_id"))
+_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
+_FIELDS = [(field.name, _TYPES[str(field.type)], None if field.name in _REQUIRED else field.default)
+           for field in fields(L2TPSession)]
+
+
+def carrier_of(row: Mapping[str, Any]) -> L2TPSession:
+    """The carrier of an attach row. Raises `ValueError` for one that is not as declared."""
+    values: list[Any] = []
+    for name, kind, default in _FIELDS:
+        value = row.get(name, default)
+        if type(value) is not kind:
+            raise ValueError(f"{name} must be {'text' if kind is str else 'a number' if kind is int else 'a boolean'}")
+        # the same few texts come with every session
+        values.append(sys.intern(value) if type(value) is str else value)
+    return L2TPSession(*values)
