@@ -2,8 +2,9 @@
 
     Code (8)  Identifier (8)  Length (16)  Authenticator (16 octets)  { Type (8)  Length (8)  Value }
 
-Signing, verifying, hiding and the layout of what is sent are pyrad's; what is received is taken apart here, strictly
-and in one walk, so that no two readers of a packet can differ.
+Hiding, salts and verification are pyrad's. Requests and replies are laid out and signed here, once each and not by an
+object for each packet: half of what a request costs would be that. What is received is taken apart here, strictly and
+in one walk, so that no two readers of a packet can differ.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import md5
+from hmac import digest as hmac_digest
+from struct import Struct
 from typing import Any
 
-from pyrad.packet import AcctPacket, AuthPacket, CoAPacket, Packet, PacketError
+from pyrad.packet import AuthPacket, CoAPacket, Packet, PacketError
 
 from prol2tp.common.wire import WireError
 from prol2tp.radius.dictionary import VENDORS, Key
@@ -41,6 +44,11 @@ PROXY_STATE = 33
 MESSAGE_AUTHENTICATOR = 80
 
 Attributes = list[tuple[Key, bytes]]
+
+_HEADER = Struct("!BBH")
+_VENDOR_HEADER = Struct("!BBIBB")
+_NO_AUTHENTICATOR = bytes(16)
+_UNSIGNED = bytearray((MESSAGE_AUTHENTICATOR, 18)) + _NO_AUTHENTICATOR
 
 
 def decode(data: bytes, secret: bytes) -> Packet:
@@ -104,13 +112,34 @@ def _vendor_attributes(value: bytes) -> Attributes | None:
     return found
 
 
-def _fill(packet: Packet, rows: Iterable[tuple[Key, bytes]]) -> None:
-    found: dict[Key, list[bytes]] = {}
+def _laid_out(rows: Iterable[tuple[Key, bytes]]) -> bytearray:
+    """Attributes on the wire, in their order. Raises `ValueError` for a value that is too long."""
+    found = bytearray()
     for key, value in rows:
-        if len(value) > (LARGEST if isinstance(key, int) else LARGEST_VENDOR):
-            raise ValueError("value too long for an attribute")
-        found.setdefault(key, []).append(value)
-    _put(packet, found)
+        length = len(value)
+        if isinstance(key, int):
+            if length > LARGEST:
+                raise ValueError("value too long for an attribute")
+            found += bytes((key, length + 2))
+        else:
+            if length > LARGEST_VENDOR:
+                raise ValueError("value too long for an attribute")
+            found += _VENDOR_HEADER.pack(VENDOR_SPECIFIC, length + 8, key[0], key[1], length + 2)
+        found += value
+    return found
+
+
+def _header(code: int, identifier: int, attributes: bytes | bytearray) -> bytes:
+    """Code, Identifier and Length. Raises `ValueError` for a packet that is too long."""
+    length = HEADER + len(attributes)
+    if length > LARGEST_PACKET:
+        raise ValueError("too many attributes for a packet")
+    return _HEADER.pack(code, identifier, length)
+
+
+def _sign(header: bytes, authenticator: bytes, attributes: bytearray, secret: bytes) -> None:
+    """Fill in the Message-Authenticator that is first (RFC 3579 section 3.2)."""
+    attributes[2:18] = hmac_digest(secret, header + authenticator + attributes, "md5")
 
 
 def access_request(
@@ -118,36 +147,29 @@ def access_request(
 ) -> bytes:
     """An Access-Request, Message-Authenticator first. `password` is hidden as RFC 2865 section 5.2 says. Raises
     `ValueError` for what does not fit."""
-    packet = AuthPacket(ACCESS_REQUEST, identifier, secret, authenticator)
-    packet.message_authenticator = True
-    packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
-    _fill(packet, rows)
+    attributes = _UNSIGNED + _laid_out(rows)
     if password is not None:
-        packet[USER_PASSWORD] = [packet.PwCrypt(password)]
-    return _fitting(packet.RequestPacket())
+        hidden = AuthPacket(ACCESS_REQUEST, identifier, secret, authenticator).PwCrypt(password)
+        attributes += bytes((USER_PASSWORD, len(hidden) + 2)) + hidden
+    header = _header(ACCESS_REQUEST, identifier, attributes)
+    _sign(header, authenticator, attributes, secret)
+    return header + authenticator + attributes
 
 
 def status_server(identifier: int, authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> bytes:
     """A Status-Server (RFC 5997 section 3)."""
-    packet = AuthPacket(STATUS_SERVER, identifier, secret, authenticator)
-    packet.message_authenticator = True
-    packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
-    _fill(packet, rows)
-    return packet.RequestPacket()
+    attributes = _UNSIGNED + _laid_out(rows)
+    header = _header(STATUS_SERVER, identifier, attributes)
+    _sign(header, authenticator, attributes, secret)
+    return header + authenticator + attributes
 
 
 def accounting_request(identifier: int, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> tuple[bytes, bytes]:
-    """An Accounting-Request and its authenticator (RFC 2866 section 3)."""
-    packet = AcctPacket(ACCOUNTING_REQUEST, identifier, secret)
-    _fill(packet, rows)
-    data = _fitting(packet.RequestPacket())
-    return data, packet.authenticator
-
-
-def _fitting(data: bytes) -> bytes:
-    if len(data) > LARGEST_PACKET:
-        raise ValueError("too many attributes for a packet")
-    return data
+    """An Accounting-Request and its authenticator (RFC 2866 section 3). Raises `ValueError` for what does not fit."""
+    attributes = _laid_out(rows)
+    header = _header(ACCOUNTING_REQUEST, identifier, attributes)
+    authenticator = md5(header + _NO_AUTHENTICATOR + attributes + secret, usedforsecurity=False).digest()
+    return header + authenticator + attributes, authenticator
 
 
 def reply_verified(
@@ -181,13 +203,16 @@ def reply(
     code: int, identifier: int, request_authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]],
     sign: bool,
 ) -> bytes:
-    """A reply, signed for the request; `sign` adds a Message-Authenticator, first."""
-    packet = Packet(code, identifier, secret, request_authenticator)
+    """A reply to the request that has this authenticator; `sign` adds a Message-Authenticator, first. Raises
+    `ValueError` for what does not fit."""
+    attributes = _laid_out(rows)
     if sign:
-        packet.message_authenticator = True
-        packet[MESSAGE_AUTHENTICATOR] = [bytes(16)]
-    _fill(packet, rows)
-    return packet.ReplyPacket()
+        attributes = _UNSIGNED + attributes
+    header = _header(code, identifier, attributes)
+    if sign:
+        _sign(header, request_authenticator, attributes, secret)
+    authenticator = md5(header + request_authenticator + attributes + secret, usedforsecurity=False).digest()
+    return header + authenticator + attributes
 
 
 def digest(data: bytes) -> bytes:
