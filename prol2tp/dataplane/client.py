@@ -214,8 +214,9 @@ class PathClient:
         return self._ask("netif_attach", (port, *_values(spec))).addCallback(lambda reply: Netif(*reply))
 
     def netif_modify(self, port: int, protocols: tuple[str, ...] | None = None,
-                     prefixes: tuple[str, ...] | None = None, mtu: int | None = None) -> Deferred[None]:
-        return self._ask("netif_modify", (port, protocols, prefixes, mtu)).addCallback(_nothing)
+                     prefixes: tuple[str, ...] | None = None, mtu: int | None = None,
+                     punt: tuple[str, ...] | None = None) -> Deferred[None]:
+        return self._ask("netif_modify", (port, protocols, prefixes, mtu, punt)).addCallback(_nothing)
 
     def netif_detach(self, port: int) -> Deferred[None]:
         return self._ask("netif_detach", (port,)).addCallback(_nothing)

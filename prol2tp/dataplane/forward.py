@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from prol2tp.dataplane import l2tpv2
 from prol2tp.dataplane.listener import UDPListener
+from prol2tp.dataplane.packets import EXTENSIONS
 from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
 from prol2tp.dataplane.prefixes import PrefixTable, is_link_local
 from prol2tp.dataplane.tunnels import MOVED_INTERVAL, Tunnel
@@ -95,7 +96,8 @@ def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, fl
                 if size < 44 or data[10] != 0x45 or (data[19] == 6 and data[43] & 2 and entry.clamp):
                     receive(plane, listener, data, source, now)
                     continue
-            elif size < 64 or data[10] >> 4 != 6 or (data[16] == 6 and data[63] & 2 and entry.clamp):
+            elif size < 64 or data[10] >> 4 != 6 or (data[63] & 2 and entry.clamp if data[16] == 6
+                                                     else data[34] >= 0xFE or data[16] in EXTENSIONS):
                 receive(plane, listener, data, source, now)
                 continue
             port = entry.port
@@ -163,7 +165,7 @@ def encapsulate(port: Port, packet: bytes, now: float) -> None:
         syn = port.clamp and size > 39 and packet[9] == 6 and packet[33] & 2
     else:
         head = port.head6 if first >> 4 == 6 else None
-        syn = port.clamp and size > 59 and packet[6] == 6 and packet[53] & 2
+        syn = port.clamp and size > 59 and (packet[53] & 2 if packet[6] == 6 else packet[6] in EXTENSIONS)
     if head is None or syn or size > port.mtu:
         port.send_packet(packet, now)
         return

@@ -108,6 +108,10 @@ class NetifSpec:
     clear_df: bool = False
     """IPv4: ignore the inner DF bit, so that large packets are fragmented instead of refused."""
     multicast: bool = True
+    punt: tuple[str, ...] = ()
+    """'ra', 'dhcpv6': Router Solicitations and DHCPv6 to a server go to the port's receiver instead of the interface,
+    as the whole PPP frame, whatever `protocols` says. Their source may be link-local too, that of a solicitation
+    unspecified. Some at once and ten a second; the rest counts as rx_discards."""
 
 
 @dataclass(slots=True)
@@ -185,8 +189,8 @@ class IDataPlane(Interface):
 
     def port_receiver(port: int, callback) -> None:
         """*At once.* `callback(frame: bytes)` gets every PPP frame that is not an IP packet of an attached interface:
-        LCP, authentication, NCPs, and IP before the interface is there. A few early frames wait until then. None ends
-        it."""
+        LCP, authentication, NCPs, IP before the interface is there, and what is punted (`NetifSpec.punt`). A few early
+        frames wait until then. None ends it."""
 
     def port_send(port: int, frame: bytes) -> None:
         """*At once.* Send a whole PPP frame (with FF 03 or compressed, as given). Dropped if the port is gone."""
@@ -195,8 +199,8 @@ class IDataPlane(Interface):
         """-> Deferred(Netif)."""
 
     def netif_modify(port: int, protocols: tuple[str, ...] | None = None, prefixes: tuple[str, ...] | None = None,
-                     mtu: int | None = None):
-        """-> Deferred(None)."""
+                     mtu: int | None = None, punt: tuple[str, ...] | None = None):
+        """-> Deferred(None). None: as it is."""
 
     def netif_detach(port: int):
         """-> Deferred(None). The port itself stays."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from prol2tp.dataplane.interface import INVALID, DataPathError, NetifSpec
 from prol2tp.dataplane.ports import Port
 from prol2tp.dataplane.prefixes import PrefixTable, parse_prefix
+from prol2tp.dataplane.punting import PUNTS
 from prol2tp.dataplane.tun import TUN, check_name
 
 PROTOCOLS = frozenset(("ip", "ipv6"))
@@ -35,16 +36,20 @@ def check_netif(spec: NetifSpec) -> None:
     check_name(spec.name)
     if spec.mode not in ("own", "shared"):
         raise DataPathError(INVALID, f"interface mode {spec.mode!r} is neither own nor shared")
-    check_rules(spec.protocols, spec.prefixes, spec.mtu)
+    check_rules(spec.protocols, spec.prefixes, spec.mtu, spec.punt)
 
 
-def check_rules(protocols: Iterable[str] | None, prefixes: Iterable[str] | None, mtu: int | None) -> None:
+def check_rules(protocols: Iterable[str] | None, prefixes: Iterable[str] | None, mtu: int | None,
+                punt: Iterable[str] | None) -> None:
     """Of a `NetifSpec`; None: not given. Raises `DataPathError`."""
     if mtu is not None and not 68 <= mtu <= 65535:
         raise DataPathError(INVALID, f"MTU {mtu} is not in 68 to 65535")
     unknown = set(protocols or ()) - PROTOCOLS
     if unknown:
         raise DataPathError(INVALID, f"unknown protocols: {', '.join(sorted(unknown))}")
+    unknown = set(punt or ()).difference(PUNTS)
+    if unknown:
+        raise DataPathError(INVALID, f"unknown packets to punt: {', '.join(sorted(unknown))}")
     for text in prefixes or ():
         try:
             parse_prefix(text)

@@ -7,9 +7,12 @@ from struct import Struct
 _U16 = Struct("!H")
 _U32 = Struct("!I")
 
-TCP = 6
 ICMP = 1
+TCP = 6
+UDP = 17
 ICMPV6 = 58
+EXTENSIONS = b"\0\x2b\x3c"
+"""IPv6 extension headers that do not hide what follows: Hop-by-Hop Options, Routing, Destination Options."""
 MINIMUM_MTU4 = 68
 MINIMUM_MTU6 = 1280
 _ONES = 0xFFFF
@@ -41,6 +44,17 @@ def traffic_class(packet: bytes) -> int:
     return (packet[0] << 4 | packet[1] >> 4) & 0xFF
 
 
+def upper_layer6(packet: bytes) -> tuple[int, int]:
+    """What an IPv6 packet of at least 40 octets carries behind its extension headers (RFC 8200 section 4.1), and where
+    that begins; of a fragment the protocol is that of the Fragment header. A broken chain gives (-1, 0)."""
+    protocol, position, size = packet[6], 40, len(packet)
+    while protocol in EXTENSIONS:
+        if position + 8 > size:
+            return -1, 0
+        protocol, position = packet[position], position + 8 + 8 * packet[position + 1]
+    return (protocol, position) if position <= size else (-1, 0)
+
+
 def clamp_mss(packet: bytes, mtu: int) -> bytes:
     """The packet with the MSS option of a TCP SYN lowered to what `mtu` carries; else the very same object."""
     size = len(packet)
@@ -51,8 +65,10 @@ def clamp_mss(packet: bytes, mtu: int) -> bytes:
             return packet
         limit = mtu - 40
     elif version == 6:
-        start = 40
-        if size < 60 or packet[6] != TCP:
+        if size < 60:
+            return packet
+        protocol, start = upper_layer6(packet)
+        if protocol != TCP or size < start + 20:
             return packet
         limit = mtu - 60
     else:

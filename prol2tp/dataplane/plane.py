@@ -6,11 +6,9 @@ A subclass brings sockets and interfaces, or plays them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from zope.interface import implementer
 
 from prol2tp.dataplane.early import Early
@@ -19,28 +17,22 @@ from prol2tp.dataplane.interface import (
     IN_USE,
     INVALID,
     NOT_FOUND,
-    SYSTEM,
     UNSUPPORTED,
     Address,
     DataPathError,
     IDataPlane,
     IPathEvents,
     Listener,
-    Netif,
-    NetifSpec,
     SessionSpec,
     TunnelSpec,
 )
-from prol2tp.dataplane.links import Link, check_netif, check_rules
-from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Losses, Port, Receiver
-from prol2tp.dataplane.prefixes import parse_prefix
-from prol2tp.dataplane.tun import TUN
+from prol2tp.dataplane.links import Link
+from prol2tp.dataplane.netifs import Netifs, failing
+from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
 from prol2tp.dataplane.tunnels import Tunnel
 
 ENDED_MAX = 50_000
 """Deleted ports whose counters stay readable."""
-
-Result = TypeVar("Result")
 
 
 @implementer(IPathEvents)
@@ -63,25 +55,6 @@ class NoEvents:
         """See `IPathEvents`."""
 
 
-def _failing(method: Callable[..., Deferred[Result]]) -> Callable[..., Deferred[Result]]:
-    """A `DataPathError` raised at once becomes the Deferred's failure."""
-
-    def call(*args: Any, **kwargs: Any) -> Deferred[Result]:
-        try:
-            args[0].asked(method.__name__)
-            return method(*args, **kwargs)
-        except DataPathError as error:
-            return fail(error)
-
-    call.__name__, call.__doc__ = method.__name__, method.__doc__
-    return call
-
-
-def _fire(result: Any, waiting: list[Deferred[None]]) -> None:
-    for done in waiting:
-        done.callback(None)
-
-
 def _together(waiting: list[Deferred]) -> Deferred[None]:
     if not waiting:
         return succeed(None)
@@ -89,7 +62,7 @@ def _together(waiting: list[Deferred]) -> Deferred[None]:
 
 
 @implementer(IDataPlane)
-class BasePlane:
+class BasePlane(Netifs):
     """Tables and checks. Subclasses give the methods whose names begin with `open_`, `close_`, `watch_`, ..."""
 
     name = ""
@@ -124,20 +97,6 @@ class BasePlane:
     def close_listener(self, listener: Any) -> None:
         raise NotImplementedError
 
-    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
-        raise NotImplementedError
-
-    def close_link(self, link: Link) -> Deferred[None]:
-        raise NotImplementedError
-
-    def watch_link(self, link: Link) -> None:
-        """Packets from the interface: to `forward.encapsulate` of its port."""
-        raise NotImplementedError
-
-    def writer(self, link: Link) -> Callable[[bytes], object]:
-        """A function that gives a packet to the interface."""
-        raise NotImplementedError
-
     def session_changed(self, carrier: L2TPCarrier) -> None:
         """A short way of receiving must be worked out anew."""
 
@@ -158,7 +117,7 @@ class BasePlane:
         self.events = NoEvents()
         return _together(waiting)
 
-    @_failing
+    @failing
     def listen(self, address: Address) -> Deferred[Listener]:
         taken = [entry for entry in self.listeners.values() if entry.address == tuple(address)]
         if taken:
@@ -167,7 +126,7 @@ class BasePlane:
         self.listeners[identifier], answer = self.open_listener(identifier, address)
         return succeed(answer)
 
-    @_failing
+    @failing
     def unlisten(self, listener: int) -> Deferred[None]:
         entry = self._find(self.listeners, listener, "listener")
         if entry.tunnels:
@@ -176,7 +135,7 @@ class BasePlane:
         self.close_listener(entry)
         return succeed(None)
 
-    @_failing
+    @failing
     def tunnel_add(self, spec: TunnelSpec) -> Deferred[int]:
         listener = self._find(self.listeners, spec.listener, "listener")
         if spec.version != 2:
@@ -191,7 +150,7 @@ class BasePlane:
         listener.tunnels.add(tunnel.id)
         return succeed(tunnel.id)
 
-    @_failing
+    @failing
     def tunnel_modify(self, tunnel: int, peer: Address) -> Deferred[None]:
         entry = self._find(self.tunnels, tunnel, "tunnel")
         try:
@@ -202,7 +161,7 @@ class BasePlane:
             self.ports[port].prepare()
         return succeed(None)
 
-    @_failing
+    @failing
     def tunnel_delete(self, tunnel: int) -> Deferred[None]:
         entry = self._find(self.tunnels, tunnel, "tunnel")
         waiting: list[Deferred] = [self.port_delete(port) for port in list(entry.ports)]
@@ -210,7 +169,7 @@ class BasePlane:
         self.listeners[entry.spec.listener].tunnels.discard(tunnel)
         return _together(waiting)
 
-    @_failing
+    @failing
     def session_add(self, spec: SessionSpec) -> Deferred[int]:
         tunnel = self._find(self.tunnels, spec.tunnel, "tunnel")
         if spec.pseudowire != "ppp":
@@ -231,10 +190,10 @@ class BasePlane:
             receive(self, listener, data, source, now)
         return succeed(port.id)
 
-    @_failing
+    @failing
     def port_modify(self, port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
                     pcomp: bool | None = None, accomp: bool | None = None) -> Deferred[None]:
-        entry = self._port(port)
+        entry = self.find_port(port)
         carrier = entry.carrier
         if isinstance(carrier, L2TPCarrier):
             if send_sequence is not None:
@@ -248,9 +207,9 @@ class BasePlane:
         entry.prepare()
         return succeed(None)
 
-    @_failing
+    @failing
     def port_delete(self, port: int) -> Deferred[tuple]:
-        entry = self._port(port)
+        entry = self.find_port(port)
         carrier = entry.carrier
         self._unswitch(entry)
         entry.receiver = None
@@ -275,59 +234,9 @@ class BasePlane:
         if entry is not None:
             entry.send(frame)
 
-    @_failing
-    def netif_attach(self, port: int, spec: NetifSpec) -> Deferred[Netif]:
-        entry = self._port(port)
-        check_netif(spec)
-        if entry.peer is not None or entry.attachment is not None or entry.pending is not None:
-            raise DataPathError(IN_USE, f"port {port} is joined or has an interface already")
-        shared = spec.mode == "shared"
-        link = self.links.get(spec.name) if shared else None
-        new = link is None
-        if link is None:
-            link = Link(spec.name, shared)
-            if shared:
-                self.links[spec.name] = link
-        token = entry.pending = (link,)
-        link.ports.add(entry)
-        ready = self._link_ready(link)
-        if new:
-            # last: it may answer at once, and a link without ports and waiters is closed again
-            self.open_link(spec.name, spec.multicast, shared).addCallbacks(
-                self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
-        ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
-                           lambda failure: self._not_attached(entry, token, failure))
-        return ready
-
-    @_failing
-    def netif_modify(self, port: int, protocols: tuple[str, ...] | None = None,
-                     prefixes: tuple[str, ...] | None = None, mtu: int | None = None) -> Deferred[None]:
-        entry = self._port(port)
-        attachment = entry.attachment
-        if attachment is None:
-            raise DataPathError(NOT_FOUND, f"port {port} has no interface")
-        check_rules(protocols, prefixes, mtu)
-        if protocols is not None:
-            attachment.protocols = frozenset(protocols)
-        if mtu is not None:
-            attachment.mtu = mtu
-        if prefixes is not None:
-            self._forget_prefixes(entry, attachment)
-            attachment.prefixes = [parse_prefix(text) for text in prefixes]
-            self._set_prefixes(entry, attachment)
-        entry.prepare()
-        return succeed(None)
-
-    @_failing
-    def netif_detach(self, port: int) -> Deferred[None]:
-        entry = self._port(port)
-        if entry.attachment is None and entry.pending is None:
-            raise DataPathError(NOT_FOUND, f"port {port} has no interface")
-        return self._detach(entry)
-
-    @_failing
+    @failing
     def switch_add(self, port: int, other: int) -> Deferred[None]:
-        one, two = self._port(port), self._port(other)
+        one, two = self.find_port(port), self.find_port(other)
         if one is two:
             raise DataPathError(INVALID, f"port {port} cannot be joined to itself")
         for entry in (one, two):
@@ -341,15 +250,15 @@ class BasePlane:
             entry.prepare()
         return succeed(None)
 
-    @_failing
+    @failing
     def switch_delete(self, port: int) -> Deferred[None]:
-        entry = self._port(port)
+        entry = self.find_port(port)
         if entry.peer is None:
             raise DataPathError(NOT_FOUND, f"port {port} is not joined")
         self._unswitch(entry)
         return succeed(None)
 
-    @_failing
+    @failing
     def counters(self, ports: list[int] | None = None) -> Deferred[dict[int, tuple]]:
         now = self.seconds()
         if ports is None:
@@ -362,104 +271,6 @@ class BasePlane:
             elif identifier in self.ended:
                 found[identifier] = self.ended[identifier]
         return succeed(found)
-
-    # -- interfaces --
-
-    def link_gone(self, link: Link) -> None:
-        """Somebody else removed an interface."""
-        name = link.tun.name if link.tun else link.name
-        for port in list(link.ports):
-            self._detach(port)
-            self.events.netif_gone(port.id, name)
-
-    def _link_ready(self, link: Link) -> Deferred[Any]:
-        if link.tun is not None:
-            return succeed(None)
-        ready: Deferred[None] = Deferred()
-        link.waiting.append(ready)
-        return ready
-
-    def _link_opened(self, tun: TUN, link: Link) -> None:
-        link.tun = tun
-        if link.ports:
-            try:
-                self.watch_link(link)
-            except OSError as error:
-                self.close_link(link)
-                self._link_failed(Failure(DataPathError(SYSTEM, f"interface {tun.name}: {error.strerror}")), link)
-                return
-        waiting, link.waiting = link.waiting, []
-        leaving, link.leaving = link.leaving, []
-        if link.ports:
-            _fire(None, leaving)
-        else:
-            self._forget_link(link)
-            self.close_link(link).addBoth(_fire, leaving)
-        for ready in waiting:
-            ready.callback(None)
-
-    def _link_failed(self, failure: Failure, link: Link) -> None:
-        self._forget_link(link)
-        link.ports.clear()
-        _fire(None, link.leaving)
-        waiting, link.waiting = link.waiting, []
-        for ready in waiting:
-            ready.errback(failure)
-
-    def _attach(self, port: Port, link: Link, spec: NetifSpec, token: object) -> Netif:
-        if port.pending is not token:
-            raise DataPathError(NOT_FOUND, f"port {port.id} was deleted or detached")
-        assert link.tun is not None
-        port.pending = None
-        port.attachment = Attachment(spec, self.writer(link), link)
-        self._set_prefixes(port, port.attachment)
-        port.prepare()
-        return Netif(link.tun.name, link.tun.ifindex)
-
-    @staticmethod
-    def _not_attached(port: Port, token: object, failure: Failure) -> Failure:
-        if port.pending is token:
-            port.pending = None
-        return failure
-
-    def _detach(self, port: Port) -> Deferred[None]:
-        """Also ends an attachment that is being made."""
-        attachment, port.attachment = port.attachment, None
-        if attachment is not None:
-            link: Link = attachment.link  # type: ignore[assignment]
-            self._forget_prefixes(port, attachment)
-            port.prepare()
-        elif port.pending is not None:
-            link = port.pending[0]  # type: ignore[assignment]
-        else:
-            port.prepare()
-            return succeed(None)
-        port.pending = None
-        link.ports.discard(port)
-        if link.ports:
-            return succeed(None)
-        if link.tun is not None:
-            self._forget_link(link)
-            return self.close_link(link)
-        gone: Deferred[None] = Deferred()
-        link.leaving.append(gone)
-        return gone
-
-    def _forget_link(self, link: Link) -> None:
-        if self.links.get(link.name) is link:
-            del self.links[link.name]
-
-    def _set_prefixes(self, port: Port, attachment: Attachment) -> None:
-        table = attachment.link.table  # type: ignore[attr-defined]
-        if table is not None:
-            for network, bits in attachment.prefixes:
-                table.add(network, bits, port)
-
-    def _forget_prefixes(self, port: Port, attachment: Attachment) -> None:
-        table = attachment.link.table  # type: ignore[attr-defined]
-        if table is not None:
-            for network, bits in attachment.prefixes:
-                table.remove(network, bits, port)
 
     # -- the rest --
 
@@ -474,7 +285,7 @@ class BasePlane:
         self._last_id += 1
         return self._last_id
 
-    def _port(self, port: int) -> Port:
+    def find_port(self, port: int) -> Port:
         return self._find(self.ports, port, "port")
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from prol2tp.dataplane import l2tpv2, packets
 from prol2tp.dataplane.interface import NetifSpec, SessionSpec
 from prol2tp.dataplane.prefixes import allowed, parse_prefix
+from prol2tp.dataplane.punting import Punting
 from prol2tp.dataplane.sequencing import ReceiveSequence
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Attachment:
     :param write: gives a packet to the interface; raises `OSError`.
     """
 
-    __slots__ = ("spec", "write", "own", "protocols", "prefixes", "mtu", "link", "too_big_at")
+    __slots__ = ("spec", "write", "own", "protocols", "prefixes", "mtu", "link", "too_big_at", "punting")
 
     def __init__(self, spec: NetifSpec, write: Callable[[bytes], object], link: object) -> None:
         self.spec = spec
@@ -83,6 +84,7 @@ class Attachment:
         self.prefixes = [parse_prefix(text) for text in spec.prefixes]
         self.mtu = spec.mtu
         self.too_big_at = 0.0
+        self.punting: Punting | None = None
 
 
 class Losses:
@@ -223,11 +225,12 @@ class Port:
         if attachment is not None:
             protocol, start = ppp_protocol(frame, 0, len(frame))
             if protocol in (IP, IPV6):
-                self._to_interface(attachment, protocol, frame[start:], now)
+                self._to_interface(attachment, protocol, frame, start, now)
                 return
         self.receive_control(frame, now)
 
-    def _to_interface(self, attachment: Attachment, protocol: int, packet: bytes, now: float) -> None:
+    def _to_interface(self, attachment: Attachment, protocol: int, frame: bytes, start: int, now: float) -> None:
+        packet = frame[start:]
         size = len(packet)
         if protocol == IP:
             if size < 20 or packet[0] >> 4 != 4:
@@ -239,6 +242,10 @@ class Port:
                 self.rx_errors += 1
                 return
             open_, source = "ipv6" in attachment.protocols, packet[8:24]
+            punting = attachment.punting
+            if punting is not None and packet[24] >= 0xFE and punting.wants(packet):
+                self._punt(attachment, punting, packet, frame, now)
+                return
         if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes, attachment.own)):
             self.rx_discards += 1
             return
@@ -248,6 +255,14 @@ class Port:
         try:
             attachment.write(packet)
         except OSError:
+            self.rx_discards += 1
+
+    def _punt(self, attachment: Attachment, punting: Punting, packet: bytes, frame: bytes, now: float) -> None:
+        known = (not attachment.spec.source_check or punting.source_allowed(packet)
+                 or allowed(packet[8:24], attachment.prefixes, attachment.own))
+        if known and punting.admits(now):
+            self.receive_control(frame, now)
+        else:
             self.rx_discards += 1
 
     def receive_control(self, frame: bytes, now: float) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
 
-VERSION = 2
+VERSION = 3
 """Exchanged in `hello`; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
@@ -66,6 +66,7 @@ SESSION_FIELDS: Fields = (
 NETIF_FIELDS: Fields = (
     ("name", "text"), ("mode", "text"), ("mtu", "u32"), ("mru", "u32"), ("protocols", "texts"), ("prefixes", "texts"),
     ("source_check", "bool"), ("mss_clamp", "bool"), ("clear_df", "bool"), ("multicast", "bool"),
+    ("punt", "texts"),
 )
 
 OPERATIONS = (
@@ -85,7 +86,7 @@ OPERATIONS = (
     Operation(12, "port_receiver", (("port", "u32"), ("wanted", "bool"))),
     Operation(13, "netif_attach", (("port", "u32"), *NETIF_FIELDS), (("name", "text"), ("ifindex", "u32")), NetifSpec),
     Operation(14, "netif_modify", (("port", "u32"), ("protocols", "maybe_texts"), ("prefixes", "maybe_texts"),
-                                   ("mtu", "maybe_u32"))),
+                                   ("mtu", "maybe_u32"), ("punt", "maybe_texts"))),
     Operation(15, "netif_detach", (("port", "u32"),)),
     Operation(16, "switch_add", (("port", "u32"), ("other", "u32"))),
     Operation(17, "switch_delete", (("port", "u32"),)),

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import pytest_twisted
@@ -81,6 +82,10 @@ UP6 = ipv6("2001:db8:1::5", "2001:db8::1")
 DOWN6 = ipv6("2001:db8::1", "2001:db8:1::5")
 
 
+def has(things: list, count: int) -> bool:
+    return len(things) >= count
+
+
 async def refused(answer, code: str) -> None:
     with pytest.raises(DataPathError) as caught:
         await answer
@@ -151,7 +156,7 @@ async def test_bad_specifications_are_refused_and_leave_nothing(rig: Rig) -> Non
     await refused(rig.session(), IN_USE)
     for spec in (NetifSpec(name="a/b"), NetifSpec(name="ppp%d%d"), NetifSpec(name="sixteen-letters0"),
                  NetifSpec(name=""), NetifSpec(mode="both"), NetifSpec(mtu=20), NetifSpec(prefixes=("10.0.0.0/33",)),
-                 NetifSpec(protocols=("ipx",))):
+                 NetifSpec(protocols=("ipx",)), NetifSpec(punt=("ns",))):
         await refused(plane.netif_attach(port, spec), INVALID)
     assert rig.interfaces() == set()
 
@@ -379,12 +384,14 @@ async def test_the_mss_is_lowered_in_both_directions(rig: Rig) -> None:
     netif = await rig.netif(port, mtu=1400)
     rig.peer_send(v4_frame(ipv4("10.0.0.1", "192.0.2.1", syn(1460), 6)))
     rig.peer_send(v6_frame(ipv6("2001:db8:1::5", "2001:db8::1", syn(1440), 6)))
-    up = await rig.packets(netif, 2)
-    assert [packet[-2:] for packet in up] == [(1360).to_bytes(2, "big"), (1340).to_bytes(2, "big")]
+    rig.peer_send(v6_frame(extended(ipv6("2001:db8:1::5", "2001:db8::1", syn(1440), 6))))
+    up = await rig.packets(netif, 3)
+    assert [int.from_bytes(packet[-2:], "big") for packet in up] == [1360, 1340, 1340]
     rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", syn(1460), 6))
     rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", syn(1200), 6))
-    down = await rig.peer_frames(2)
-    assert [frame[-2:] for _, _, frame in down] == [(1360).to_bytes(2, "big"), (1200).to_bytes(2, "big")]
+    rig.inject(netif, extended(ipv6("2001:db8::1", "2001:db8:1::5", syn(1440), 6)))
+    down = await rig.peer_frames(3)
+    assert [int.from_bytes(frame[-2:], "big") for _, _, frame in down] == [1360, 1200, 1340]
 
 
 @on(*KINDS)
@@ -496,6 +503,103 @@ async def test_reordered_packets_are_put_in_order_in_time(rig: Rig) -> None:
         rig.peer_send(v4_frame(packets[ns]), ns=ns)
     got = await rig.packets(netif, 6)
     assert [packet[-1] for packet in got] == [0, 1, 2, 3, 5, 6]
+
+
+SOLICITATION = b"\x85\0\0\0\0\0\0\0\1\1abcdef"
+LINK_LOCAL, ALL_ROUTERS, ALL_SERVERS = "fe80::5", "ff02::2", "ff02::1:2"
+
+
+def solicit(port: int = 547) -> bytes:
+    return struct.pack("!HHHH", 546, port, 12, 0) + b"\1abc"
+
+
+def extended(packet: bytes) -> bytes:
+    """With a Destination Options header before what it carries."""
+    return (packet[:4] + (int.from_bytes(packet[4:6], "big") + 8).to_bytes(2, "big") + b"\x3c" + packet[7:40]
+            + packet[6:7] + b"\0\1\4\0\0\0\0" + packet[40:])
+
+
+PUNTED = [
+    ipv6(LINK_LOCAL, ALL_ROUTERS, SOLICITATION, 58), ipv6("::", ALL_ROUTERS, SOLICITATION[:8], 58),
+    ipv6("2001:db8:1::5", "fe80::1", SOLICITATION, 58), ipv6(LINK_LOCAL, ALL_SERVERS, solicit()),
+    ipv6(LINK_LOCAL, "fe80::1", solicit()), ipv6("2001:db8:1::5", ALL_SERVERS, solicit()),
+    extended(ipv6(LINK_LOCAL, ALL_SERVERS, solicit())),
+]
+OF_THE_INTERFACE = [
+    ipv6("2001:db8:1::5", ALL_ROUTERS, b"\x86" + SOLICITATION[1:], 58),
+    ipv6("2001:db8:1::5", ALL_SERVERS, solicit(546)),
+    ipv6("2001:db8:1::5", "2001:db8::1", solicit()), ipv6("2001:db8:1::5", "2001:db8::1", SOLICITATION, 58),
+    ipv6("2001:db8:1::5", "ff02::1", SOLICITATION, 58),
+]
+
+
+@on(*KINDS)
+async def test_solicitations_and_dhcpv6_go_to_the_receiver_when_the_port_is_told_so(rig: Rig) -> None:
+    for number, (mode, check) in enumerate((("own", True), ("own", False), ("shared", True))):
+        port = await rig.session(number)
+        got: list[bytes] = []
+        rig.plane.port_receiver(port, got.append)
+        netif = await rig.netif(port, mode=mode, name=f"punt{number}", source_check=check, punt=("ra", "dhcpv6"))
+        for packet in (*PUNTED, *OF_THE_INTERFACE):
+            rig.peer_send(v6_frame(packet), number)
+        assert await rig.packets(netif, len(OF_THE_INTERFACE)) == OF_THE_INTERFACE
+        await until(partial(has, got, len(PUNTED)), "the punted frames")
+        assert got == [v6_frame(packet) for packet in PUNTED]
+        assert counter(await rig.row(port), "rx_discards") == 0
+        rig.plane.port_send(port, v6_frame(DOWN6))
+        assert await rig.peer_frames(1) == [(number, -1, v6_frame(DOWN6))]
+
+
+@on(*KINDS)
+async def test_what_is_punted_can_be_changed_and_ended(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    netif = await rig.netif(port)
+    solicitation, message = PUNTED[0], PUNTED[3]
+    rig.peer_send(v6_frame(solicitation))
+    assert await rig.packets(netif, 1) == [solicitation]
+    await rig.plane.netif_modify(port, punt=("dhcpv6",))
+    rig.peer_send(v6_frame(message))
+    rig.peer_send(v6_frame(solicitation))
+    assert await rig.packets(netif, 1) == [solicitation]
+    await until(lambda: got == [v6_frame(message)], "the punted frame")
+    # before IPv6 is open too: the receiver knows what to do with them
+    await rig.plane.netif_modify(port, protocols=("ip",), punt=("ra",))
+    rig.peer_send(v6_frame(solicitation))
+    await until(lambda: len(got) == 2, "the punted frame")
+    await rig.plane.netif_modify(port, protocols=("ipv6",), punt=())
+    rig.peer_send(v6_frame(message))
+    assert await rig.packets(netif, 1) == [message]
+    assert len(got) == 2
+
+
+@on(*KINDS)
+async def test_nobody_speaks_with_anothers_address_to_the_receiver(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await rig.netif(port, punt=("ra", "dhcpv6"))
+    for packet in (ipv6("2001:db8:2::5", ALL_ROUTERS, SOLICITATION, 58), ipv6("2001:db8:2::5", ALL_SERVERS, solicit()),
+                   ipv6("::", ALL_SERVERS, solicit())):
+        rig.peer_send(v6_frame(packet))
+    await rig.received(port, 3)
+    assert counter(await rig.row(port), "rx_discards") == 3
+    assert got == []
+
+
+@on(*KINDS)
+async def test_a_flood_of_solicitations_reaches_the_receiver_thinned_out(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await rig.netif(port, punt=("ra",))
+    for _ in range(100):
+        rig.peer_send(v6_frame(PUNTED[0]))
+    await rig.received(port, 100)
+    discards = counter(await rig.row(port), "rx_discards")
+    assert discards >= 50
+    await until(lambda: len(got) == 100 - discards, "what was let through")
 
 
 @on(*KINDS)

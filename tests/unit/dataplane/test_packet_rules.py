@@ -7,7 +7,15 @@ import struct
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR, IPOption_Security
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6ND_RS,
+    ICMPv6PacketTooBig,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
 from scapy.packet import Raw
 
 from prol2tp.common.wire import WireError
@@ -16,6 +24,7 @@ from prol2tp.dataplane.forward import Inbound
 from prol2tp.dataplane.interface import NetifSpec
 from prol2tp.dataplane.ports import Attachment, ppp_header, ppp_protocol
 from prol2tp.dataplane.prefixes import PrefixTable, allowed, contains, parse_prefix
+from prol2tp.dataplane.punting import PUNTS, Punting
 from prol2tp.dataplane.sequencing import HELD_MAX, RESYNC, ReceiveSequence
 
 
@@ -45,6 +54,28 @@ def test_the_mss_of_a_syn_is_lowered_wherever_it_is(options, where, flags) -> No
         changed = valid(packets.clamp_mss(packet, 1400), type(layer))
         assert dict(changed[TCP].options)["MSS"] == limit
         assert len(bytes(changed)) == len(packet)
+
+
+def test_the_mss_is_lowered_behind_ipv6_extension_headers() -> None:
+    tcp = TCP(sport=1, dport=80, flags="S", options=[("MSS", 1460)])
+    base = IPv6(src="2001:db8::1", dst="2001:db8::2")
+    for headers in (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt(),
+                    IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt()):
+        packet = bytes(base / headers / tcp / Raw(b"odd"))
+        changed = valid(packets.clamp_mss(packet, 1400), IPv6)
+        assert dict(changed[TCP].options)["MSS"] == 1340
+    fragment = bytes(base / IPv6ExtHdrFragment(offset=1) / tcp)
+    assert packets.clamp_mss(fragment, 1400) is fragment
+
+
+def test_what_an_ipv6_packet_carries_is_found_or_not_there() -> None:
+    whole = bytes(IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / UDP() / Raw(b"data"))
+    assert packets.upper_layer6(whole) == (17, 56)
+    for size in range(40, 56):
+        assert packets.upper_layer6(whole[:size]) in ((-1, 0), (17, 56))
+    assert packets.upper_layer6(bytes(6) + b"\0" + bytes(33)) == (-1, 0)
+    endless = bytes(IPv6(nh=60)) + b"\x3c\0\0\0\0\0\0\0" * 200
+    assert packets.upper_layer6(endless) == (-1, 0)
 
 
 def test_what_needs_no_clamp_is_the_very_same_object() -> None:
@@ -150,7 +181,10 @@ def test_mutated_packets_raise_nothing() -> None:
     chance = random.Random(4)
     originals = [bytes(packet) for packet in (
         IP(options=[IPOption_RR(routers=["1.2.3.4"])]) / TCP(flags="S", options=[("MSS", 1460)]) / Raw(bytes(50)),
-        IPv6() / TCP(flags="S", options=[("MSS", 1460)]) / Raw(bytes(50)), IP() / UDP() / Raw(bytes(300)))]
+        IPv6() / TCP(flags="S", options=[("MSS", 1460)]) / Raw(bytes(50)), IP() / UDP() / Raw(bytes(300)),
+        IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / TCP(flags="S", options=[("MSS", 1460)]),
+        IPv6(dst="ff02::2") / IPv6ExtHdrDestOpt() / ICMPv6ND_RS())]
+    punting = Punting(PUNTS, 0.0)
     for _ in range(20_000):
         octets = bytearray(chance.choice(originals))
         for _ in range(chance.randint(1, 5)):
@@ -160,6 +194,9 @@ def test_mutated_packets_raise_nothing() -> None:
         for fragment in packets.fragment4(packet, 100):
             assert len(fragment) <= 100
         packets.too_big(packet, 100)
+        if len(packet) >= 40:
+            punting.wants(packet)
+            punting.source_allowed(packet)
 
 
 # -- prefixes --

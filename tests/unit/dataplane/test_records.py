@@ -67,8 +67,8 @@ def test_optional_values_keep_all_three_states() -> None:
         body = records.split(records.encode_request(1, "port_modify", (1, value, None, None, None)))[0][3]
         assert records.decode_request(records.BY_NAME["port_modify"].code, body)[1][1] is value
     for texts in (None, (), ("10.0.0.0/8",)):
-        body = records.split(records.encode_request(1, "netif_modify", (1, None, texts, None)))[0][3]
-        assert records.decode_request(records.BY_NAME["netif_modify"].code, body)[1] == [1, None, texts, None]
+        body = records.split(records.encode_request(1, "netif_modify", (1, None, texts, None, texts)))[0][3]
+        assert records.decode_request(records.BY_NAME["netif_modify"].code, body)[1] == [1, None, texts, None, texts]
 
 
 @pytest.mark.parametrize("values", [(-1,), ("x",), (1, 2), (), (1 << 32,), (None,)])
