@@ -323,6 +323,20 @@ class Ip(Type):
         return str(value)
 
 
+class Host(Type):
+    """An address, as normalised text, or a host name that somebody has to resolve."""
+
+    metavar = "address|name"
+
+    def read(self, text: str, is_string: bool) -> str:
+        try:
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            if _is_host_name(text):
+                return text
+        raise Wrong(f"{shown(text)} is no address and no host name", "for example 192.0.2.1 or host.example.net")
+
+
 class Endpoint(Type):
     """Address and optional port in the form of RFC 3986 section 3.2.2: `10.5.0.1:9000`, `[2001:db8::1]:9000`.
 

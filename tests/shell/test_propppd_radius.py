@@ -9,16 +9,19 @@ import pytest
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from prol2tp.config.propppd import load
 from prol2tp.daemons.propppd.aaa import Chain, IAuthentication
 from prol2tp.daemons.propppd.radius import RadiusUsers
+from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.ppp import mschap
 from prol2tp.ppp.chap import verify_md5
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import IPV4
-from prol2tp.radius.client import RadiusClient
+from prol2tp.radius.client import ClientSettings, RadiusClient
 from prol2tp.radius.outputs import Accepted, Challenged, NoAnswer, Rejected
+from prol2tp.radius.servers import ServerSettings
 from prol2tp.radius.values import Route
 from tests.shell.propppd_world import CONFIG, LinksWorld
 from tests.shell.test_log_lines import heard
@@ -58,8 +61,15 @@ class RadiusWorld(LinksWorld):
         super().__init__(TEXT)
         self.server = Server(self)
         self.source = RadiusUsers(self.server, self.links.wall)
-        self.source.configure(self.config.radius)
+        self.lookups: list[tuple[str, Deferred[list[str]]]] = []
+        self.servers = RadiusServers(self.server, self.clock, self.log, self.resolve)
+        self.servers.configure(self.config.radius)
         self.links.authentication = Chain([self.users, self.source])
+
+    def resolve(self, host: str) -> Deferred[list[str]]:
+        """Answered by the test."""
+        self.lookups.append((host, Deferred()))
+        return self.lookups[-1][1]
 
     def answer(self, output: Any) -> None:
         self.server.asked.pop()[1].callback(output)
@@ -82,6 +92,81 @@ def test_servers_of_the_configuration_are_those_of_the_client(world: RadiusWorld
     settings = world.server.core.services["r1", "auth"].settings
     assert (settings.address, settings.secret, settings.realms) == ("192.0.2.53", b"s3cret", ("example.com",))
     assert world.server.core.nas.identifier == "lns7"
+
+
+NAMED = TEXT.replace("address 192.0.2.53", "address aaa.example.net")
+
+
+def use(world: RadiusWorld, text: str) -> dict[str, str]:
+    """Configure the servers anew; the addresses that the client has for them."""
+    world.servers.configure(load(text, "test.conf").radius)
+    return addresses(world)
+
+
+def addresses(world: RadiusWorld) -> dict[str, str]:
+    return {name: service.host for (name, kind), service in world.server.core.services.items() if kind == "auth"}
+
+
+def test_what_the_file_says_about_the_client_is_what_it_does(world: RadiusWorld) -> None:
+    text = TEXT.replace('nas_identifier "lns7"', '''nas_ip_address 192.0.2.7; nas_ipv6_address 2001:db8::7
+    request_timeout 9; max_requests 7; max_waiting 8''').replace("realms example.com", '''timeout 1; max_timeout 4
+        retries 3; priority 2; weight 5; status_server false; status_interval 6; dead_time 7; sockets 3
+        device "vrf1"; source 192.0.2.1''')
+    use(world, text)
+    core = world.server.core
+    assert (core.nas.ip_address, core.nas.ipv6_address) == ("192.0.2.7", "2001:db8::7")
+    assert core.settings == ClientSettings(9.0, 7, 8)
+    assert core.services["r1", "acct"].settings == ServerSettings(
+        "r1", "192.0.2.53", b"s3cret", priority=2, weight=5, timeout=1.0, max_timeout=4.0, retries=3,
+        status_server=False, probe_interval=6.0, dead_time=7.0, lanes=3, source_address="192.0.2.1", device="vrf1")
+
+
+def test_a_server_with_a_name_is_asked_once_it_is_resolved(world: RadiusWorld) -> None:
+    assert use(world, NAMED) == {}
+    ((host, looking),) = world.lookups
+    looking.callback(["192.0.2.9", "192.0.2.10"])
+    assert (host, addresses(world)) == ("aaa.example.net", {"r1": "192.0.2.9"})
+    world.settle(299)
+    assert len(world.lookups) == 1
+    world.settle(1)
+    world.lookups[1][1].callback(["192.0.2.10", "192.0.2.9"])
+    assert addresses(world) == {"r1": "192.0.2.9"}, "what is in use stays"
+    world.servers.server_dead("r1")
+    world.lookups[2][1].callback(["192.0.2.10"])
+    assert addresses(world) == {"r1": "192.0.2.10"}
+    assert use(world, TEXT) == {"r1": "192.0.2.53"}
+    world.settle(3600)
+    assert len(world.lookups) == 3
+
+
+def test_a_name_without_an_address_is_told_once_and_tried_again(world: RadiusWorld) -> None:
+    lines = heard(world.log)
+    use(world, NAMED)
+    for tries in (1, 2):
+        world.lookups[-1][1].errback(OSError(-2, "Name or service not known"))
+        world.settle(10)
+        assert len(world.lookups) == tries + 1
+    assert lines == ["server name aaa.example.net cannot be resolved (Name or service not known): its server is not"
+                     " asked until it can be"]
+    world.lookups[-1][1].callback(["192.0.2.9"])
+    world.settle(300)
+    world.lookups[-1][1].errback(OSError(-3, "Temporary failure in name resolution"))
+    assert lines[1:] == ["server name aaa.example.net cannot be resolved (Temporary failure in name resolution): its"
+                         " address stays 192.0.2.9"]
+    assert addresses(world) == {"r1": "192.0.2.9"}
+
+
+def test_a_name_gives_an_address_that_the_source_can_talk_to(world: RadiusWorld) -> None:
+    use(world, NAMED.replace("realms", "source 2001:db8::7; realms"))
+    world.lookups[0][1].callback(["192.0.2.9", "2001:db8::9"])
+    assert addresses(world) == {"r1": "2001:db8::9"}
+
+
+def test_nobody_waits_for_a_name_after_the_end(world: RadiusWorld) -> None:
+    use(world, NAMED)
+    world.servers.stop()
+    assert world.lookups[0][1].called
+    assert not [call for call in world.clock.getDelayedCalls() if call.active()]
 
 
 def test_a_question_says_who_where_and_through_which_tunnel(world: RadiusWorld) -> None:

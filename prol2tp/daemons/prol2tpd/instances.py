@@ -8,16 +8,15 @@ ephemeral port for each try.
 from __future__ import annotations
 
 import random
-import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from prol2tp.daemons.prol2tpd.addresses import route_source
 from prol2tp.dataplane.interface import Address, Listener
 from prol2tp.net.deadlines import LazyTimer
+from prol2tp.net.names import addresses_of
 from prol2tp.net.udp import is_wildcard
 
 if TYPE_CHECKING:
@@ -43,24 +42,6 @@ class Backoff:
 
     def reset(self) -> None:
         self._step = 0
-
-
-def addresses_of(host: str) -> Deferred:
-    """-> Deferred(list of texts). A literal is answered at once; names go through the system's resolver, off the
-    reactor thread, and fail with `OSError`."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        done: Deferred = Deferred()
-        done.callback([host])
-        return done
-
-    def ask() -> list[str]:
-        return [str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)]
-
-    return deferToThread(ask)
 
 
 class _Instance:

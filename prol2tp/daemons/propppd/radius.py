@@ -9,7 +9,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from prol2tp.config.radius import Radius
 from prol2tp.daemons.propppd.aaa import Denied, IAuthentication, NotMine, Question
 from prol2tp.daemons.propppd.authorization import of_answer
 from prol2tp.daemons.propppd.carriers import L2TPSession
@@ -19,7 +18,6 @@ from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import NAS_SELECTS, USER_SELECTS, Answer
 from prol2tp.radius.attributes import FRAMED, IPV4, IPV6, PPP, Nas, Port, TunnelFacts
 from prol2tp.radius.outputs import Accepted, NoAnswer, Rejected
-from prol2tp.radius.servers import ServerSettings
 
 METHODS = ("pap", "chap", "mschapv1", "mschapv2")
 _FROM_A_POOL = ("", "0.0.0.0", NAS_SELECTS, USER_SELECTS)
@@ -37,16 +35,13 @@ class RadiusUsers:
     """
 
     def __init__(self, port: Any, wall: Callable[[], float]) -> None:
-        self.nas = Nas()
         self._port = port
         self._start = f"{int(wall()) & 0xFFFFFFFF:08x}"
 
-    def configure(self, radius: Radius) -> None:
-        """Take over servers; requests under way at one that is gone are asked of others."""
-        port = self._port
-        self.nas = port.core.nas = Nas(identifier=radius.nas_identifier)
-        port.core.set_servers(servers_of(radius), port.driver.now())
-        port.carry_out()
+    @property
+    def nas(self) -> Nas:
+        """Who we are, in every request."""
+        return self._port.core.nas  # type: ignore[no-any-return]
 
     def session_id(self, link: Any) -> str:
         """Acct-Session-Id (RFC 2866 section 5.5): not used again by a later run of the daemon."""
@@ -69,18 +64,6 @@ class RadiusUsers:
             question.password, question.challenge, question.response, question.peer_challenge, question.flags,
             acct_session_id=self.session_id(link), nas=self.nas, port=port_of(link), framed_mtu=link.mtu,
         )
-
-
-def servers_of(radius: Radius) -> list[ServerSettings]:
-    """The client's settings of all servers."""
-    return [
-        ServerSettings(
-            server.name, server.address, server.secret.encode(), server.auth_port, server.acct_port, server.priority,
-            server.weight, server.realms, server.timeout, retries=server.retries, source_address=server.source,
-            require_message_authenticator=server.require_message_authenticator,
-        )
-        for server in radius.servers.values()
-    ]
 
 
 def port_of(link: Any) -> Port:

@@ -35,6 +35,7 @@ from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.radius import RadiusUsers
+from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
@@ -103,6 +104,7 @@ class PropppdService(DaemonService):
         self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
         self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()),
                                       server_changed=self._server_changed)
+        self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"])
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
@@ -126,7 +128,7 @@ class PropppdService(DaemonService):
     def _start(self) -> Any:
         self._set_levels()
         yield self.network.start()
-        self.radius.configure(self.config.radius)
+        self.radius_servers.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
         yield self._connect_path()
         try:
@@ -206,6 +208,7 @@ class PropppdService(DaemonService):
         kind = "authentication" if change.kind == "auth" else "accounting"
         if isinstance(change, ServerDead):
             self.logs["radius"].warning("server {name} does not answer ({kind})", name=change.server, kind=kind)
+            self.radius_servers.server_dead(change.server)
         else:
             self.logs["radius"].notice("server {name} answers again ({kind})", name=change.server, kind=kind)
 
@@ -226,7 +229,7 @@ class PropppdService(DaemonService):
             raise Refused(first_problem(error)) from None
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
-        self.radius.configure(config.radius)
+        self.radius_servers.configure(config.radius)
         self.config = config
         self.configs.updates += 1
         self._set_levels()
@@ -264,6 +267,7 @@ class PropppdService(DaemonService):
         self.attachments.stop()
         yield self._within(self.control.stopService())
         links.stop()
+        self.radius_servers.stop()
         self.radius_port.stop()
         if self._path_there:
             yield self._within(self._path.stop())

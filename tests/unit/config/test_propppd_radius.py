@@ -25,8 +25,9 @@ def test_servers_have_their_values_or_the_defaults() -> None:
     assert radius.nas_identifier == "lns"
     assert list(radius.servers.values()) == [
         RadiusServer("192.0.2.1", 1812, 1813, "s3cret", name="r1"),
-        RadiusServer("2001:db8::1", 1645, 0, "0ther", 3.0, 4, 2, 5, ("example.com", "example.net"), False,
-                     "2001:db8::2", "r2"),
+        RadiusServer("2001:db8::1", 1645, 0, "0ther", 3.0, retries=4, priority=2, weight=5,
+                     realms=("example.com", "example.net"), require_message_authenticator=False,
+                     source="2001:db8::2", name="r2"),
     ]  # fmt: skip
 
 
@@ -56,3 +57,24 @@ def test_a_change_of_one_server_is_that_alone() -> None:
     ]
     more = TEXT.replace('server "r1"', 'server "r0" { address 192.0.2.9; secret x }\n    server "r1"')
     assert diff(old, load(more, "x.conf")) == [Change("radius server", ("r0",), ADDED)]
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("address 192.0.2.300", "192.0.2.300 is no address and no host name"),
+        ("address a..b", "a..b is no address and no host name"),
+        ("address 192.0.2.1; source 2001:db8::1", "source and address are of two versions of IP"),
+        ("address 192.0.2.1; timeout 4; max_timeout 3", "max_timeout is shorter than timeout"),
+    ],
+)
+def test_what_cannot_be_is_told(words: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(f'radius {{ server "r" {{ secret x; {words} }} }}', "x.conf")
+    assert wrong in str(error.value)
+
+
+def test_an_address_may_be_a_name_and_a_source_is_of_any_version_then() -> None:
+    text = 'radius { server "r" { address aaa.example.net; secret x; source 2001:db8::1; timeout 20 } }'
+    server = load(text, "x.conf").radius.servers["r"]
+    assert (server.address, server.is_name, server.max_timeout) == ("aaa.example.net", True, 16.0)
