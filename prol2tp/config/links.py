@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from prol2tp.config.network import Device, Netmask, NftSet, NftSetOf, RateLimit, RateLimitOf, RouteOf, RouteTo
 from prol2tp.config.parameter import BlockType, row
 from prol2tp.config.radius import RADIUS, Radius
 from prol2tp.config.template import Template
@@ -35,6 +36,9 @@ AUTH_METHODS = Choice(("chap", "pap", "mschapv2", "mschapv1", "eap"))
 """Authentication methods; `chap` is CHAP with MD5."""
 EAP_METHODS = Choice(("mschapv2", "md5"), dict.fromkeys(("tls",), _NOT_YET))
 """Methods inside EAP that run here."""
+
+SECOND_LOGINS = ("allow", "refuse", "preempt")
+UNKNOWN_FILTERS = ("ignore", "refuse")
 
 LOG_CATEGORIES = ("event", "main", "mgmt", "ppp", "radius")
 YEAR = 365 * DAY
@@ -158,7 +162,8 @@ class Profile:
     )
     default_route: bool = row(Boolean(), False, "Add a default route through the link.")
     proxy_arp: bool = row(Boolean(), False, "Answer ARP for the peer's address on the local network.")
-    table: int = row(Number(0, 2**32 - 1, "number"), 0, "Routing table for routes of the link; 0: main.")
+    table: int = row(Number(0, 2**32 - 1, "number"), 0, "Routing table for the addresses and routes of links; 0: main.")
+    vrf: str = row(Device(), "", "VRF device that interfaces of links belong to.")
     # interface
     interface: str = row(Choice(("own", "shared")), "own", "An interface for each session, or one that sessions share.")
     interface_name: str = row(
@@ -172,6 +177,18 @@ class Profile:
     session_timeout: float = row(Seconds(0, YEAR), 0.0, "Time after which the link is ended; 0: never.")
     max_sessions: int = row(Number(0, 2**31, "links"), 0, "Most links with this profile; 0: no limit.")
     one_session_per_user: bool = row(Boolean(), False, "Refuse a user who is online already.")
+    second_login: str = row(
+        Choice(SECOND_LOGINS),
+        "allow",
+        "What becomes of a user who is online and logs in again: he comes in, or not, or ends the old link.",
+    )
+    port_limit: int = row(Number(0, 2**31, "links"), 0, "Links that a user may have at once; 0: no limit.")
+    rate_limit: RateLimit | None = row(RateLimitOf(), None, "Rate limit, bit/s from and to the user.")
+    filter: tuple[str, ...] = row(Reference("filter"), (), "Filters of users who have none of their own.",
+                                  many=True, most=16)
+    unknown_filter: str = row(
+        Choice(UNKNOWN_FILTERS), "ignore", "A Filter-Id without a filter block does nothing, or keeps the user out."
+    )
     profile_name: str = ""
 
 
@@ -181,6 +198,7 @@ class IpPool:
 
     range: tuple[Range, ...] = row(AddressRange(), (), "Addresses from first to last.", many=True)
     prefix: tuple[IPNetwork, ...] = row(Prefix(4), (), "All addresses of a network but its first and last.", many=True)
+    next: str = row(Reference("ip_pool"), "", "Pool that is asked when this one is used up.")
     name: str = ""
     ranges: tuple[Range, ...] = field(default=(), compare=False)
     """Ranges and prefixes together: sorted, disjoint. Addresses of profiles and users may be among them; the
@@ -197,15 +215,49 @@ class User:
 
     password: str = row(Password(), "", "Password.", required=True)
     ip: str | None = row(Ip(4), None, "Fixed IPv4 address.")
+    netmask: str = row(Netmask(), "", "Netmask of ip: the whole network is routed to the user.")
+    ip_pool: tuple[str, ...] = row(
+        Reference("ip_pool"), (), "Pools for the address; the next when one is used up.", many=True, most=64
+    )
     dns: tuple[str, ...] | None = row(Ip(4), None, "DNS servers that the user is told.", many=True, most=2)
     nbns: tuple[str, ...] | None = row(Ip(4), None, "NetBIOS name servers that the user is told.", many=True, most=2)
     interface_id: int | None = row(InterfaceId(), None, "IPv6 interface identifier.")
+    ipv6_prefix: tuple[IPNetwork, ...] = row(Prefix(6), (), "Prefixes that the link has.", many=True, most=8)
+    ipv6_pool: str = row(Text(), "", "Pool for the prefix of the link.")
+    ipv6_address: tuple[str, ...] = row(Ip(6), (), "Addresses that DHCPv6 gives the user.", many=True, most=8)
+    ipv6_address_pool: str = row(Text(), "", "Pool for the address that DHCPv6 gives the user.")
+    delegated_prefix: tuple[IPNetwork, ...] = row(
+        Prefix(6), (), "Prefixes that DHCPv6 delegates to the user.", many=True, most=8
+    )
+    delegated_pool: str = row(Text(), "", "Pool for the prefix that DHCPv6 delegates to the user.")
+    ipv6_dns: tuple[str, ...] = row(Ip(6), (), "IPv6 DNS servers that the user is told.", many=True, most=8)
     routes: tuple[IPNetwork, ...] = row(Prefix(), (), "Networks behind the user.", many=True, most=64)
+    route: tuple[RouteTo, ...] = row(
+        RouteOf(), (), "Network behind the user, with a gateway there and a metric.", most=64
+    )
+    table: int | None = row(Number(0, 2**32 - 1, "number"), None, "Routing table for the user; 0: main.")
+    vrf: str = row(Device(), "", "VRF device that the user's interface belongs to.")
+    rate_limit: RateLimit | None = row(RateLimitOf(), None, "Rate limit, bit/s from and to the user.")
+    filter: tuple[str, ...] = row(Reference("filter"), (), "Filters.", many=True, most=16)
+    port_limit: int | None = row(Number(0, 2**31, "links"), None, "Links that the user may have at once; 0: no limit.")
     idle_timeout: float | None = row(
         Seconds(0, YEAR), None, "Time without traffic after which the link is ended; 0: never."
     )
     session_timeout: float | None = row(Seconds(0, YEAR), None, "Time after which the link is ended; 0: never.")
+    interim_interval: float | None = row(Seconds(0, DAY), None, "Time between Interim-Updates of accounting; 0: none.")
     mtu: int | None = row(Number(128, 16384, "octets"), None, "Largest packet that is sent.")
+    reply_message: str = row(Text(), "", "Text for the user when he has come in.")
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Filter:
+    """What a Filter-Id stands for."""
+
+    rate_limit: RateLimit | None = row(RateLimitOf(), None, "Rate limit, bit/s from and to the user.")
+    nft_set: tuple[NftSet, ...] = row(
+        NftSetOf(), (), "Sets of nftables that the user's interface or address is in.", many=True, most=16
+    )
     name: str = ""
 
 
@@ -218,12 +270,15 @@ class PropppdConfig:
     pools: dict[str, IpPool]
     users: dict[str, User] = field(repr=False)
     radius: Radius = field(default_factory=Radius)
+    filters: dict[str, Filter] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[tuple[str, tuple[str, ...], Any]]:
         """For `diff`."""
         yield "system", (), self.system
-        for kind, records in (("ip_pool", self.pools), ("profile", self.profiles), ("user", self.users)):
-            for name, record in records.items():  # type: ignore[attr-defined]
+        named: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("ip_pool", self.pools), ("filter", self.filters), ("profile", self.profiles), ("user", self.users))
+        for kind, records in named:
+            for name, record in records.items():
                 yield kind, (name,), record
         yield "radius", (), self.radius
         for name, server in self.radius.servers.items():
@@ -234,5 +289,6 @@ CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by category.
 SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False, blocks=(CATEGORIES,))
 PROFILE = BlockType("profile", Profile, "What PPP links are told.")
 IP_POOL = BlockType("ip_pool", IpPool, "Addresses for peers.")
+FILTER = BlockType("filter", Filter, "What a Filter-Id stands for.")
 USER = BlockType("user", User, "A local user.")
-FILE = BlockType("", None, "propppd.conf", named=False, blocks=(SYSTEM, PROFILE, IP_POOL, USER, RADIUS))
+FILE = BlockType("", None, "propppd.conf", named=False, blocks=(SYSTEM, PROFILE, IP_POOL, FILTER, USER, RADIUS))

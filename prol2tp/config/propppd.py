@@ -14,6 +14,7 @@ from prol2tp.config.links import (
     FILE,
     LOG_CATEGORIES,
     PROFILE,
+    Filter,
     IpPool,
     LogCategories,
     Profile,
@@ -30,6 +31,7 @@ from prol2tp.config.types import Range
 __all__ = [
     "FILE",
     "ConfigError",
+    "Filter",
     "IpPool",
     "LogCategories",
     "Profile",
@@ -50,6 +52,7 @@ _OF_THE_SHELL = (
     "default_route",
     "proxy_arp",
     "table",
+    "vrf",
     "interface",
     "interface_name",
     "mss_clamp",
@@ -57,6 +60,11 @@ _OF_THE_SHELL = (
     "source_check",
     "max_sessions",
     "one_session_per_user",
+    "second_login",
+    "port_limit",
+    "rate_limit",
+    "filter",
+    "unknown_filter",
 )
 """Parameters of a profile that the PPP core does not see."""
 
@@ -73,9 +81,12 @@ def load(text: str, filename: str) -> PropppdConfig:
     pools = _pools(file, problems)
     radius = radius_of(file, system.hostname, problems)
     _check_use(file, profiles, radius, problems)
+    _check_users(file, problems)
+    _check_shared(file, profiles, problems)
     problems.refuse()
     users = {name: User(name=name, **one.values) for name, one in file.blocks["user"].items()}
-    return PropppdConfig(system, profiles, pools, users, radius)
+    filters = {name: Filter(name=name, **one.values) for name, one in file.blocks["filter"].items()}
+    return PropppdConfig(system, profiles, pools, users, radius, filters)
 
 
 def _system(file: Given) -> System:
@@ -125,6 +136,35 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
         )
 
 
+def _check_users(file: Given, problems: Problems) -> None:
+    for given in file.blocks["user"].values():
+        values = given.values
+        if "netmask" in values and "ip" not in values:
+            given.wrong(problems, "netmask", "a netmask without an address", "add: ip ipv4")
+        _check_table(given, values, problems)
+
+
+def _check_table(given: Given, values: Mapping[str, Any], problems: Problems) -> None:
+    if values.get("table") and values.get("vrf"):
+        given.wrong(problems, "table", "table and vrf together: a VRF has its own table", "remove one of them")
+
+
+def _check_shared(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> None:
+    """One interface has one routing table."""
+    first: dict[str, Profile] = {}
+    for name, given in file.blocks["profile"].items():
+        profile = profiles[name]
+        _check_table(given, {"table": profile.table, "vrf": profile.vrf}, problems)
+        if profile.interface != "shared":
+            continue
+        other = first.setdefault(profile.interface_name, profile)
+        for parameter in ("table", "vrf"):
+            if getattr(other, parameter) != getattr(profile, parameter):
+                wrong = (f'{parameter} differs from that of profile "{shown(other.profile_name)}", which shares '
+                         f"interface {profile.interface_name}")
+                given.wrong(problems, parameter, wrong, "give one of them another interface_name")
+
+
 def _check_use(file: Given, profiles: Mapping[str, Profile], radius: Radius, problems: Problems) -> None:
     """Who asks for RADIUS and gets none would find out by letting everybody in, or nobody."""
     asked = any(server.auth_port for server in radius.servers.values())
@@ -152,7 +192,19 @@ def _pools(file: Given, problems: Problems) -> dict[str, IpPool]:
         pool.ranges = tuple(Range(IPv4Address(first), IPv4Address(last)) for first, last in sorted(own))
         spans += [(first, last, name) for first, last in own]
     _refuse_overlaps(spans, file.blocks["ip_pool"], problems)
+    _refuse_circles(pools, file.blocks["ip_pool"], problems)
     return pools
+
+
+def _refuse_circles(pools: Mapping[str, IpPool], blocks: Mapping[str, Given], problems: Problems) -> None:
+    for name in pools:
+        seen, at = {name}, pools[name].next
+        while at in pools and at not in seen:
+            seen.add(at)
+            at = pools[at].next
+        if at == name:
+            blocks[name].wrong(problems, "next", f"the pools after {blocks[name].block.title()} lead back to it",
+                               "remove next from one of them")
 
 
 def _hosts(network: IPv4Network) -> tuple[int, int]:
@@ -196,4 +248,5 @@ def user_grant(user: User) -> dict[str, Any]:
         "idle_timeout": user.idle_timeout,
         "session_timeout": user.session_timeout,
         "mtu": user.mtu,
+        "message": user.reply_message,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from prol2tp.config.network import Device
 from prol2tp.config.parameter import BlockType, Given, row
 from prol2tp.config.problems import Problems
 from prol2tp.config.types import Address, Boolean, Host, Ip, Number, Password, Seconds, Text
@@ -42,7 +43,7 @@ class RadiusServer:
         Number(1, 64, "sockets"), 8, "Most sockets for each of its ports, with 256 requests under way on each."
     )
     source: str = row(Ip(), "", "Address of ours that requests come from; without it the system's choice.")
-    device: str = row(Text(15), "", "VRF or interface that requests go through; without it the system's choice.")
+    device: str = row(Device(), "", "VRF or interface that requests go through; without it the system's choice.")
     name: str = ""
 
     @property

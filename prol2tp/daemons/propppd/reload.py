@@ -16,7 +16,7 @@ from prol2tp.config.propppd import PropppdConfig
 from prol2tp.daemons.propppd.aaa import LocalUsers
 from prol2tp.daemons.propppd.links import Links
 
-_ORDER = ("system", "profile", "ip_pool", "user", "radius", "radius server")
+_ORDER = ("system", "profile", "ip_pool", "filter", "user", "radius", "radius server")
 
 
 def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferred[None]:

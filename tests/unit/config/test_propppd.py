@@ -136,3 +136,32 @@ def test_differences_of_users_pools_and_profiles() -> None:
         Change("user", ("b",), CHANGED, ("password", "ip")),
         Change("user", ("c",), ADDED),
     ]
+
+
+@pytest.mark.parametrize(("text", "wrong"), [
+    ('user "u" { password "p"; netmask 255.255.255.0 }', "a netmask without an address"),
+    ('user "u" { password "p"; table 7; vrf "red" }', "table and vrf together"),
+    ('profile "p" { table 7; vrf "red" }', "table and vrf together"),
+    ('profile "a" { interface shared }\nprofile "b" { interface shared; table 7 }', "table differs from that of"),
+    ('user "u" { password "p"; filter "gold" }', 'there is no filter "gold"'),
+    ('ip_pool "a" { prefix 10.0.0.0/24; next "b" }\nip_pool "b" { prefix 10.0.1.0/24; next "a" }', "lead back to it"),
+    ('ip_pool "a" { prefix 10.0.0.0/24; next "a" }', "lead back to it"),
+])
+def test_what_cannot_be_with_networks(text: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        conf(text)
+    assert wrong in str(error.value)
+
+
+def test_filters_and_pools_that_follow_each_other() -> None:
+    config = conf('filter "gold" { rate_limit 20M/100M; nft_set "inet fw gold" "ip fw users" }\n'
+                  'ip_pool "a" { prefix 10.0.0.0/24; next "b" }\nip_pool "b" { prefix 10.0.1.0/24 }\n'
+                  'user "u" { password "p"; filter "gold"; route 192.0.2.0/24 via 10.5.1.150 metric 5\n'
+                  "route 192.0.3.0/24 }")
+    assert config.filters["gold"].rate_limit == (20_000_000, 100_000_000)
+    assert [str(one) for one in config.filters["gold"].nft_set] == ["inet fw gold", "ip fw users"]
+    assert config.pools["a"].next == "b"
+    assert config.users["u"].route == (("192.0.2.0/24", "10.5.1.150", 5), ("192.0.3.0/24", "", None))
+    other = conf('filter "gold" { rate_limit 10M }')
+    assert [(one.kind, one.action) for one in diff(conf('filter "gold" { rate_limit 20M }'), other)] == [
+        ("filter", CHANGED)]

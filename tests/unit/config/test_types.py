@@ -9,6 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prol2tp.config import links, tunnels
+from prol2tp.config.network import (
+    Device,
+    Netmask,
+    NftSet,
+    NftSetOf,
+    RateLimit,
+    RateLimitOf,
+    RouteOf,
+    RouteTo,
+)
 from prol2tp.config.parameter import BlockType, Parameter, read_file
 from prol2tp.config.problems import Problems, Wrong
 from prol2tp.config.template import LONGEST, Template, interface_name
@@ -101,6 +111,10 @@ BAD = [
     (Endpoint(1701, False), ["lns"]),
     (Prefix(), ["10.99.0.1/24", "10.0.0.0/33", "10.0.0/8", "a/8", "", "fe80::%1/64", "fe80::1%eth0"]),
     (Prefix(4), ["::/0"]),
+    (Netmask(), ["255.0.255.0", "24", "255.255.255.1", ""]),
+    (RateLimitOf(), ["1", "999", "1K", "1m", "1001G", "/", "1M/", "/1M", "1M/1M/1M", "-1", "1.2345M", "9" * 400, ""]),
+    (Device(), ["", ".", "..", "a/b", "a b", "a:b", "a" * 16]),
+    (NftSetOf(), ["gold", "fw gold", "inet fw", "inet fw gold x", "netdev fw gold", "inet 1 gold", "inet fw go;ld"]),
     (AddressRange(), ["10.0.0.2-10.0.0.1", "10.0.0.1-", "-", "10.0.0.1-5", "::1-::2", ""]),
     (Rate(), ["64K", "-1", "5G", ""]),
     (SpeedOf(), ["1:", ":1", "1:2:3", "0", "1:0", "4294967296", ""]),
@@ -130,6 +144,20 @@ def test_addresses_are_those_of_the_standard_library(text: str) -> None:
         assert Ip(4).read(text, False) == expected == text
 
 
+@pytest.mark.parametrize("line", ["10.0.0.1/24", "10.0.0.0/24 via", "10.0.0.0/24 via 2001:db8::1", "10.0.0.0/24 5",
+                                  "10.0.0.0/24 metric x", "10.0.0.0/24 metric 4294967296", "10.0.0.0/24 via a",
+                                  "10.0.0.0/24 metric 1 metric 2", "10.0.0.0/24 metric"])
+def test_bad_route(line: str) -> None:
+    with pytest.raises(Wrong):
+        RouteOf().read_all([(word, False) for word in line.split()])
+
+
+def test_rate_limits_are_up_and_down_or_one_for_both() -> None:
+    assert RateLimitOf().read("20M/100M", False) == RateLimit(20_000_000, 100_000_000)
+    assert RateLimitOf().read("1.5M", False) == RateLimit(1_500_000, 1_500_000)
+    assert RateLimitOf().read("0/512k", False) == RateLimit(0, 512_000)
+
+
 def test_a_quoted_secret_is_never_hexadecimal() -> None:
     assert Octets(secret=True).read("hex:00", True) == b"hex:00"
 
@@ -154,7 +182,7 @@ def test_an_address_is_text_and_port_and_knows_whether_it_is_a_name() -> None:
     assert str(Address("2001:db8::1", 1701)) == "[2001:db8::1]:1701"
 
 
-IPV4 = st.ip_addresses(v=4)
+IPV4, IPV6 = st.ip_addresses(v=4), st.ip_addresses(v=6)
 BY_TYPE = {
     Boolean: lambda t: st.booleans(),
     Number: lambda t: st.integers(t.low, t.high),
@@ -169,9 +197,15 @@ BY_TYPE = {
     Choice: lambda t: st.sampled_from(list(t.choices.values())),
     Flags: lambda t: st.integers(0, 3),
     Host: lambda t: st.one_of(st.ip_addresses().map(str), st.sampled_from(["aaa", "aaa.example.net", "a-1.b"])),
-    Ip: lambda t: st.ip_addresses(v=t.version or 4).map(str),
+    Ip: lambda t: (IPV6 if t.version == 6 else IPV4).map(str),
+    Netmask: lambda t: st.integers(0, 32).map(lambda n: str(ipaddress.ip_network(f"0.0.0.0/{n}").netmask)),
+    RouteOf: lambda t: st.builds(RouteTo, IPV4.map(lambda a: f"{a}/32"), st.just("") | IPV4.map(str),
+                                 st.none() | st.integers(0, 2**32 - 1)).map(lambda route: (route,)),
+    RateLimitOf: lambda t: st.builds(RateLimit, *[st.just(0) | st.integers(1000, 10**12)] * 2),
+    Device: lambda t: st.sampled_from(["vrf-red", "eth0.7"]),
+    NftSetOf: lambda t: st.builds(NftSet, st.sampled_from(["ip", "ip6", "inet"]), st.just("fw"), st.just("gold_1")),
     Endpoint: lambda t: st.builds(Address, st.ip_addresses().map(str), st.integers(1, 65535)),
-    Prefix: lambda t: IPV4.map(ipaddress.ip_network),
+    Prefix: lambda t: (IPV6 if t.version == 6 else IPV4).map(ipaddress.ip_network),
     Peers: lambda t: st.lists(st.ip_addresses().map(ipaddress.ip_network), min_size=1, max_size=4).map(tuple),
     AddressRange: lambda t: IPV4.map(lambda a: AddressRange().read(str(a), False)),
     SpeedOf: lambda t: st.builds(Speed, st.integers(1, 2**32 - 1), st.integers(0, 2**32 - 1)),
