@@ -20,7 +20,7 @@ ADDRESS = "2001:db8:ffff::7"
 PREFIX = "2001:db8:100::/56"
 
 SETTINGS = ServerSettings(DUID, dns=("2001:db8::53", "2001:db8::54"), domains=("example.net", "corp.example"))
-LEASE = Lease(ADDRESS, (PREFIX,), 1000, 2000)
+LEASE = Lease((ADDRESS,), (PREFIX,), 1000, 2000)
 ADVERTISED = AdvertiserSettings(
     prefixes=(AdvertisedPrefix("2001:db8:1:2::/64", 7200, 3600),),
     other=True,

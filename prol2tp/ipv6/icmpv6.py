@@ -1,5 +1,5 @@
 """ICMPv6 (RFC 4443) as far as a router on a point-to-point link needs it: Router Solicitation and Advertisement with
-their options (RFC 4861, 8106).
+their options (RFC 4861, 4191, 8106).
 
     type(1) code(1) checksum(2) body; options: type(1) length(1, in 8 octets, never 0) value
 """
@@ -18,10 +18,11 @@ from prol2tp.ipv6.packet import ICMPV6, UNSPECIFIED, Packet, build, checksum, is
 ROUTER_SOLICITATION = 133
 ROUTER_ADVERTISEMENT = 134
 
-# RFC 4861 section 4.6, RFC 8106 section 5
+# RFC 4861 section 4.6, RFC 4191 section 2.3, RFC 8106 section 5
 SOURCE_LINK_LAYER_ADDRESS = 1
 PREFIX_INFORMATION = 3
 MTU = 5
+ROUTE_INFORMATION = 24
 RECURSIVE_DNS_SERVER = 25
 DNS_SEARCH_LIST = 31
 
@@ -32,6 +33,7 @@ HOP_LIMIT = 255
 _CHECKSUM = Struct("!H")
 _ADVERTISEMENT = Struct("!BBHII")
 _PREFIX = Struct("!BBBBII4x16s")
+_ROUTE = Struct("!BBI")
 _U32 = Struct("!I")
 
 _ON_LINK = 0x80
@@ -60,6 +62,17 @@ class PrefixInformation:
 
 
 @dataclass(slots=True)
+class RouteInformation:
+    """RFC 4191 section 2.3. `prefix` is 16 octets, the lifetime seconds, `preference` 1 (high), 0 (medium) or -1 (low).
+    """
+
+    prefix: bytes
+    length: int
+    lifetime: int
+    preference: int = 0
+
+
+@dataclass(slots=True)
 class RouterAdvertisement:
     """RFC 4861 section 4.2. Times as on the wire: lifetimes seconds, the two timers milliseconds."""
 
@@ -72,6 +85,7 @@ class RouterAdvertisement:
     mtu: int = 0
     """0: option left out."""
     prefixes: tuple[PrefixInformation, ...] = ()
+    routes: tuple[RouteInformation, ...] = ()
     dns: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
     """(lifetime, server addresses) of each Recursive DNS Server option (RFC 8106 section 5.1)."""
     domains: tuple[tuple[int, tuple[str, ...]], ...] = ()
@@ -121,6 +135,10 @@ def encode_advertisement(advertisement: RouterAdvertisement) -> bytes:
                 prefix.prefix,
             )
         )
+    for route in advertisement.routes:
+        octets = 8 * -(-route.length // 64)
+        head = _ROUTE.pack(route.length, (route.preference & 3) << 3, route.lifetime)
+        parts.append(_option(ROUTE_INFORMATION, head + route.prefix[:octets]))
     for lifetime, servers in advertisement.dns:
         parts.append(_option(RECURSIVE_DNS_SERVER, b"\0\0" + _U32.pack(lifetime) + b"".join(servers)))
     for lifetime, domains in advertisement.domains:
@@ -177,6 +195,7 @@ def read_advertisement(packet: Packet, code: int, body: bytes) -> RouterAdvertis
         hop_limit, bool(flags & _MANAGED), bool(flags & _OTHER), lifetime, reachable, retransmit
     )
     prefixes: list[PrefixInformation] = []
+    routes: list[RouteInformation] = []
     dns: list[tuple[int, tuple[bytes, ...]]] = []
     domains: list[tuple[int, tuple[str, ...]]] = []
     for kind, value in _options(body, _ADVERTISEMENT.size):
@@ -187,6 +206,9 @@ def read_advertisement(packet: Packet, code: int, body: bytes) -> RouterAdvertis
             if length <= 128 and preferred <= valid:  # RFC 4862 section 5.5.3 c
                 on_link, autonomous = bool(flags & _ON_LINK), bool(flags & _AUTONOMOUS)
                 prefixes.append(PrefixInformation(prefix, length, on_link, autonomous, valid, preferred))
+        elif kind == ROUTE_INFORMATION and len(value) in (6, 14, 22):
+            if (route := _route_information(value)) is not None:
+                routes.append(route)
         elif kind == RECURSIVE_DNS_SERVER and len(value) >= 22 and len(value) % 16 == 6:
             servers = tuple(value[start : start + 16] for start in range(6, len(value), 16))
             dns.append((_U32.unpack_from(value, 2)[0], servers))
@@ -195,5 +217,16 @@ def read_advertisement(packet: Packet, code: int, body: bytes) -> RouterAdvertis
                 domains.append((_U32.unpack_from(value, 2)[0], names.decode(value[6:])))
             except WireError:
                 continue
-    found.prefixes, found.dns, found.domains = tuple(prefixes), tuple(dns), tuple(domains)
+    found.prefixes, found.routes = tuple(prefixes), tuple(routes)
+    found.dns, found.domains = tuple(dns), tuple(domains)
     return found
+
+
+def _route_information(value: bytes) -> RouteInformation | None:
+    """None for what has to be ignored: the reserved preference, and a prefix that does not fit its option."""
+    length, flags, lifetime = _ROUTE.unpack_from(value)
+    preference = flags >> 3 & 3
+    if preference == 2 or length > 8 * (len(value) - _ROUTE.size):
+        return None
+    prefix = value[_ROUTE.size :].ljust(16, b"\0")
+    return RouteInformation(prefix, length, lifetime, -1 if preference == 3 else preference)

@@ -21,7 +21,7 @@ from prol2tp.ipv6.packet import UNSPECIFIED
 class Lease:
     """What the owner gives to the link. Lifetimes and T1, T2 are seconds, `INFINITY` for ever."""
 
-    address: str | None = None
+    addresses: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     preferred_lifetime: int = 3600
     valid_lifetime: int = 7200
@@ -66,8 +66,8 @@ def resources(lease: Lease) -> tuple[Resource, ...]:
     if not 0 <= lease.t1 <= INFINITY or not 0 <= lease.t2 <= INFINITY:
         raise ValueError("T1 and T2: seconds of 32 bits")
     found = []
-    if lease.address is not None:
-        found.append(Resource(False, IPv6Address(lease.address).packed, 128))
+    for text in lease.addresses:
+        found.append(Resource(False, IPv6Address(text).packed, 128))
     for text in lease.prefixes:
         network = IPv6Network(text)
         found.append(Resource(True, network.network_address.packed, network.prefixlen))

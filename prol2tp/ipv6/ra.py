@@ -15,7 +15,7 @@ from typing import Any
 from prol2tp.common.bucket import Bucket
 from prol2tp.common.wire import WireError
 from prol2tp.ipv6 import icmpv6, names, packet
-from prol2tp.ipv6.icmpv6 import INFINITY, PrefixInformation, RouterAdvertisement
+from prol2tp.ipv6.icmpv6 import INFINITY, PrefixInformation, RouteInformation, RouterAdvertisement
 from prol2tp.ipv6.outputs import SendPacket
 
 # RFC 4861 section 10, seconds
@@ -47,6 +47,8 @@ class AdvertiserSettings:
     """RFC 4861 section 6.2.1. `check` finds what that section forbids."""
 
     prefixes: tuple[AdvertisedPrefix, ...] = ()
+    routes: tuple[str, ...] = ()
+    """Networks that are reached through us, told as such beside the default router (RFC 4191)."""
     managed: bool = False
     """M: addresses by DHCPv6."""
     other: bool = False
@@ -75,6 +77,8 @@ class AdvertiserSettings:
             IPv6Network(prefix.prefix)
             if not 0 <= prefix.preferred_lifetime <= prefix.valid_lifetime <= INFINITY:
                 raise ValueError(f"{prefix.prefix}: preferred for longer than valid")
+        for route in self.routes:
+            IPv6Network(route)
         for server in self.dns:
             IPv6Address(server)
         names.encode(self.domains)
@@ -230,6 +234,7 @@ class Advertiser:
             router_lifetime=router_lifetime,
             mtu=settings.mtu,
             prefixes=tuple(said),
+            routes=tuple(_route(text, lifetime if self._running else 0) for text in settings.routes),
             dns=((lifetime, servers),) if servers else (),
             domains=((lifetime, settings.domains),) if settings.domains else (),
         )
@@ -280,3 +285,8 @@ def _information(text: str, on_link: bool, autonomous: bool, valid: int, preferr
     return PrefixInformation(
         network.network_address.packed, network.prefixlen, on_link, autonomous, valid, preferred
     )
+
+
+def _route(text: str, lifetime: int) -> RouteInformation:
+    network = IPv6Network(text)
+    return RouteInformation(network.network_address.packed, network.prefixlen, lifetime)

@@ -32,7 +32,7 @@ class Ours:
             ioctl(self.descriptor, TUNSETIFF, pack("16sH22x", b"ppp0", IFF_TUN_NO_PI))
         now = time.monotonic()
         self.advertiser = Advertiser(ADVERTISED, OURS, os.urandom)
-        self.server = DHCPv6Server(SETTINGS, Lease(ADDRESS, (PREFIX,), 60, 120, t1=3), OURS, now)
+        self.server = DHCPv6Server(SETTINGS, Lease((ADDRESS,), (PREFIX,), 60, 120, t1=3), OURS, now)
         self.said: list[object] = []
 
     def close(self) -> None:

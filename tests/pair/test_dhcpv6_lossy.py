@@ -13,7 +13,7 @@ from prol2tp.ipv6.outputs import AddressLeased, AddressReleased, PrefixDelegated
 from prol2tp.ipv6.server import DHCPv6Server
 from tests.ipv6_ends import ADDRESS, OURS, PREFIX, SETTINGS, Client, server, texts
 
-LEASE = Lease(ADDRESS, (PREFIX,), 60, 100)
+LEASE = Lease((ADDRESS,), (PREFIX,), 60, 100)
 
 
 class Line:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prol2tp.common.wire import WireError
 from prol2tp.ipv6 import dhcpv6, icmpv6, names, packet
 from prol2tp.ipv6.dhcpv6 import IA, Item, Message, Status
-from prol2tp.ipv6.icmpv6 import PrefixInformation, RouterAdvertisement, RouterSolicitation
+from prol2tp.ipv6.icmpv6 import PrefixInformation, RouteInformation, RouterAdvertisement, RouterSolicitation
 from prol2tp.ipv6.leases import Lease
 from prol2tp.ipv6.outputs import SendPacket
 from prol2tp.ipv6.ra import Advertiser
@@ -57,9 +57,16 @@ messages = st.builds(
 informations = st.tuples(octets16, st.integers(0, 128), st.booleans(), st.booleans(), u32, u32).map(
     lambda one: PrefixInformation(*one[:4], max(one[4:]), min(one[4:]))
 )
+routes = st.builds(
+    lambda prefix, length, lifetime, preference: RouteInformation(
+        prefix[: 8 * -(-length // 64)].ljust(16, b"\0"), length, lifetime, preference
+    ),
+    octets16, st.integers(0, 128), u32, st.integers(-1, 1),
+)
 advertisements = st.builds(
     RouterAdvertisement, st.integers(0, 255), st.booleans(), st.booleans(), u16, u32, u32, u32,
     st.lists(informations, max_size=4).map(tuple),
+    st.lists(routes, max_size=3).map(tuple),
     st.lists(st.tuples(u32, st.lists(octets16, min_size=1, max_size=3).map(tuple)), max_size=2).map(tuple),
     st.lists(st.tuples(u32, st.lists(domain_names, min_size=1, max_size=3).map(tuple)), max_size=2).map(tuple),
 )
@@ -166,7 +173,7 @@ def mutated(chance: random.Random, seed: bytes) -> bytes:
 def test_hundred_thousand_mutated_packets_raise_nothing_and_have_bounded_answers() -> None:
     chance = random.Random(6)
     sound = seeds()
-    core = server(Lease(ADDRESS, (PREFIX, "2001:db8:300::/56"), 1000, 2000))
+    core = server(Lease((ADDRESS,), (PREFIX, "2001:db8:300::/56"), 1000, 2000))
     advertiser = Advertiser(ADVERTISED, OURS, chance.randbytes)
     advertiser.open(0.0)
     now, answers = 0.0, 0

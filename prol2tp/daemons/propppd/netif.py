@@ -8,7 +8,7 @@ another one.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -58,7 +58,7 @@ class LinkInterface:
     """The interface of one link."""
 
     __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_extra", "_busy", "_closing",
-                 "_waiting", "_mtu", "_routed", "_plane")
+                 "_waiting", "_mtu", "_routed", "_plane", "behind", "punt", "_stale")
 
     def __init__(self, interfaces: Interfaces, link: Owner) -> None:
         self._interfaces = interfaces
@@ -77,6 +77,12 @@ class LinkInterface:
         self._mtu = 0
         self._routed = ""
         """The address that we have routed to a shared interface, as a prefix."""
+        self.behind: tuple[str, ...] = ()
+        """IPv6 prefixes that the link has now, beside its routes; who changes this or `punt` calls `refresh`."""
+        self.punt: tuple[str, ...] = ()
+        """As `NetifSpec.punt`."""
+        self._stale: list[Deferred[None]] = []
+        """Who waits for the data path to hear of a change."""
 
     @property
     def passing(self) -> bool:
@@ -95,6 +101,13 @@ class LinkInterface:
     def down(self, protocol: str) -> None:
         self._wanted.pop(protocol, None)
         self._go()
+
+    def refresh(self) -> Deferred[None]:
+        """Tell the data path anew what is behind the peer. Fires when it knows, or when the interface goes."""
+        done: Deferred[None] = Deferred()
+        self._stale.append(done)
+        self._go()
+        return done
 
     def close(self) -> Deferred[None]:
         """Take everything away; fires when that is done."""
@@ -117,7 +130,10 @@ class LinkInterface:
             while not self._closing:
                 protocol = next((p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)), None)
                 if protocol is None:
-                    return
+                    if not self._stale:
+                        return
+                    yield self._tell()
+                    continue
                 if protocol in self._applied:
                     yield self._take_down(protocol, self._applied.pop(protocol))
                 wanted = self._wanted.get(protocol)
@@ -127,9 +143,19 @@ class LinkInterface:
         finally:
             self._busy = False
             if self._closing:
-                waiting, self._waiting = self._waiting, []
+                waiting, self._waiting, self._stale = self._waiting + self._stale, [], []
                 for done in waiting:
                     done.callback(None)
+
+    @inlineCallbacks
+    def _tell(self) -> Any:
+        stale, self._stale = self._stale, []
+        if self.netif is not None:
+            done = self._plane.netif_modify(self._link.carrier.port, prefixes=self._prefixes(self._applied),
+                                            punt=self.punt)
+            yield soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
+        for waiting in stale:
+            waiting.callback(None)
 
     @inlineCallbacks
     def _try(self, protocol: str, wanted: NetworkUp) -> Any:
@@ -166,9 +192,9 @@ class LinkInterface:
             yield together(*steps)
         if link.authorization.routes or link.network.around:
             yield self._around(wanted)
-        protocols = tuple(p for p in PROTOCOLS if p in self._applied or p == protocol)
-        yield self._plane.netif_modify(link.carrier.port, protocols=protocols,
-                                       prefixes=self._prefixes(protocols, wanted),
+        networks = {**self._applied, protocol: wanted}
+        yield self._plane.netif_modify(link.carrier.port, protocols=tuple(p for p in PROTOCOLS if p in networks),
+                                       prefixes=self._prefixes(networks),
                                        mtu=link.mtu if self._mtu != link.mtu else None)
         self._mtu = link.mtu
         self._applied[protocol] = wanted
@@ -295,13 +321,17 @@ class LinkInterface:
         return [route.prefix for route in self._link.authorization.routes
                 if (":" in route.prefix) == (protocol == "ipv6")]
 
-    def _prefixes(self, protocols: Iterable[str], wanted: NetworkUp) -> tuple[str, ...]:
-        """What is behind the peer: its addresses and the routes that it was granted."""
+    def _prefixes(self, networks: Mapping[str, NetworkUp]) -> tuple[str, ...]:
+        """What is behind the peer: its addresses, and the prefixes and routes that it was granted."""
         prefixes: list[str] = []
-        for protocol in protocols:
-            network = wanted if protocol == wanted.protocol else self._applied[protocol]
+        for protocol in PROTOCOLS:
+            network = networks.get(protocol)
+            if network is None:
+                continue
             if has_addresses(network):
                 prefixes.append(f"{network.peer}/{32 if protocol == 'ip' else 128}")
+            if protocol == "ipv6":
+                prefixes += self.behind
             prefixes += self._routes(protocol)
         return tuple(prefixes)
 

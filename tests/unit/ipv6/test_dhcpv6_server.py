@@ -89,16 +89,16 @@ def test_rapid_commit_binds_at_once_unless_switched_off():
 
 
 def test_what_the_lease_lacks_is_refused_by_status_and_the_rest_is_given():
-    _, answer = exchange(server(Lease(None, (PREFIX,))), ask(dhcpv6.REQUEST))
+    _, answer = exchange(server(Lease((), (PREFIX,))), ask(dhcpv6.REQUEST))
     assert answer.addresses[0].status.code == dhcpv6.NO_ADDRS_AVAIL
     assert texts(answer.prefixes[0].items) == [PREFIX]
-    _, answer = exchange(server(Lease(ADDRESS)), ask(dhcpv6.SOLICIT))
+    _, answer = exchange(server(Lease((ADDRESS,))), ask(dhcpv6.SOLICIT))
     assert answer.prefixes[0].status.code == dhcpv6.NO_PREFIX_AVAIL
     assert answer.addresses[0].status is None
 
 
 def test_several_prefixes_go_to_one_association_or_one_to_each():
-    lease = Lease(None, ("2001:db8:1::/56", "2001:db8:2::/60", "2001:db8:3::/56"))
+    lease = Lease((), ("2001:db8:1::/56", "2001:db8:2::/60", "2001:db8:3::/56"))
     _, answer = exchange(server(lease), ask(dhcpv6.REQUEST))
     assert len(answer.prefixes[0].items) == 3
     hint = Item(bytes(16), 60)
@@ -147,7 +147,7 @@ def test_another_client_takes_over_by_request_and_the_old_one_has_no_binding():
 
 def test_a_new_lease_releases_the_old_prefix_and_renewing_clients_hear_lifetime_0():
     core, reply = bound()
-    core.update(SETTINGS, Lease(ADDRESS, ("2001:db8:200::/56",)), 10.0)
+    core.update(SETTINGS, Lease((ADDRESS,), ("2001:db8:200::/56",)), 10.0)
     assert core.outputs() == [PrefixReleased(PREFIX)]
     changes, answer = exchange(core, ask(dhcpv6.RENEW, prefixes=reply.prefixes), 20.0)
     assert changes == [PrefixDelegated("2001:db8:200::/56")]
@@ -255,7 +255,7 @@ def test_bindings_expire_and_are_released():
 
 
 def test_leases_for_ever_have_no_deadline():
-    core, reply = bound(Lease(ADDRESS, (PREFIX,), dhcpv6.INFINITY, dhcpv6.INFINITY))
+    core, reply = bound(Lease((ADDRESS,), (PREFIX,), dhcpv6.INFINITY, dhcpv6.INFINITY))
     assert core.deadline() is None
     assert reply.addresses[0].t1 == reply.addresses[0].t2 == dhcpv6.INFINITY
 
@@ -276,7 +276,7 @@ def test_a_flood_is_answered_at_the_rate_of_a_client():
 
 
 def test_a_record_brings_bindings_back_without_saying_them_again():
-    core, reply = bound(Lease(ADDRESS, (PREFIX, "2001:db8:300::/56"), 1000, 2000))
+    core, reply = bound(Lease((ADDRESS,), (PREFIX, "2001:db8:300::/56"), 1000, 2000))
     record = json.loads(json.dumps(core.to_record(500.0)))
     again = DHCPv6Server.from_record(record, SETTINGS, LEASE, OURS, 10_000.0)
     assert again.outputs() == [PrefixReleased("2001:db8:300::/56")]
@@ -290,7 +290,7 @@ def test_a_record_brings_bindings_back_without_saying_them_again():
 @pytest.mark.parametrize("wrong", [
     ServerSettings(b""), ServerSettings(DUID, preference=256), ServerSettings(DUID, refresh_time=5),
     ServerSettings(DUID, dns=("192.0.2.1",)), ServerSettings(DUID, domains=("a..b",)),
-    Lease("192.0.2.1"), Lease(None, ("2001:db8::1/56",)), Lease(None, (), 10, 5), Lease(t1=-1),
+    Lease(("192.0.2.1",)), Lease((), ("2001:db8::1/56",)), Lease((), (), 10, 5), Lease(t1=-1),
 ])
 def test_settings_that_cannot_be_sent_are_refused(wrong: ServerSettings | Lease):
     with pytest.raises(ValueError):

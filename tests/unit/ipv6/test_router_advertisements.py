@@ -184,3 +184,20 @@ def test_a_record_goes_on_with_the_interval():
 def test_settings_that_the_rfc_forbids_are_refused(wrong: dict[str, object]):
     with pytest.raises(ValueError):
         advertiser(AdvertiserSettings(**wrong))  # type: ignore[arg-type]
+
+
+def test_more_specific_routes_are_said_as_long_as_the_router_is_there():
+    core = advertiser(AdvertiserSettings(routes=("2001:db8:9::/48", "::/0"), router_lifetime=0))
+    core.open(0.0)
+    ((_, heard),) = said(core)
+    assert [(one.length, one.prefix[:6].hex(), one.lifetime) for one in heard.routes] == [
+        (48, "20010db80009", 1800), (0, "000000000000", 1800)]
+    core.close(1.0)
+    ((_, heard),) = said(core)
+    assert [one.lifetime for one in heard.routes] == [0, 0]
+
+
+@pytest.mark.parametrize("value", ["40100000000a20010db800000000", "401000000000", "81000000000a" + "00" * 16])
+def test_a_route_information_option_that_must_be_ignored_is(value):
+    octets = bytes.fromhex(value)
+    assert icmpv6._route_information(octets) is None
