@@ -14,28 +14,32 @@ from prol2tp.l2tp.outputs import CloseDataPath, SessionCreated, SessionDeleted, 
 from prol2tp.l2tp.plain import from_plain
 from prol2tp.l2tp.session import NO_PATH, UNSET, Event, Session, State
 from prol2tp.l2tp.settings import SessionSettings
+from prol2tp.l2tp.version3 import LOST, Offer, Version3, tie
 
 if TYPE_CHECKING:
     from prol2tp.l2tp.tunnel import Tunnel
 
 _MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC)}
 RESTING = 64
+NARROW = 0xFFFF
+"""The largest id of version 2."""
 NO_CARRIER = 1
 ADMINISTRATIVE = 3
 ON_PURPOSE = frozenset({1, 6})
 """Results of StopCCN: cleared, being shut down."""
 NO_FACILITIES_NOW = 4
-NO_FACILITIES = 5
 
 
 class Calls:
     """Every way a call can end goes through `ended`, once: then its path, its id and its deadline are gone."""
 
-    __slots__ = ("tunnel", "sessions", "idle_due", "_ids", "_resting", "_waiting", "_by_peer")
+    __slots__ = ("tunnel", "sessions", "asked", "idle_due", "_ids", "_resting", "_waiting", "_by_peer")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self.sessions: dict[int, Session] = {}
+        self.asked: dict[tuple[int, str], Session] = {}
+        """Version 3: calls of ours that are not answered, by pseudowire type and Remote End ID."""
         self.idle_due: float | None = None
         self._ids = IdPool(16, tunnel.context.random_bytes, tunnel.context.linear_ids)
         self._resting: deque[int] = deque()  # ids of ended calls, not yet given to others
@@ -74,16 +78,40 @@ class Calls:
         return session
 
     def _take_id(self) -> int | None:
+        """Of version 3, unique over all control connections; one that may become either version is both."""
+        context, version = self.tunnel.context, self.tunnel.version
         try:
-            return self._ids.take()
+            if version.number == Version3.number:
+                return self._take_wide()
+            while True:
+                session_id = self._ids.take()
+                if not isinstance(version, Offer) or context.session_ids.claim(session_id):
+                    return session_id
         except LookupError:
             return self._resting.popleft() if self._resting else None
+
+    def _take_wide(self) -> int:
+        while True:
+            session_id = self.tunnel.context.session_ids.take()
+            # the small ones are left to those that may become version 2
+            if session_id > NARROW or self.tunnel.context.linear_ids:
+                return session_id
 
     def _rest(self, session_id: int) -> None:
         """What is still on its way for an ended call, frames of a user too, must not reach a new one."""
         self._resting.append(session_id)
         if len(self._resting) > RESTING:
-            self._ids.release(self._resting.popleft())
+            self._release(self._resting.popleft())
+
+    def _release(self, session_id: int) -> None:
+        if self.tunnel.version.number == Version3.number:
+            self.tunnel.context.session_ids.release(session_id)
+        self._ids.release(session_id)
+
+    def release(self) -> None:
+        """The tunnel is forgotten, and with it the ids of its sessions."""
+        while self._resting:
+            self._release(self._resting.popleft())
 
     def limit_establishing(self, session: Session) -> None:
         timeout = session.settings.establish_timeout
@@ -92,15 +120,13 @@ class Calls:
 
     def _start(self, session: Session, now: float) -> None:
         """The tunnel is open: the first message of a call of ours."""
-        tunnel, settings = self.tunnel, session.settings
-        if session.outgoing_call and not (
-            settings.framing_type & tunnel.peer_framing_caps
-            and (settings.bearer_type & tunnel.peer_bearer_caps or not settings.bearer_type)
-        ):
-            text = "the peer cannot place calls of this framing and bearer type"
-            session.handle(Event.CLOSE_REQ, now, Cause(NO_FACILITIES, 0, text))
+        fault = self.tunnel.version.cannot_place(session)
+        if fault is not None:
+            session.handle(Event.CLOSE_REQ, now, fault)
         elif session.TUNNEL_OPENED is not None:
             session.handle(session.TUNNEL_OPENED, now)
+            if session.pseudowire is not None:
+                self.asked[session.pseudowire.type, session.pseudowire.remote_end_id] = session
 
     def tunnel_opened(self, now: float) -> None:
         waiting = list(self._waiting.values())
@@ -118,14 +144,14 @@ class Calls:
     def receive(self, message: Any, session_id: int, now: float) -> None:
         """A message about a call; `session_id` is that of the header, ours."""
         if not session_id:
-            if isinstance(message, ICRQ):
+            if message.number == ICRQ.number:
                 self._called(LNIC, message, now)
                 return
-            if isinstance(message, OCRQ):
+            if message.number == OCRQ.number:
                 self._called(LAOC, message, now)
                 return
         session = self.sessions.get(session_id)
-        if session is None and not session_id and isinstance(message, CDN):
+        if session is None and not session_id and message.number == CDN.number:
             session = self._by_peer.get(message.assigned_session_id)
         if session is None:
             self.tunnel.context.counters.unknown_sessions += 1
@@ -144,8 +170,9 @@ class Calls:
         if limit and len(self.sessions) >= limit:
             self.refuse(peer_session_id, Cause(NO_FACILITIES_NOW, 0, "too many sessions"), now)
             return
-        if machine is LAOC and not message.framing_type & tunnel.settings.framing_caps:
-            self.refuse(peer_session_id, Cause(NO_FACILITIES, 0, "framing type not supported"), now)
+        fault = tunnel.version.refusal(tunnel, message) or self._tied(message, now)
+        if fault is not None:
+            self.refuse(peer_session_id, fault, now)
             return
         session = self._make(machine, UNSET, now)
         if session is None:
@@ -154,10 +181,24 @@ class Calls:
         self._by_peer[peer_session_id] = session
         session.handle(Event.ICRQ if machine is LNIC else Event.OCRQ, now, message)
 
+    def _tied(self, message: Any, now: float) -> Cause | None:
+        """Version 3: whether a request of ours for the same circuit stands against this one, or gives way to it."""
+        if self.tunnel.version.number != Version3.number:
+            return None
+        ours = self.asked.get((message.pseudowire_type, message.remote_end_id))
+        if ours is None or ours.peer_session_id or not message.remote_end_id:
+            return None
+        stands, theirs = tie(ours, message)
+        if not stands:
+            self.tunnel.context.counters.lost_ties += 1
+            ours.handle(Event.CLOSE_REQ, now, LOST)
+        return None if theirs else LOST
+
     def refuse(self, peer_session_id: int, cause: Cause, now: float) -> None:
         """Refuse a call that never was."""
         self.tunnel.context.counters.sessions_refused += 1
-        self.tunnel.send(CDN(ResultCode(cause.result, cause.error, cause.message), 0), peer_session_id, now)
+        result = ResultCode(cause.result, cause.error, cause.message)
+        self.tunnel.send(self.tunnel.version.cdn(0, peer_session_id, result), peer_session_id, now)
 
     def rejected(self, error: MessageError, session_id: int, cause: Cause, now: float) -> None:
         """A message about a call could not be decoded: at most that call ends."""
@@ -179,6 +220,12 @@ class Calls:
     def named(self, session: Session) -> None:
         """The peer has said its id for a call of ours."""
         self._by_peer[session.peer_session_id] = session
+        self._answered(session)
+
+    def _answered(self, session: Session) -> None:
+        wire = session.pseudowire
+        if wire is not None and self.asked.get((wire.type, wire.remote_end_id)) is session:
+            del self.asked[wire.type, wire.remote_end_id]
 
     def _forget_by_peer(self, session: Session) -> None:
         if self._by_peer.get(session.peer_session_id) is session:
@@ -190,6 +237,7 @@ class Calls:
             return
         self._waiting.pop(session_id, None)
         self._forget_by_peer(session)
+        self._answered(session)
         context = self.tunnel.context
         context.deadlines.set((tunnel_id, session_id), None)
         self._rest(session_id)
@@ -225,6 +273,8 @@ class Calls:
         for row in record["sessions"]:
             session = _MACHINES[row["machine"]](self.tunnel, row["session_id"], from_plain(row["settings"]), now)
             session.restore(row, now)
+            if self.tunnel.version.number == Version3.number:
+                self.tunnel.context.session_ids.claim(session.session_id)
             self._ids.claim(session.session_id)
             self.sessions[session.session_id] = session
             if session.state is not State.ESTABLISHED:

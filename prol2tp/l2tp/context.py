@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from prol2tp.common.deadlines import Deadlines
+from prol2tp.common.ids import IdPool
 from prol2tp.l2tp.outputs import Output
 
 Trace = Callable[[str, int, int, str], None]
@@ -30,7 +31,7 @@ class Counters:
         "bad_avps", "missing_avps", "unknown_mandatory_avps", "unknown_messages", "illegal_events",
         "late_answers", "sessions_refused", "authentication_failures", "retry_timeouts", "establish_timeouts",
         "hellos_sent", "hellos_received", "retransmits", "duplicates", "out_of_order", "discards",
-        "bad_nr", "zlbs_received", "zlbs_sent",
+        "bad_nr", "zlbs_received", "zlbs_sent", "bad_digests",
         "tunnels_created", "tunnels_deleted", "sessions_created", "sessions_deleted",
     )
 
@@ -70,6 +71,7 @@ class Counters:
     bad_nr: int
     zlbs_received: int
     zlbs_sent: int
+    bad_digests: int
     tunnels_created: int
     tunnels_deleted: int
     sessions_created: int
@@ -82,7 +84,8 @@ class Counters:
 class Context:
     """Made once by the endpoint, held by every tunnel."""
 
-    __slots__ = ("random_bytes", "trace", "linear_ids", "counters", "deadlines", "emitted", "emit", "pressed", "serial")
+    __slots__ = ("random_bytes", "trace", "linear_ids", "counters", "deadlines", "emitted", "emit", "pressed", "serial",
+                 "session_ids")
 
     def __init__(self, random_bytes: Callable[[int], bytes], trace: Trace | None, linear_ids: bool) -> None:
         self.random_bytes = random_bytes
@@ -96,6 +99,8 @@ class Context:
         self.pressed = False
         """So many tunnels are half open that it looks like a flood."""
         self.serial = 0
+        self.session_ids = IdPool(32, random_bytes, linear_ids)
+        """Of version 3: a data message names no tunnel."""
 
     def call_serial_number(self) -> int:
         """Call Serial Number AVP (section 4.4.4): unique over all tunnels of ours."""

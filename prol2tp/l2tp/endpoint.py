@@ -7,22 +7,25 @@ timer to `deadline()`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 from prol2tp.common.ids import IdPool
 from prol2tp.common.wire import WireError
-from prol2tp.l2tp import compose, trace
+from prol2tp.l2tp import compose, header3, messages, messages3, trace
+from prol2tp.l2tp.calls import NARROW
 from prol2tp.l2tp.context import Cause, Context, Counters, Trace
+from prol2tp.l2tp.digest import DigestError
 from prol2tp.l2tp.header import (
     CONTROL_LENGTH,
+    VERSION_3,
     ControlHeader,
     UnsupportedVersion,
     is_control,
     read_control,
-    write_control,
 )
-from prol2tp.l2tp.messages import ACCM, SCCRQ, SLI, WEN, CallErrors, MessageError, StopCCN, decode
+from prol2tp.l2tp.messages import ACCM, SCCRQ, CallErrors, MessageError, StopCCN
 from prol2tp.l2tp.outputs import Address, Output, Transmit, TunnelCreated, TunnelDeleted
 from prol2tp.l2tp.requests import MOST_TUNNELS, Requests, refusal
 from prol2tp.l2tp.session import UNSET, Session
@@ -30,12 +33,25 @@ from prol2tp.l2tp.session import Event as SessionEvent
 from prol2tp.l2tp.session import State as SessionState
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
 from prol2tp.l2tp.tunnel import Event, State, Tunnel, wrong_version
+from prol2tp.l2tp.version2 import VERSION_2
+from prol2tp.l2tp.version3 import L2TPV3, Offer, Version3
 
 NOT_IN_TIME = 10
+UNKNOWN = TunnelSettings(host_name="")
+"""Stands for the settings of a tunnel that is not admitted yet."""
+UNKNOWN_3 = TunnelSettings(host_name="", version=L2TPV3)
+TOLD = (SessionState.WAITCONNECT, SessionState.WAIT_DATAPATH, SessionState.ESTABLISHED)
+"""States in which the peer has heard of our circuit."""
+
+
+def is_type(body: bytes, message: Any) -> bool:
+    """Whether the body is that of a message, by its Message Type."""
+    return int.from_bytes(body[6:8], "big") == message.number
 
 
 class Endpoint:
-    """The control plane of L2TPv2 for all sockets of a daemon.
+    """The control plane of L2TPv2 and L2TPv3 for all sockets of a daemon. Messages over IP come without the four
+    octets of zeros before them, and have port 0 at both ends.
 
     :param random_bytes: source of ids, challenges and tie breakers.
     :param trace: `trace(kind, tunnel_id, session_id, text)`, or None.
@@ -48,6 +64,7 @@ class Endpoint:
         self.context = Context(random_bytes, trace, linear_ids)
         self.tunnels: dict[int, Tunnel] = {}
         self._ids = IdPool(16, random_bytes, linear_ids)
+        self._wide_ids = IdPool(32, random_bytes)
         self._requests = Requests(self.context, max_pending)
         self._checked: SessionSettings | None = None
 
@@ -77,21 +94,65 @@ class Endpoint:
             counters.data_messages += 1
             return
         try:
-            header = read_control(data)
+            if header3.version(data) == VERSION_3:
+                found = header3.read_control(data)
+                header = ControlHeader(found.end, found.connection_id, 0, found.ns, found.nr)
+                decoder: Any = messages3
+            else:
+                header = read_control(data)
+                decoder = messages
         except UnsupportedVersion:
             counters.bad_versions += 1
             return
         except WireError:
             counters.bad_headers += 1
             return
-        body = data[CONTROL_LENGTH:header.length]
+        message = data[:header.length]
         if header.tunnel_id == 0:
-            self._receive_unaddressed(header, body, peer, local, ifindex, now)
+            self._receive_unaddressed(decoder, header, message, peer, local, ifindex, now)
             return
         tunnel = self.tunnels.get(header.tunnel_id)
         if tunnel is None:
             counters.unknown_tunnels += 1
-        elif tunnel.state is State.WAITCTLREPLY and tunnel.peer[0] == peer[0]:
+        elif decoder is not messages or tunnel.version is not VERSION_2:
+            self._receive_checked(tunnel, decoder, header, message, peer, local, ifindex, now)
+        else:
+            self._receive_known(tunnel, header, data[CONTROL_LENGTH:header.length], peer, local, ifindex, now)
+
+    def _receive_checked(self, tunnel: Tunnel, decoder: Any, header: ControlHeader, message: bytes, peer: Address,
+                         local: Address, ifindex: int, now: float) -> None:
+        """Version 3, or a tunnel that may become either: nothing is believed before the digest is right."""
+        counters = self.context.counters
+        version = tunnel.version
+        if decoder is messages3 and isinstance(version, Offer) and tunnel.state is State.WAITCTLREPLY:
+            version = version.taken_up(tunnel.settings)
+        if (decoder is messages3) != (version.number == Version3.number):
+            counters.bad_versions += 1
+            return
+        if tunnel.peer[0] != peer[0]:
+            counters.wrong_sources += 1
+            return
+        try:
+            version.check(message)
+        except DigestError:
+            counters.bad_digests += 1
+            return
+        body = message[CONTROL_LENGTH:]
+        if decoder is messages3:
+            if version is not tunnel.version and not is_type(body, messages3.SCCRP):
+                counters.bad_versions += 1
+                return
+            tunnel.version = version
+            if is_type(body, messages3.ACK):
+                body = b""
+        elif isinstance(version, Offer) and is_type(body, messages.SCCRP):
+            tunnel.version = VERSION_2
+        self._receive_known(tunnel, header, body, peer, local, ifindex, now)
+
+    def _receive_known(self, tunnel: Tunnel, header: ControlHeader, body: bytes, peer: Address, local: Address,
+                       ifindex: int, now: float) -> None:
+        counters = self.context.counters
+        if tunnel.state is State.WAITCTLREPLY and tunnel.peer[0] == peer[0]:
             self._receive_answer(tunnel, header, body, peer, local, ifindex, now)
         elif tunnel.peer == peer:
             self._receive_for(tunnel, header, body, now)
@@ -114,38 +175,53 @@ class Endpoint:
             tunnel.peer, tunnel.local, tunnel.ifindex = peer, local, ifindex
         self._settle(tunnel, now)
 
-    def _receive_unaddressed(self, header: ControlHeader, body: bytes, peer: Address, local: Address, ifindex: int,
-                             now: float) -> None:
-        """Tunnel id 0: an SCCRQ, or the StopCCN of a peer that does not know our id yet."""
+    def _receive_unaddressed(self, decoder: Any, header: ControlHeader, whole: bytes, peer: Address, local: Address,
+                             ifindex: int, now: float) -> None:
+        """Tunnel id 0: an SCCRQ, or the StopCCN of a peer that does not know our id yet.
+
+        :param decoder: the module of the version that it is in, `messages` or `messages3`.
+        """
         counters = self.context.counters
+        body = whole[CONTROL_LENGTH:]
         if not body:
             counters.unknown_tunnels += 1
             return
+        version = Version3.number if decoder is messages3 else VERSION_2.number
         try:
-            message = decode(body)
+            message = decoder.decode(body)
         except MessageError as error:
             counters.bad_requests += 1
-            self._refuse_malformed(error, header, peer, local, ifindex)
+            self._refuse_malformed(error, version, header, peer, local, ifindex)
             return
-        known = self._requests.find(peer, getattr(message, "assigned_tunnel_id", 0))
-        if isinstance(message, StopCCN):
-            if known is None:
-                counters.unknown_tunnels += 1
-            else:
-                self._receive_for(self.tunnels[known], header, body, now)
+        known = self._requests.find(peer, getattr(message, "assigned_tunnel_id", 0), version)
+        if message.number == StopCCN.number:
+            self._stopped_unaddressed(known, header, whole, now)
             return
-        if not isinstance(message, SCCRQ) or header.session_id or header.ns:
+        if message.number != SCCRQ.number or header.session_id or header.ns:
             counters.unknown_tunnels += 1
             return
         if known is not None and not self._is_new(self.tunnels[known], header, body, now):
             return
-        self._requested(message, header, body, peer, local, ifindex, now)
+        self._requested(message, header, whole, version, peer, local, ifindex, now)
 
-    def _refuse_malformed(self, error: MessageError, header: ControlHeader, peer: Address, local: Address,
-                          ifindex: int) -> None:
+    def _stopped_unaddressed(self, known: int | None, header: ControlHeader, whole: bytes, now: float) -> None:
+        """A StopCCN that names the peer's id instead of ours."""
+        if known is None:
+            self.context.counters.unknown_tunnels += 1
+            return
+        tunnel = self.tunnels[known]
+        try:
+            tunnel.version.check(whole)
+        except DigestError:
+            self.context.counters.bad_digests += 1
+            return
+        self._receive_for(tunnel, header, whole[CONTROL_LENGTH:], now)
+
+    def _refuse_malformed(self, error: MessageError, version: int, header: ControlHeader, peer: Address,
+                          local: Address, ifindex: int) -> None:
         if error.message_type == 1 and error.assigned_tunnel_id and header.ns == 0:
             cause = Cause(error.result, error.error, str(error))
-            self._transmit(refusal(error.assigned_tunnel_id, cause), peer, local, ifindex)
+            self._transmit(refusal(error.assigned_tunnel_id, cause, version), peer, local, ifindex)
 
     def _is_new(self, tunnel: Tunnel, header: ControlHeader, body: bytes, now: float) -> bool:
         """Whether an SCCRQ that names a tunnel we have is a new request all the same: the peer has started anew."""
@@ -162,8 +238,8 @@ class Endpoint:
             self._receive_for(tunnel, header, body, now)
         return False
 
-    def _requested(self, message: SCCRQ, header: ControlHeader, body: bytes, peer: Address, local: Address,
-                   ifindex: int, now: float) -> None:
+    def _requested(self, message: Any, header: ControlHeader, whole: bytes, version: int, peer: Address,
+                   local: Address, ifindex: int, now: float) -> None:
         cause = wrong_version(message.protocol_version)
         if cause is not None:
             self.context.counters.bad_requests += 1
@@ -179,7 +255,11 @@ class Endpoint:
         if oldest:
             self.context.counters.pending_evicted += 1
             self._drop(self.tunnels[oldest], Cause(2, 4, "too many tunnels are being set up"), now)
-        tunnel = self._make(TunnelSettings(host_name=""), peer, local, ifindex, True, now)
+        unset = UNKNOWN_3 if version == Version3.number else UNKNOWN
+        tunnel = self._make(unset, peer, local, ifindex, True, now)
+        body = whole[CONTROL_LENGTH:]
+        if version == Version3.number or getattr(message, "assigned_control_connection_id", None):
+            tunnel.request_message = whole
         self._requests.add(tunnel, message.assigned_tunnel_id, now)
         # the SCCRQ passes through the channel too: it has a number, and is acknowledged
         tunnel.channel.receive(header.ns, header.nr, 0, body, now)
@@ -245,13 +325,27 @@ class Endpoint:
     def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float) -> None:
         """SLI, from the LNS of an established call. Raises `ValueError` elsewhere."""
         session = self._connected(tunnel_id, session_id, True)
-        session.send(SLI(ACCM(send_accm, receive_accm)), now)
+        session.send(session.tunnel.version.sli(session, ACCM(send_accm, receive_accm)), now)
         self._settle(session.tunnel, now)
+
+    def set_circuit(self, tunnel_id: int, session_id: int, active: bool, now: float) -> None:
+        """Our attachment circuit of a session of version 3 went up or down: the peer is told (RFC 3931 section 6.14).
+        Raises `ValueError` for a call of version 2."""
+        session = self.tunnels[tunnel_id].sessions[session_id]
+        wire = session.pseudowire
+        if session.tunnel.version.number != Version3.number:
+            raise ValueError(f"session {tunnel_id}/{session_id} is one of L2TPv2: it has no circuit")
+        session.settings = replace(session.settings, circuit_active=active)
+        if wire is not None and wire.active != active:
+            wire.active = active
+            if session.state in TOLD:
+                session.send(session.tunnel.version.sli(session, None), now)
+                self._settle(session.tunnel, now)
 
     def send_wan_errors(self, tunnel_id: int, session_id: int, counters: CallErrors, now: float) -> None:
         """WEN, from the LAC of an established call. Raises `ValueError` elsewhere."""
         session = self._connected(tunnel_id, session_id, False)
-        session.send(WEN(counters), now)
+        session.send(session.tunnel.version.wen(session, counters), now)
         self._settle(session.tunnel, now)
 
     def _connected(self, tunnel_id: int, session_id: int, lns: bool) -> Session:
@@ -285,6 +379,10 @@ class Endpoint:
         session = self._answered(tunnel_id, session_id)
         if session is None or session.state is not SessionState.WAIT_ADMIT or session.ADMITTED is None:
             self.context.counters.late_answers += 1
+            return
+        fault = session.tunnel.version.admitted(session, settings)
+        if fault is not None:
+            self.session_refused(tunnel_id, session_id, now, fault.result, fault.error, fault.message)
             return
         session.handle(session.ADMITTED, now, settings)
         if settings.establish_timeout != UNSET.establish_timeout and session.state is not SessionState.IDLE:
@@ -356,11 +454,19 @@ class Endpoint:
 
     def _make(self, settings: TunnelSettings, peer: Address, local: Address, ifindex: int, lns: bool,
               now: float) -> Tunnel:
-        tunnel = Tunnel(self.context, self._ids.take(), settings, peer, local, ifindex, lns, now)
+        tunnel = Tunnel(self.context, self._take_id(settings), settings, peer, local, ifindex, lns, now)
         self.tunnels[tunnel.tunnel_id] = tunnel
         self.context.counters.tunnels_created += 1
         self.context.emit(TunnelCreated(tunnel.tunnel_id))
         return tunnel
+
+    def _take_id(self, settings: TunnelSettings) -> int:
+        """Of 32 bits for version 3, unless ids are to be counted; small ones may be version 2's too."""
+        while settings.version == L2TPV3 and not self.context.linear_ids:
+            tunnel_id = self._wide_ids.take()
+            if tunnel_id > NARROW:
+                return tunnel_id
+        return self._ids.take()
 
     def _settle(self, tunnel: Tunnel, now: float) -> None:
         """After every event of a tunnel: send what it has to send, then set its deadline, or forget it."""
@@ -380,7 +486,7 @@ class Endpoint:
         for session_id, ns, nr, body in outbox:
             if context.trace is not None:
                 trace.packet(context.trace, "send", tunnel.tunnel_id, session_id, ns, nr, body)
-            data = write_control(tunnel.peer_tunnel_id, session_id, ns, nr, body)
+            data = tunnel.version.write(tunnel, session_id, ns, nr, body)
             context.emit(Transmit(data, tunnel.peer, tunnel.local, tunnel.ifindex))
         context.counters.sent += len(outbox)
         outbox.clear()
@@ -398,7 +504,7 @@ class Endpoint:
             return
         self._requests.forget(tunnel)
         self.context.deadlines.set(tunnel.tunnel_id, None)
-        self._ids.release(tunnel.tunnel_id)
+        (self._wide_ids if tunnel.tunnel_id > NARROW else self._ids).release(tunnel.tunnel_id)
         self.context.counters.tunnels_deleted += 1
         self.context.emit(TunnelDeleted(tunnel.tunnel_id))
 
@@ -423,7 +529,7 @@ class Endpoint:
         endpoint.context.serial = record["serial"]
         for row in record["tunnels"]:
             tunnel = Tunnel.from_record(endpoint.context, row, now)
-            endpoint._ids.claim(tunnel.tunnel_id)
+            (endpoint._wide_ids if tunnel.tunnel_id > NARROW else endpoint._ids).claim(tunnel.tunnel_id)
             endpoint.tunnels[tunnel.tunnel_id] = tunnel
             endpoint._requests.restore(tunnel)
             endpoint.context.deadlines.set(tunnel.tunnel_id, tunnel.deadline())

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.l2tp import compose
 from prol2tp.l2tp.context import Cause
-from prol2tp.l2tp.messages import ICCN, ICRP, ICRQ
+from prol2tp.l2tp.messages import ICCN, ICRP
 from prol2tp.l2tp.session import Event, Session, State
 from prol2tp.l2tp.settings import SessionSettings
 from prol2tp.l2tp.table import table
@@ -37,19 +36,20 @@ class LAIC(Session):
 
     def judge(self, event: Event, message: Any) -> tuple[Event, Cause | None]:
         if event is Event.ICRP_ACCEPT and self.state is WAITREPLY:
-            fault = self.wrong_peer_id(message.assigned_session_id)
+            fault = self.wrong_peer_id(message.assigned_session_id) or self.tunnel.version.replied(self, message)
             return (Event.ICRP_DENY, fault) if fault else (event, None)
         return event, self.out_of_place(message)
 
     def send_icrq(self, message: Any, now: float) -> None:
         self.call_serial_number = self.tunnel.context.call_serial_number()
-        self.send(compose.icrq(self.settings, self.session_id, self.call_serial_number), now)
+        self.tunnel.version.start(self)
+        self.send(self.tunnel.version.icrq(self), now)
 
-    def send_iccn(self, message: ICRP, now: float) -> None:
+    def send_iccn(self, message: Any, now: float) -> None:
         self.peer_session_id = message.assigned_session_id
         self.tunnel.calls.named(self)
         self.open_data_path()
-        self.send(compose.iccn(self.settings), now)
+        self.send(self.tunnel.version.iccn(self), now)
 
     TABLE = table([
         # states, events, action, new state
@@ -90,8 +90,9 @@ class LNIC(Session):
             return event, None
         return event, self.out_of_place(message)
 
-    def take_icrq(self, message: ICRQ, now: float) -> None:
+    def take_icrq(self, message: Any, now: float) -> None:
         self.peer_message = message
+        self.tunnel.version.requested(self, message)
         self.peer_session_id = message.assigned_session_id
         self.call_serial_number = message.call_serial_number
         self.ask_admission(message, now)
@@ -99,9 +100,9 @@ class LNIC(Session):
     def send_icrp(self, settings: SessionSettings, now: float) -> None:
         self.settings = settings
         self.open_data_path()
-        self.send(ICRP(self.session_id), now)
+        self.send(self.tunnel.version.icrp(self), now)
 
-    def take_iccn(self, message: ICCN, now: float) -> None:
+    def take_iccn(self, message: Any, now: float) -> None:
         self.connected_by(message, now)
 
     TABLE = table([

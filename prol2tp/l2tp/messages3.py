@@ -54,8 +54,42 @@ _SESSION: tuple[str, ...] = ("local_session_id",)
 _BOTH_SESSIONS: tuple[str, ...] = ("local_session_id", "remote_session_id")
 
 
+class _OfConnection(Message):
+    """A message about the control connection, with the fields that version 2 has in its place."""
+
+    __slots__ = ()
+
+    protocol_version: ClassVar[int] = messages.PROTOCOL_VERSION
+    framing_capabilities: ClassVar[int] = 3
+    bearer_capabilities: ClassVar[int] = 3
+    challenge: ClassVar[None] = None
+    challenge_response: ClassVar[None] = None
+
+    @property
+    def assigned_tunnel_id(self) -> int:
+        return getattr(self, "assigned_control_connection_id", None) or 0
+
+
+class _OfSession(Message):
+    """A message about a session, with the names that version 2 has for its fields."""
+
+    __slots__ = ()
+
+    for_call: ClassVar[bool] = True
+
+    @property
+    def assigned_session_id(self) -> int:
+        found: int = self.local_session_id  # type: ignore[attr-defined]
+        return found
+
+    @property
+    def call_serial_number(self) -> int:
+        found: int = self.serial_number  # type: ignore[attr-defined]
+        return found
+
+
 @dataclass(slots=True)
-class SCCRQ(Message):
+class SCCRQ(_OfConnection):
     """Start-Control-Connection-Request (section 6.1)."""
 
     number: ClassVar[int] = 1
@@ -74,7 +108,7 @@ class SCCRQ(Message):
 
 
 @dataclass(slots=True)
-class SCCRP(Message):
+class SCCRP(_OfConnection):
     """Start-Control-Connection-Reply (section 6.2)."""
 
     number: ClassVar[int] = 2
@@ -92,14 +126,14 @@ class SCCRP(Message):
 
 
 @dataclass(slots=True)
-class SCCCN(Message):
+class SCCCN(_OfConnection):
     """Start-Control-Connection-Connected (section 6.3)."""
 
     number: ClassVar[int] = 3
 
 
 @dataclass(slots=True)
-class StopCCN(Message):
+class StopCCN(_OfConnection):
     """Stop-Control-Connection-Notification (section 6.4)."""
 
     number: ClassVar[int] = 4
@@ -116,11 +150,10 @@ class HELLO(Message):
 
 
 @dataclass(slots=True)
-class ICRQ(Message):
+class ICRQ(_OfSession):
     """Incoming-Call-Request (section 6.6)."""
 
     number: ClassVar[int] = 10
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _SESSION
 
     local_session_id: int
@@ -145,11 +178,10 @@ class ICRQ(Message):
 
 
 @dataclass(slots=True)
-class ICRP(Message):
+class ICRP(_OfSession):
     """Incoming-Call-Reply (section 6.7)."""
 
     number: ClassVar[int] = 11
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _BOTH_SESSIONS
 
     local_session_id: int
@@ -165,11 +197,10 @@ class ICRP(Message):
 
 
 @dataclass(slots=True)
-class ICCN(Message):
+class ICCN(_OfSession):
     """Incoming-Call-Connected (section 6.8)."""
 
     number: ClassVar[int] = 12
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _BOTH_SESSIONS
 
     local_session_id: int
@@ -192,11 +223,10 @@ class ICCN(Message):
 
 
 @dataclass(slots=True)
-class OCRQ(Message):
+class OCRQ(_OfSession):
     """Outgoing-Call-Request (section 6.9)."""
 
     number: ClassVar[int] = 7
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _SESSION
 
     local_session_id: int
@@ -219,11 +249,10 @@ class OCRQ(Message):
 
 
 @dataclass(slots=True)
-class OCRP(Message):
+class OCRP(_OfSession):
     """Outgoing-Call-Reply (section 6.10)."""
 
     number: ClassVar[int] = 8
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _BOTH_SESSIONS
 
     local_session_id: int
@@ -239,11 +268,10 @@ class OCRP(Message):
 
 
 @dataclass(slots=True)
-class OCCN(Message):
+class OCCN(_OfSession):
     """Outgoing-Call-Connected (section 6.11)."""
 
     number: ClassVar[int] = 9
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _BOTH_SESSIONS
 
     local_session_id: int
@@ -257,11 +285,10 @@ class OCCN(Message):
 
 
 @dataclass(slots=True)
-class CDN(Message):
+class CDN(_OfSession):
     """Call-Disconnect-Notify (section 6.12). Both ids may be 0: nobody need have assigned one."""
 
     number: ClassVar[int] = 14
-    for_call: ClassVar[bool] = True
 
     result_code: ResultCode
     local_session_id: int
@@ -271,14 +298,13 @@ class CDN(Message):
 
 
 @dataclass(slots=True)
-class WEN(Message):
+class WEN(_OfSession):
     """WAN-Error-Notify (section 6.13).
 
     The RFC draws four counters and gives the length of six: those of version 2 it is.
     """
 
     number: ClassVar[int] = 15
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _SESSION
 
     local_session_id: int
@@ -287,11 +313,10 @@ class WEN(Message):
 
 
 @dataclass(slots=True)
-class SLI(Message):
+class SLI(_OfSession):
     """Set-Link-Info (section 6.14)."""
 
     number: ClassVar[int] = 16
-    for_call: ClassVar[bool] = True
     nonzero: ClassVar[tuple[str, ...]] = _SESSION
 
     local_session_id: int

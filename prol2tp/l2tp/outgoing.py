@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.l2tp import compose
 from prol2tp.l2tp.context import Cause
-from prol2tp.l2tp.messages import OCCN, OCRP, OCRQ
+from prol2tp.l2tp.messages import OCRP
 from prol2tp.l2tp.session import Event, Session, State
 from prol2tp.l2tp.settings import SessionSettings
 from prol2tp.l2tp.table import table
@@ -37,8 +36,9 @@ class LAOC(Session):
     PATH_OPENED = Event.BEARER_UP
     PATH_FAILED = Event.BEARER_DOWN
 
-    def take_ocrq(self, message: OCRQ, now: float) -> None:
+    def take_ocrq(self, message: Any, now: float) -> None:
         self.peer_message = message
+        self.tunnel.version.requested(self, message)
         self.peer_session_id = message.assigned_session_id
         self.call_serial_number = message.call_serial_number
         self.ask_admission(message, now)
@@ -46,10 +46,10 @@ class LAOC(Session):
     def send_ocrp(self, settings: SessionSettings, now: float) -> None:
         self.settings = settings
         self.open_data_path()
-        self.send(OCRP(self.session_id, settings.physical_channel_id), now)
+        self.send(self.tunnel.version.ocrp(self), now)
 
     def send_occn(self, message: Any, now: float) -> None:
-        self.send(compose.occn(self.settings), now)
+        self.send(self.tunnel.version.occn(self), now)
         self.report_up(message, now)
 
     TABLE = table([
@@ -86,19 +86,22 @@ class LNOC(Session):
         expected = {WAITREPLY: Event.OCRP_ACCEPT, WAITCONNECT: Event.OCCN}.get(self.state)  # type: ignore[call-overload]
         if event is not expected:
             return event, self.out_of_place(message)
-        fault = self.wrong_peer_id(message.assigned_session_id) if event is Event.OCRP_ACCEPT else None
+        if event is not Event.OCRP_ACCEPT:
+            return event, None
+        fault = self.wrong_peer_id(message.assigned_session_id) or self.tunnel.version.replied(self, message)
         return (Event.OCRP_DENY, fault) if fault else (event, None)
 
     def send_ocrq(self, message: Any, now: float) -> None:
         self.call_serial_number = self.tunnel.context.call_serial_number()
-        self.send(compose.ocrq(self.settings, self.session_id, self.call_serial_number), now)
+        self.tunnel.version.start(self)
+        self.send(self.tunnel.version.ocrq(self), now)
 
-    def take_ocrp(self, message: OCRP, now: float) -> None:
+    def take_ocrp(self, message: Any, now: float) -> None:
         self.peer_session_id = message.assigned_session_id
         self.tunnel.calls.named(self)
         self.open_data_path()
 
-    def take_occn(self, message: OCCN, now: float) -> None:
+    def take_occn(self, message: Any, now: float) -> None:
         self.connected_by(message, now)
 
     TABLE = table([

@@ -6,7 +6,7 @@ Requests are imperative (`Transmit`), facts are noun and state (`SessionUp`). An
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Address = tuple[str, int]
@@ -57,6 +57,17 @@ class OpenDataPath:
     """Whether the peer will put Ns into its data messages (we drop what is late)."""
     lns: bool
     """True where we are the LNS of this call: the LNS decides about sequencing (section 5.4)."""
+    version: int = 2
+    """From here on of version 3 alone."""
+    pseudowire: int = 7
+    cookie: bytes = field(default=b"", repr=False)
+    """Ours, which stands in what we receive; `peer_cookie` in what we send."""
+    peer_cookie: bytes = field(default=b"", repr=False)
+    receive_sublayer: bool = False
+    """The Default L2-Specific Sublayer stands in what we receive; `send_sublayer`: in what we send."""
+    send_sublayer: bool = False
+    mtu: int = 0
+    """Interface MTU that was agreed on; 0: none."""
 
 
 @dataclass(slots=True)
@@ -154,8 +165,17 @@ class WANErrors:
     counters: Any
 
 
+@dataclass(slots=True)
+class CircuitChanged:
+    """The peer's attachment circuit went up or down (RFC 3931 section 5.4.5)."""
+
+    tunnel_id: int
+    session_id: int
+    active: bool
+
+
 Output = (
     Transmit | AskTunnelAdmission | AskSessionAdmission | OpenDataPath | ModifyDataPath | CloseDataPath
     | TunnelCreated | TunnelUp | TunnelDown | TunnelDeleted
-    | SessionCreated | SessionUp | SessionDown | SessionDeleted | LinkInfoChanged | WANErrors
+    | SessionCreated | SessionUp | SessionDown | SessionDeleted | LinkInfoChanged | WANErrors | CircuitChanged
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from prol2tp.l2tp import header3, messages3
 from prol2tp.l2tp.context import Cause, Context
 from prol2tp.l2tp.header import write_control
 from prol2tp.l2tp.messages import ResultCode, StopCCN, encode
 from prol2tp.l2tp.outputs import Address
 from prol2tp.l2tp.tunnel import State, Tunnel
+from prol2tp.l2tp.version3 import Version3
 
 GRACE = 2.0
 """Seconds that a pending tunnel has for its handshake before a newer request may take its place."""
@@ -16,10 +18,12 @@ GRACE = 2.0
 MOST_TUNNELS = (1 << 16) - 1
 
 
-def refusal(peer_tunnel_id: int, cause: Cause) -> bytes:
+def refusal(peer_tunnel_id: int, cause: Cause, version: int = 2) -> bytes:
     """A StopCCN in answer to an SCCRQ (Ns 0) for which no tunnel is made; it is not sent again unless the SCCRQ is."""
-    body = encode(StopCCN(0, ResultCode(cause.result, cause.error, cause.message[:200])))
-    return write_control(peer_tunnel_id, 0, 0, 1, body)
+    result = ResultCode(cause.result, cause.error, cause.message[:200])
+    if version == Version3.number:
+        return header3.write_control(peer_tunnel_id, 0, 1, messages3.encode(messages3.StopCCN(result)))
+    return write_control(peer_tunnel_id, 0, 0, 1, encode(StopCCN(0, result)))
 
 
 class Requests:
@@ -34,7 +38,8 @@ class Requests:
     def __init__(self, context: Context, max_pending: int) -> None:
         self._context = context
         self.limit(max_pending)
-        self._known: dict[tuple[Address, int], int] = {}  # (peer, its id) -> our id, of every tunnel of the network
+        # (peer, its id, the version of its SCCRQ) -> our id, of every tunnel of the network
+        self._known: dict[tuple[Address, int, int], int] = {}
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._by_address: dict[str, OrderedDict[int, float]] = {}
         self._opening: dict[str, dict[int, None]] = {}  # address -> tunnels of ours in WAITCTLREPLY
@@ -49,8 +54,8 @@ class Requests:
 
     # requests of the network
 
-    def find(self, peer: Address, peer_tunnel_id: int) -> int | None:
-        return self._known.get((peer, peer_tunnel_id))
+    def find(self, peer: Address, peer_tunnel_id: int, version: int) -> int | None:
+        return self._known.get((peer, peer_tunnel_id, version))
 
     def room_for(self, peer: Address, tunnels: int, now: float) -> int | None:
         """0: there is room. A tunnel id: drop that one first. None: no room."""
@@ -67,7 +72,8 @@ class Requests:
         return oldest if now - since >= GRACE else None
 
     def add(self, tunnel: Tunnel, peer_tunnel_id: int, now: float) -> None:
-        self._known[tunnel.peer, peer_tunnel_id] = tunnel.tunnel_id
+        tunnel.request_key = tunnel.request_key or (tunnel.peer, peer_tunnel_id, tunnel.version.number)
+        self._known[tunnel.request_key] = tunnel.tunnel_id
         self._pending[tunnel.tunnel_id] = now
         self._by_address.setdefault(tunnel.peer[0], OrderedDict())[tunnel.tunnel_id] = now
         self._press()
@@ -114,7 +120,7 @@ class Requests:
     def forget(self, tunnel: Tunnel) -> None:
         if tunnel.lns:
             self._no_longer_pending(tunnel)
-            key = (tunnel.peer, tunnel.peer_tunnel_id)
+            key = tunnel.request_key
             if self._known.get(key) == tunnel.tunnel_id:
                 del self._known[key]
         else:

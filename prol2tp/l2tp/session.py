@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from prol2tp.common.fsm import IllegalEvent, Machine
 from prol2tp.l2tp import trace
 from prol2tp.l2tp.context import Cause
-from prol2tp.l2tp.messages import CDN, SLI, WEN, Message, ResultCode
-from prol2tp.l2tp.outputs import (
-    AskSessionAdmission,
-    LinkInfoChanged,
-    ModifyDataPath,
-    OpenDataPath,
-    SessionUp,
-    WANErrors,
-)
+from prol2tp.l2tp.messages import CDN, Message, ResultCode
+from prol2tp.l2tp.outputs import AskSessionAdmission, SessionUp
 from prol2tp.l2tp.plain import from_plain, to_plain
 from prol2tp.l2tp.settings import SessionSettings
 from prol2tp.l2tp.table import Word
@@ -86,11 +79,12 @@ class Session(Machine):
     :ivar peer_session_id: 0 until the peer has said it.
     :ivar peer_message: the ICRQ or OCRQ of the peer; None where we made the call.
     :ivar connect_message: the ICCN or OCCN of the peer.
+    :ivar pseudowire: what version 3 agrees on for a session (`version3.Pseudowire`).
     """
 
     __slots__ = (
         "tunnel", "session_id", "peer_session_id", "settings", "created_at", "send_sequence", "receive_sequence",
-        "peer_message", "connect_message", "call_serial_number", "path",
+        "peer_message", "connect_message", "call_serial_number", "path", "pseudowire",
     )
 
     lns: ClassVar[bool]
@@ -119,6 +113,7 @@ class Session(Machine):
         self.connect_message: Any = None
         self.call_serial_number = 0
         self.path = NO_PATH
+        self.pseudowire: Any = None
 
     @property
     def tunnel_id(self) -> int:
@@ -143,7 +138,7 @@ class Session(Machine):
             return False
         return True
 
-    def receive(self, message: Message, now: float) -> None:
+    def receive(self, message: Any, now: float) -> None:
         """One message for this call, decoded."""
         name = type(message).__name__
         if name in ("SLI", "WEN"):
@@ -151,8 +146,9 @@ class Session(Machine):
             return
         event = self.EVENTS.get(name, Event.UNEXPECTED)
         argument: Any = message
-        if isinstance(message, CDN):
-            argument = Cause(*message.result_code, by_peer=True)
+        if message.number == CDN.number:
+            result, error, text = message.result_code
+            argument = Cause(result, error, text, True)
         else:
             event, fault = self.judge(event, message)
             if fault is not None:
@@ -182,14 +178,9 @@ class Session(Machine):
         return Cause(GENERAL_ERROR, VENDOR_ERROR, f"session id {peer_session_id} is another call's")
 
     def _report(self, message: Message) -> None:
-        context = self.tunnel.context
         connected = self.state in (State.ESTABLISHED, State.WAIT_DATAPATH)
-        if connected and self.lns and isinstance(message, WEN):
-            context.emit(WANErrors(self.tunnel_id, self.session_id, message.call_errors))
-        elif connected and not self.lns and isinstance(message, SLI):
-            context.emit(LinkInfoChanged(self.tunnel_id, self.session_id, *message.accm))
-        else:
-            context.counters.illegal_events += 1
+        if not connected or not self.tunnel.version.report(self, message):
+            self.tunnel.context.counters.illegal_events += 1
 
     def traced(self, event: Enum, old: Enum, new: Enum) -> None:
         if self.tunnel.context.trace is not None:
@@ -215,7 +206,7 @@ class Session(Machine):
 
     def send_cdn(self, cause: Cause, now: float) -> None:
         result_code = ResultCode(cause.result, cause.error, cause.message)
-        self.send(CDN(result_code, self.session_id), now)
+        self.send(self.tunnel.version.cdn(self.session_id, self.peer_session_id, result_code), now)
         self.tunnel.calls.ended(self, cause, now)
 
     def path_opened(self, message: Any, now: float) -> None:
@@ -229,25 +220,17 @@ class Session(Machine):
 
     def open_data_path(self) -> None:
         """Both ids are known. The peer's wish for sequence numbers may become known only later."""
-        settings = self.settings
-        self.receive_sequence = settings.sequencing_required
-        self.send_sequence = settings.send_sequence or settings.sequencing_required
+        self.tunnel.version.sequencing(self)
         self.path = PATH_ASKED
         self._ask_path()
 
     def _ask_path(self) -> None:
-        tunnel = self.tunnel
-        tunnel.context.emit(OpenDataPath(
-            tunnel.tunnel_id, self.session_id, tunnel.peer_tunnel_id, self.peer_session_id,
-            self.send_sequence, self.receive_sequence, self.lns,
-        ))
+        self.tunnel.context.emit(self.tunnel.version.path(self))
 
     def connected_by(self, message: Any, now: float) -> None:
-        """ICCN or OCCN came: the LAC says whether it requires sequence numbers (section 4.4.4)."""
+        """ICCN or OCCN came."""
         self.connect_message = message
-        if message.sequencing_required and not (self.send_sequence and self.receive_sequence):
-            self.send_sequence = self.receive_sequence = True
-            self.tunnel.context.emit(ModifyDataPath(self.tunnel.tunnel_id, self.session_id, True, True))
+        self.tunnel.version.connected(self, message)
 
     # record
 
@@ -258,6 +241,7 @@ class Session(Machine):
             "send_sequence": self.send_sequence, "receive_sequence": self.receive_sequence, "path": self.path,
             "call_serial_number": self.call_serial_number, "settings": to_plain(self.settings),
             "peer_message": to_plain(self.peer_message), "connect_message": to_plain(self.connect_message),
+            "pseudowire": to_plain(self.pseudowire),
         }
 
     def restore(self, record: dict[str, Any], now: float) -> None:
@@ -268,3 +252,4 @@ class Session(Machine):
         self.created_at = now + record["created_at"]
         self.peer_message = from_plain(record["peer_message"])
         self.connect_message = from_plain(record["connect_message"])
+        self.pseudowire = from_plain(record["pseudowire"])

@@ -49,6 +49,19 @@ class TunnelSettings:
     """Time without a session after which the tunnel is closed; 0: never."""
     max_sessions: int = 0
     """Most calls in this tunnel; 0: no limit but the id space."""
+    # version 3 (RFC 3931)
+    version: str = "l2tpv2"
+    """`l2tpv2`, `l2tpv3`, or `auto`: as the peer can, version 3 if possible (RFC 3931 section 4.7.3)."""
+    router_id: int = 0
+    """Router ID AVP."""
+    pseudowires: tuple[int, ...] = (7, 5, 4)
+    """Pseudowire Capabilities List AVP, and the types that the peer may ask for."""
+    digest_type: int = 0
+    """Message Digest: 0 HMAC-MD5, 1 HMAC-SHA-1."""
+    integrity: bool = False
+    """Send a Message Digest also without a secret."""
+    preferred_language: str = ""
+    """Preferred Language AVP; left out when empty."""
     profile_name: str = ""
     """Shown in status; means nothing to the protocol."""
     name: str = ""
@@ -88,6 +101,23 @@ class SessionSettings:
     proxy_authen_challenge: bytes = field(default=b"", repr=False)
     proxy_authen_id: int | None = None
     proxy_authen_response: bytes = field(default=b"", repr=False)
+    # version 3 (RFC 3931 section 5.4.4)
+    pseudowire: int = 7
+    """Pseudowire Type AVP: 4 Ethernet VLAN, 5 Ethernet, 7 PPP."""
+    remote_end_id: str = ""
+    """Remote End ID AVP: the circuit that we want of the peer."""
+    cookie_length: int = 0
+    """Octets of the cookie that we assign: 0, 4 or 8."""
+    l2_sublayer: bool = False
+    """Ask for the Default L2-Specific Sublayer, which sequence numbers need."""
+    data_sequencing: int = 0
+    """Data Sequencing AVP, what we want numbered: 0 nothing, 1 what is not IP, 2 everything."""
+    interface_mtu: int = 0
+    """Interface Maximum Transmission Unit AVP (RFC 4667); 0 leaves it out."""
+    circuit_active: bool = True
+    """Circuit Status when the session is set up."""
+    use_tiebreaker: bool = True
+    """Session Tie Breaker AVP."""
     profile_name: str = ""
     pseudowire_profile_name: str = ""
     name: str = ""

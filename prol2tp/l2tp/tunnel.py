@@ -14,11 +14,11 @@ from prol2tp.l2tp import auth, compose, trace
 from prol2tp.l2tp.calls import Calls
 from prol2tp.l2tp.channel import Channel
 from prol2tp.l2tp.context import Cause, Context
+from prol2tp.l2tp.digest import DigestError
 from prol2tp.l2tp.messages import (
     HELLO,
     SCCCN,
     SCCRP,
-    SCCRQ,
     Message,
     MessageError,
     MissingAVP,
@@ -26,13 +26,13 @@ from prol2tp.l2tp.messages import (
     StopCCN,
     UnknownMandatoryAVP,
     UnknownMessageType,
-    decode,
-    encode,
 )
 from prol2tp.l2tp.outputs import Address, AskTunnelAdmission, TunnelDown, TunnelUp
 from prol2tp.l2tp.plain import from_plain, to_plain
 from prol2tp.l2tp.settings import TunnelSettings
 from prol2tp.l2tp.table import Word, table
+from prol2tp.l2tp.version2 import VERSION_2
+from prol2tp.l2tp.version3 import choose, initial, restored, versions_record
 
 
 class State(Word):
@@ -91,15 +91,19 @@ class Tunnel(Machine):
     :ivar deleted: nothing is left to say; the endpoint forgets it.
     :ivar settled: the endpoint has nothing more to note about how it was set up.
     :ivar was_up: it has been ESTABLISHED.
+    :ivar version: what is particular to the version that it speaks (`version2`, `version3`).
     :ivar request: the SCCRQ, until it is answered.
+    :ivar request_message: all its octets, where a digest may be in it.
+    :ivar request_key: by which `requests` knows it.
     :ivar request_checksum: CRC of the SCCRQ that made it, to tell a copy of that from a new one with the same id.
     :ivar calls: the calls and their ids; `sessions` is its dictionary.
     """
 
     __slots__ = (
-        "context", "tunnel_id", "peer_tunnel_id", "peer", "local", "ifindex", "settings", "created_at", "lns",
-        "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps", "calls", "sessions", "channel",
-        "tie_breaker", "challenge", "peer_challenge", "deleted", "settled", "was_up", "request", "request_checksum",
+        "context", "version", "tunnel_id", "peer_tunnel_id", "peer", "local", "ifindex", "settings", "created_at",
+        "lns", "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps", "peer_router_id",
+        "peer_pseudowires", "calls", "sessions", "channel", "tie_breaker", "challenge", "peer_challenge", "deleted",
+        "settled", "was_up", "request", "request_message", "request_checksum", "request_key",
         "_establish_due", "_closed_due",
     )
 
@@ -109,6 +113,7 @@ class Tunnel(Machine):
                  ifindex: int, lns: bool, now: float) -> None:
         super().__init__(IDLE, now)
         self.context = context
+        self.version: Any = initial(settings)
         self.tunnel_id = tunnel_id
         self.peer_tunnel_id = 0
         self.peer = peer
@@ -121,6 +126,8 @@ class Tunnel(Machine):
         self.peer_vendor_name = ""
         self.peer_framing_caps = 0
         self.peer_bearer_caps = 0
+        self.peer_router_id = 0
+        self.peer_pseudowires: tuple[int, ...] = ()
         self.channel = Channel(settings, context.counters, now)
         self.calls = Calls(self)
         self.sessions = self.calls.sessions
@@ -130,8 +137,10 @@ class Tunnel(Machine):
         self.deleted = False
         self.settled = False
         self.was_up = False
-        self.request: SCCRQ | None = None
+        self.request: Any = None
+        self.request_message = b""
         self.request_checksum = 0
+        self.request_key: Any = None
         self._establish_due: float | None = None
         self._closed_due: float | None = None
         self.limit_establishing(now)
@@ -167,10 +176,11 @@ class Tunnel(Machine):
 
     def _deliver(self, session_id: int, body: bytes, now: float) -> None:
         try:
-            message = decode(body, self.settings.secret)
+            message = self.version.decode(self, body)
         except MessageError as error:
-            self._rejected(error, session_id, now)
+            self._rejected(error, self.version.session_of_error(error, session_id), now)
             return
+        session_id = self.version.session_of(message, session_id)
         if self.context.trace is not None:
             trace.message(self.context.trace, "receive", message, self.tunnel_id, session_id)
         if message.for_call:
@@ -178,31 +188,33 @@ class Tunnel(Machine):
                 self.calls.receive(message, session_id, now)
             elif self.state is not CLOSING:
                 self.context.counters.illegal_events += 1
-        elif isinstance(message, HELLO):
+        elif message.number == HELLO.number:
             self.context.counters.hellos_received += 1
         else:
             self.handle(*self._judge(message, now))
 
-    def _judge(self, message: Message, now: float) -> tuple[Event, float, Any]:
+    def _judge(self, message: Any, now: float) -> tuple[Event, float, Any]:
         """The event that a message about the tunnel is, by its content."""
-        if isinstance(message, StopCCN):
+        if message.number == StopCCN.number:
             self.peer_tunnel_id = self.peer_tunnel_id or message.assigned_tunnel_id
-            return Event.STOPCCN, now, Cause(*message.result_code, by_peer=True)
+            result, error, text = message.result_code
+            return Event.STOPCCN, now, Cause(result, error, text, True)
         name = type(message).__name__
         if self.state is not _RIGHT_STATES.get(name):
             out_of_place = Cause(STATE_ERROR, 0, f"{name} in state {self.state.name}")
             return _EVENTS[name], now, out_of_place
-        response: bytes | None = message.challenge_response  # type: ignore[attr-defined]
+        response: bytes | None = message.challenge_response
         fault = None
         identifier = auth.SCCCN_IDENTIFIER
-        if isinstance(message, SCCRP):
+        reply = message.number == SCCRP.number
+        if reply:
             self.peer_tunnel_id = message.assigned_tunnel_id
             identifier = auth.SCCRP_IDENTIFIER
             fault = wrong_version(message.protocol_version) or self.unanswerable(message.challenge)
         fault = fault or self._wrong_response(identifier, response)
         if fault is None:
             return _EVENTS[name], now, message
-        return (Event.SCCRP_DENY if isinstance(message, SCCRP) else Event.SCCCN_DENY), now, fault
+        return (Event.SCCRP_DENY if reply else Event.SCCCN_DENY), now, fault
 
     def unanswerable(self, challenge: bytes | None) -> Cause | None:
         """The peer wants an answer to its challenge, and we have no secret (section 5.1.1)."""
@@ -251,9 +263,7 @@ class Tunnel(Machine):
 
     def send(self, message: Message, session_id: int, now: float, our_session_id: int = 0) -> None:
         """Encode and queue; `session_id` is the peer's, for the header."""
-        settings = self.settings
-        hide = settings.hide_avps and bool(settings.secret) and not isinstance(message, SCCRQ)
-        body = encode(message, settings.secret, self.context.random_bytes, hide)
+        body = self.version.encode(self, message)
         if self.context.trace is not None:
             trace.message(self.context.trace, "send", message, self.tunnel_id, our_session_id)
         self.channel.send(session_id, body, now)
@@ -265,10 +275,17 @@ class Tunnel(Machine):
             self.context.counters.late_answers += 1
             return
         self.settings = settings
-        self.request = None
         self.channel.configure(settings)
         self.limit_establishing(self.created_at)
-        fault = self.unanswerable(self.peer_challenge)
+        try:
+            fault = choose(self) or self.unanswerable(self.peer_challenge)
+        except DigestError as error:
+            # not even a StopCCN for who does not know the secret (RFC 3931 section 4.3)
+            self.context.counters.bad_digests += 1
+            self.handle(Event.XPRT_DOWN, now, Cause(NOT_AUTHORIZED, 0, str(error)))
+            return
+        finally:
+            self.request, self.request_message = None, b""
         if settings.challenge and not settings.secret:
             fault = Cause(NOT_AUTHORIZED, 0, "a challenge is demanded, and no secret is configured")
         self.handle(Event.SCCRQ_DENY if fault else Event.SCCRQ_ACCEPT, now, fault)
@@ -321,7 +338,7 @@ class Tunnel(Machine):
 
     def _hello(self, now: float) -> None:
         self.context.counters.hellos_sent += 1
-        self.send(HELLO(), 0, now)
+        self.send(self.version.hello(), 0, now)
 
     def probe(self, now: float) -> None:
         """Find out whether the peer still knows this tunnel."""
@@ -340,13 +357,13 @@ class Tunnel(Machine):
 
     def send_sccrq(self, message: Any, now: float) -> None:
         settings, random_bytes = self.settings, self.context.random_bytes
-        if settings.challenge and settings.secret:
+        if settings.challenge and settings.secret and self.version.number == VERSION_2.number:
             self.challenge = random_bytes(16)
         if settings.use_tiebreaker:
             self.tie_breaker = random_bytes(8)
-        self.send(compose.sccrq(settings, self.tunnel_id, self.challenge, self.tie_breaker), 0, now)
+        self.send(self.version.sccrq(self), 0, now)
 
-    def ask_admission(self, message: SCCRQ, now: float) -> None:
+    def ask_admission(self, message: Any, now: float) -> None:
         self._learn(message)
         self.request = message
         self.peer_challenge = message.challenge
@@ -361,17 +378,17 @@ class Tunnel(Machine):
 
     def send_sccrp(self, message: Any, now: float) -> None:
         settings = self.settings
-        if settings.challenge and settings.secret:
+        if settings.challenge and settings.secret and self.version.number == VERSION_2.number:
             self.challenge = self.context.random_bytes(16)
         if self.context.pressed:  # a flood: no retransmissions for those who may not be there
             self.channel.max_retries = min(1, settings.max_retries)
         response = self._response(auth.SCCRP_IDENTIFIER)
-        self.send(compose.sccrp(settings, self.tunnel_id, self.challenge, response), 0, now)
+        self.send(self.version.sccrp(self, response), 0, now)
 
-    def send_scccn(self, message: SCCRP, now: float) -> None:
+    def send_scccn(self, message: Any, now: float) -> None:
         self._learn(message)
         self.peer_challenge = message.challenge
-        self.send(SCCCN(self._response(auth.SCCCN_IDENTIFIER)), 0, now)
+        self.send(self.version.scccn(self._response(auth.SCCCN_IDENTIFIER)), 0, now)
         self.tunnel_open(message, now)
 
     def tunnel_open(self, message: Any, now: float) -> None:
@@ -391,7 +408,8 @@ class Tunnel(Machine):
     def send_stopccn(self, cause: Cause, now: float) -> None:
         self._down(cause, now)
         self.channel.drop_unsent()
-        self.send(StopCCN(self.tunnel_id, ResultCode(cause.result, cause.error, cause.message[:200])), 0, now)
+        result = ResultCode(cause.result, cause.error, cause.message[:200])
+        self.send(self.version.stopccn(self.tunnel_id, result), 0, now)
 
     def stop(self, cause: Cause, now: float) -> None:
         """The peer has cleared the tunnel; what it sends again is acknowledged for a full cycle (section 5.7)."""
@@ -409,6 +427,7 @@ class Tunnel(Machine):
 
     def delete(self, message: Any, now: float) -> None:
         self.channel.stop()
+        self.calls.release()
         self.deleted = True
 
     def _down(self, cause: Cause, now: float) -> None:
@@ -416,13 +435,15 @@ class Tunnel(Machine):
         self.calls.tunnel_closed(cause, now)
         self.context.emit(TunnelDown(self.tunnel_id, cause.result, cause.error, cause.message, cause.by_peer))
 
-    def _learn(self, message: SCCRQ | SCCRP) -> None:
-        self.peer_tunnel_id = message.assigned_tunnel_id
+    def _learn(self, message: Any) -> None:
+        if message.number == SCCRP.number or not self.peer_tunnel_id:
+            self.peer_tunnel_id = message.assigned_tunnel_id
         self.peer_host_name = message.host_name
         self.peer_vendor_name = message.vendor_name or ""
         self.peer_framing_caps = message.framing_capabilities
         self.peer_bearer_caps = message.bearer_capabilities or 0
         self.channel.set_peer_window(message.receive_window_size)
+        self.version.learn(self, message)
 
     def _response(self, identifier: int) -> bytes | None:
         if self.peer_challenge is None:
@@ -466,6 +487,9 @@ class Tunnel(Machine):
             peer=list(self.peer), local=list(self.local), settings=to_plain(self.settings), state=self.state.name,
             state_since=self.state_since - now, created_at=self.created_at - now,
             channel=self.channel.to_record(now), calls=self.calls.to_record(now),
+            request_key=None if self.request_key is None else [list(self.request_key[0]), *self.request_key[1:]],
+            version=versions_record(self.version), request_message=self.request_message.hex(),
+            peer_pseudowires=list(self.peer_pseudowires),
         )
         return record
 
@@ -483,10 +507,16 @@ class Tunnel(Machine):
         tunnel.state = State[record["state"]]
         tunnel.state_since = now + record["state_since"]
         tunnel.created_at = now + record["created_at"]
+        if record["request_key"] is not None:
+            address, peer_id, number = record["request_key"]
+            tunnel.request_key = ((address[0], address[1]), peer_id, number)
+        tunnel.version = restored(record["version"], settings)
+        tunnel.request_message = bytes.fromhex(record["request_message"])
+        tunnel.peer_pseudowires = tuple(record["peer_pseudowires"])
         tunnel.channel = Channel.from_record(record["channel"], settings, context.counters, now)
         tunnel.calls.restore(record["calls"], now)
         return tunnel
 
 
-_RECORDED = ("tunnel_id", "peer_tunnel_id", "ifindex", "lns", "was_up", "request_checksum",
+_RECORDED = ("tunnel_id", "peer_tunnel_id", "ifindex", "lns", "was_up", "request_checksum", "peer_router_id",
              "peer_host_name", "peer_vendor_name", "peer_framing_caps", "peer_bearer_caps")

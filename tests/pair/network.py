@@ -142,7 +142,7 @@ class Shell:
         assert endpoint.deadline() is None
         assert len(endpoint._requests) == 0 and not endpoint._requests._known and not endpoint._requests._opening
         assert not endpoint._requests._by_address
-        assert not endpoint._ids.used
+        assert not endpoint._ids.used and not endpoint._wide_ids.used and not endpoint.context.session_ids.used
         assert endpoint.outputs() == []
 
 
