@@ -265,6 +265,40 @@ def status(record: JSON) -> list[str]:
     ]
 
 
+def _server_cells(row: JSON) -> list[str]:
+    counts = ("requests", "answers", "retransmits", "timeouts", "in_progress")
+    return [
+        clean(row["name"]),
+        clean(row["kind"]),
+        "UP" if row["alive"] else "DEAD",
+        duration(row["state_seconds"]),
+        *(str(row[name]) for name in counts),
+        clean(row["address"]),
+    ]
+
+
+def servers(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
+    """`propppctl servers`, from pages of `server-row` records."""
+    table = Columns(
+        ("Name", "<", 16), ("Kind", "<", 4), ("State", ">", 5), ("Time", ">", 10), ("Requests", ">", 9),
+        ("Answers", ">", 9), ("Resent", ">", 8), ("Timeouts", ">", 8), ("Waiting", ">", 7), ("Address", "", 0),
+    )  # fmt: skip
+    return table.pages(map(_server_cells, page) for page in pages)
+
+
+def event(record: JSON) -> str:
+    """A line of `propppctl events`: time, name, and what is known as `key=value`, without what is empty."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["time"]))
+    words = [f"{clean(key)}={_word(value)}" for key, value in record["data"].items() if value not in ("", None)]
+    return " ".join([at, clean(record["event"]), *words])
+
+
+def _word(value: Any) -> str:
+    """In quotes where it would not be one word."""
+    text = clean(value)
+    return f'"{text}"' if " " in text else text
+
+
 def _link_cells(row: JSON) -> list[str]:
     return [
         clean(row["name"]),

@@ -89,6 +89,25 @@ class Program:
             else:
                 output.writelines(f"{line}\n" for line in text(pages))
 
+    def follow(self, events: list[str] | None, wanted: Callable[[dict[str, Any]], bool],
+               text: Callable[[dict[str, Any]], str]) -> int:
+        """Print events as they come, a line each, until interrupted. `events`: names, None for all; `wanted(data)`
+        chooses among them. The exit code."""
+        output = self._output or sys.stdout
+        try:
+            with self.connect() as connection:
+                for notice in connection.notifications(events):
+                    for record in notice["events"]:
+                        if wanted(record["data"]):
+                            line = json.dumps(record, ensure_ascii=False) if self.json else text(record)
+                            output.write((clean_json(line) if self.json else line) + "\n")
+                    output.flush()
+                    if notice["dropped"]:
+                        self.complain(f"too slow: {notice['dropped']} events were lost", DONE)
+        except KeyboardInterrupt:
+            pass
+        return DONE
+
     # the daemon
 
     def connect(self) -> Connection:

@@ -13,10 +13,16 @@ from prol2tp.control.commands.shared import LEVELS, RELOAD
 
 FORMS = (
     Form("status", "status", "The daemon as a whole."),
+    Form("servers", "servers", "A line for each RADIUS server and what it does: authentication, accounting."),
     Form("list", "list [FILTER]", "A line for each link, or for each that is up or down."),
     Form("show", "show NAME", "One link."),
     Form("create", "create ARGUMENT [ARGUMENT ...]", "Make a link; its name is printed."),
     Form("destroy", "destroy NAME", "Terminate a link and remove it."),
+    Form(
+        "events",
+        "events [{type EVENT | user USER | name LINK} ...]",
+        "What happens, a line for each event, until interrupted.",
+    ),
     Form("reload", "reload", "Read the configuration file again."),
     Form("set_log_level", "set log-level LEVEL [NAME]", "Change the log level of the daemon or of one link."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
@@ -25,6 +31,9 @@ WORDS = {
     "NAME": Word("name", "name of a link: session-N"),
     "FILTER": Word("filter", "up or down", "choice", ("up", "down")),
     "ARGUMENT": Word("arguments", "option of the new link in pppd's words, its value as the following word", "list"),
+    "EVENT": Word("types", "only these: " + ", ".join(propppd.EVENTS), "list"),
+    "USER": Word("users", "only events of links with this user", "list"),
+    "LINK": Word("names", "only events of this link: session-N", "list"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
@@ -33,6 +42,10 @@ GRAMMAR = Grammar(FORMS, WORDS)
 
 def _status(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(propppd.STATUS)["status"], format.status)
+
+
+def _servers(program: Program, values: dict[str, Any]) -> None:
+    program.rows(propppd.SERVERS, format.servers)
 
 
 def _list(program: Program, values: dict[str, Any]) -> None:
@@ -53,6 +66,15 @@ def _destroy(program: Program, values: dict[str, Any]) -> None:
     program.call(propppd.DESTROY, **values)
 
 
+def _events(program: Program, values: dict[str, Any]) -> int:
+    users, names = (frozenset(values.get(key, ())) for key in ("users", "names"))
+
+    def wanted(data: dict[str, Any]) -> bool:
+        return (not users or data.get("user") in users) and (not names or data.get("name") in names)
+
+    return program.follow(values.get("types"), wanted, format.event)
+
+
 def _reload(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
 
@@ -71,10 +93,12 @@ def _help(program: Program, values: dict[str, Any]) -> None:
 
 ACTIONS: dict[str, Action] = {
     "status": _status,
+    "servers": _servers,
     "list": _list,
     "show": _show,
     "create": _create,
     "destroy": _destroy,
+    "events": _events,
     "reload": _reload,
     "set_log_level": _set_log_level,
     "help": _help,

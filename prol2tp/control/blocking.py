@@ -22,6 +22,7 @@ from prol2tp.control.command import (
     read_values,
     write_values,
 )
+from prol2tp.control.commands.shared import NOTIFY, SUBSCRIBE
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a daemon counts as dead."""
@@ -97,6 +98,22 @@ class Connection:
         for page in self.pages(command, **arguments):
             yield from page
 
+    def notifications(self, events: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Subscribe; then the arguments of each `Notify` as it comes, without end. `events`: names, None for all."""
+        self.call(SUBSCRIBE, events=events)
+        self._socket.settimeout(None)
+        try:
+            while True:
+                box = self._read_box()
+                if box.get(COMMAND) != NOTIFY.name.encode("ascii"):
+                    continue
+                yield _arguments(NOTIFY, box)
+                # only now: what was not taken yet must not be followed by more
+                self._socket.sendall(write_box({ANSWER: box.get(ASK, b"")}), socket.MSG_NOSIGNAL)
+        except OSError as error:
+            self.close()
+            raise Unreachable(f"{self.path}: {_reason(error)}") from None
+
     def _read_box(self) -> dict[bytes, bytes]:
         box: dict[bytes, bytes] = {}
         for _ in range(MAX_KEYS + 1):
@@ -130,6 +147,13 @@ def _response(command: Command, answer: dict[bytes, bytes]) -> dict[str, Any]:
         return read_values(command.response, answer)
     except Invalid as error:
         raise Internal(f"{command.name}: bad answer: {error.text}") from None
+
+
+def _arguments(command: Command, box: dict[bytes, bytes]) -> dict[str, Any]:
+    try:
+        return read_values(command.arguments, box)
+    except Invalid as error:
+        raise Internal(f"{command.name}: not understood: {error.text}") from None
 
 
 def _reason(error: OSError) -> str:

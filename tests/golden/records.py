@@ -108,6 +108,32 @@ SESSION: dict[str, Any] = {
         "rx_discards": 0,
     },
 }
+SERVER_ROWS: list[dict[str, Any]] = [
+    {
+        "name": "r1",
+        "kind": "auth",
+        "address": "192.0.2.10:1812",
+        "alive": False,
+        "state_seconds": 62.25,
+        "requests": 120,
+        "answers": 118,
+        "retransmits": 4,
+        "timeouts": 2,
+        "in_progress": 0,
+    },
+    {
+        "name": "r1",
+        "kind": "acct",
+        "address": "192.0.2.10:1813",
+        "alive": True,
+        "state_seconds": 15005.0,
+        "requests": 118,
+        "answers": 118,
+        "retransmits": 0,
+        "timeouts": 0,
+        "in_progress": 0,
+    },
+]
 STATUS: dict[str, Any] = {
     "version": "2.0.0",
     "support": "support@prol2tp.com",

@@ -28,6 +28,7 @@ class Daemons:
         }
         self.roll = Roll(self.rows)
         self.events = Events(prol2tpd.EVENTS, wall_clock=lambda: 5.0)
+        self.link_events = Events(propppd.EVENTS, wall_clock=lambda: 5.0)
         self.prol2tpd = ControlServer(
             f"{self.directory}/prol2tpd.sock",
             prol2tpd.COMMANDS,
@@ -52,6 +53,9 @@ class Daemons:
             propppd.COMMANDS,
             {
                 "Status": lambda c: {"status": records.STATUS},
+                "Servers": lambda c, cursor, limit: page(
+                    dict(enumerate(records.SERVER_ROWS)), cursor, limit, records.SERVER_ROWS.__getitem__
+                ),
                 "List": self._links,
                 "Show": self._link,
                 "Create": self._seen("Create", {"name": "session-4"}),
@@ -59,6 +63,7 @@ class Daemons:
                 "Reload": self._seen("Reload", {"summary": "1 profile changed"}),
                 "SetLogLevel": self._seen("SetLogLevel", {}),
                 "AttachSessions": self._attach,
+                **self.link_events.responders(),
             },
             propppd.CALLBACKS,
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from prol2tp import __version__
@@ -56,6 +60,7 @@ def process(*words, **more):
         ("prol2tp show tunnel name lac", "show-tunnel"),
         ("prol2tp show session id 34877 in tunnel id 27774 stats", "show-session-stats"),
         ("propppctl status", "propppctl-status"),
+        ("propppctl servers", "propppctl-servers"),
         ("propppctl list", "propppctl-list"),
         ("propppctl list down", "propppctl-list-down"),
         ("propppctl show session-1", "propppctl-show"),
@@ -245,6 +250,91 @@ async def test_a_reader_that_has_had_enough_ends_the_tool_without_a_word(tmp_pat
     finally:
         await daemons.stop()
     assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
+class Follower:
+    """`propppctl events` in a process of its own."""
+
+    def __init__(self, daemons, *words):
+        self.daemons = daemons
+        script = "import sys; from prol2tp.cli.propppctl import main; sys.exit(main())"
+        self.process = subprocess.Popen([sys.executable, "-c", script, *words], cwd=ROOT, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    async def subscribed(self):
+        while not self.daemons.link_events:
+            await deferLater(reactor, 0.02, lambda: None)
+
+    async def lines(self, count):
+        return [(await deferToThread(self.process.stdout.readline)).rstrip("\n") for _ in range(count)]
+
+    async def end(self, interrupt=True):
+        """Exit code and what is said on stderr."""
+        if interrupt:
+            self.process.send_signal(signal.SIGINT)
+        rest = await deferToThread(self.process.communicate, timeout=60)
+        return self.process.returncode, rest
+
+
+LINK_UP = {"name": "session-1", "id": "1/2", "user": "u1@example.com", "interface": "ppp0"}
+LINK_DOWN = {**LINK_UP, "user": "u2", "name": "session-2", "cause": "User Request", "message": ""}
+
+
+@pytest_twisted.ensureDeferred
+async def test_events_are_followed_line_by_line_until_interrupted(daemons):
+    follower = Follower(daemons, "events")
+    await follower.subscribed()
+    daemons.link_events.publish("link-up", **LINK_UP)
+    at = datetime.fromtimestamp(5).strftime("%Y-%m-%d %H:%M:%S")
+    assert await follower.lines(1) == [
+        f"{at} link-up name=session-1 id=1/2 user=u1@example.com interface=ppp0"
+    ]
+    daemons.link_events.publish("link-down", **LINK_DOWN)
+    daemons.link_events.publish("server-dead", server="r1", kind="auth")
+    assert await follower.lines(2) == [
+        f'{at} link-down name=session-2 id=1/2 user=u2 interface=ppp0 cause="User Request"',
+        f"{at} server-dead server=r1 kind=auth",
+    ]
+    assert await follower.end() == (0, ("", ""))
+
+
+@pytest_twisted.ensureDeferred
+async def test_events_are_json_lines_of_those_that_are_wanted(daemons):
+    follower = Follower(daemons, "--json", "events", "type", "link-up", "user", "u1@example.com", "type", "link-down",
+                        "name", "session-1")
+    await follower.subscribed()
+    daemons.link_events.publish("link-created", **LINK_UP)
+    daemons.link_events.publish("link-down", **LINK_DOWN)
+    daemons.link_events.publish("server-dead", server="r1", kind="auth")
+    daemons.link_events.publish("link-up", **{**LINK_UP, "name": "session-3"})
+    daemons.link_events.publish("link-up", **LINK_UP)
+    (line,) = await follower.lines(1)
+    assert json.loads(line) == {"event": "link-up", "time": 5.0, "data": LINK_UP}
+    assert await follower.end() == (0, ("", ""))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_follower_who_is_too_slow_is_told_what_he_has_lost(daemons):
+    follower = Follower(daemons, "events")
+    await follower.subscribed()
+    for number in range(1200):
+        daemons.link_events.publish("link-up", **{**LINK_UP, "user": f"{number:04}"})
+    lines = await follower.lines(1001)
+    assert lines[0].split()[5] == "user=0000" and lines[-1].split()[5] == "user=1199"
+    assert await follower.end() == (0, ("", "propppctl: too slow: 199 events were lost\n"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_following_ends_with_the_daemon_and_refuses_unknown_events(tmp_path):
+    daemons = Daemons(tmp_path)
+    daemons.start()
+    follower = Follower(daemons, "--run-dir", str(tmp_path), "events")
+    await follower.subscribed()
+    outcome = await run("propppctl", "--run-dir", str(tmp_path), "events", "type", "link-gone")
+    outcome.failed_with(2, "no such event: link-gone")
+    await daemons.stop()
+    code, (output, errors) = await follower.end(interrupt=False)
+    assert (code, output) == (3, "") and errors.endswith("propppd.sock: the daemon closed the connection\n")
 
 
 @pytest_twisted.ensureDeferred

@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from prol2tp.config.propppd import load
+from prol2tp.control.commands.propppd import RECORDS
+from prol2tp.control.shapes import problems
 from prol2tp.daemons.propppd.aaa import Chain, IAuthentication
 from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.servers import RadiusServers
@@ -296,3 +298,16 @@ def test_the_counters_of_the_daemon_are_those_of_the_client(world: RadiusWorld) 
     assert (record["access_requests"], record["retransmits"], record["timeouts"]) == (4, 2, 1)
     assert (record["auth_in_progress"], record["accounting_in_progress"]) == (1, 0)
     assert record["disconnect_requests"] == 0
+
+
+def test_the_servers_are_listed_with_what_they_did(world: RadiusWorld) -> None:
+    use(world, TEXT.replace("address 192.0.2.53", "address 2001:db8::53; acct_port 0"))
+    core = world.server.core
+    core.services["r1", "auth"].requests = 7
+    core._declare_dead(core.services["r1", "auth"], world.clock.seconds())
+    world.settle(5)
+    status = Status(world.links, ConfigCounts(), "x", world.log, core)
+    (row,) = status.servers(None, None)["rows"]
+    assert problems(row, RECORDS["server-row"], RECORDS) == []
+    assert (row["name"], row["kind"], row["address"], row["alive"]) == ("r1", "auth", "[2001:db8::53]:1812", False)
+    assert (row["state_seconds"], row["requests"], row["answers"]) == (5.0, 7, 0)

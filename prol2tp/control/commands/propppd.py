@@ -73,6 +73,22 @@ STATUS_RECORD = Record(
     ),
     "The daemon as a whole (`propppctl status`).",
 )
+SERVER_ROW = Record(
+    "server-row",
+    (
+        Field("name", "text", "of the block `server`"),
+        Field("kind", "text", "`auth` or `acct`: a server is alive or dead for each by itself"),
+        Field("address", "address", ""),
+        Field("alive", "boolean", ""),
+        Field("state_seconds", "number", "since it is alive or dead"),
+        Field("requests", "integer", "sent there, without retransmissions"),
+        Field("answers", "integer", "that were right, those to Status-Server among them"),
+        Field("retransmits", "integer", ""),
+        Field("timeouts", "integer", "requests that it did not answer in its time"),
+        Field("in_progress", "integer", "requests that wait for its answer"),
+    ),
+    "A line of `propppctl servers`.",
+)
 LINK_ROW = Record(
     "link-row",
     (
@@ -288,6 +304,7 @@ RECORDS = {
         RADIUS_COUNTS,
         EVENT_COUNTS,
         CONFIG_COUNTS,
+        SERVER_ROW,
         LINK_ROW,
         LINK_RECORD,
         LCP_RECORD,
@@ -316,6 +333,7 @@ LIST = listing(
     "All links, or those that are up or down.",
     Argument("filter", "text", True, "`up` or `down`; left out: all"),
 )
+SERVERS = listing("Servers", "server-row", "The RADIUS servers in use; one whose name has no address is not.")
 SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
 CREATE = Command(
     "Create",
@@ -366,6 +384,7 @@ CLAIM_SESSION = Command(
 COMMANDS = table(
     (
         STATUS,
+        SERVERS,
         LIST,
         SHOW,
         CREATE,
@@ -381,4 +400,4 @@ COMMANDS = table(
 """What the daemon answers."""
 CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY))
 """What the daemon calls on those connected to it."""
-EVENTS = ("link-created", "link-up", "link-down", "link-destroyed")
+EVENTS = ("link-created", "link-up", "link-down", "link-destroyed", "server-dead", "server-alive")

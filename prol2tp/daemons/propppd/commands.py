@@ -33,6 +33,7 @@ class Commands:
         """By command."""
         return {
             "Status": lambda connection: {"status": self._status.system()},
+            "Servers": lambda connection, cursor, limit: self._status.servers(cursor, limit),
             "List": self._list,
             "Show": lambda connection, name: {"link": self._status.link(self._link(name))},
             "Create": self._create,

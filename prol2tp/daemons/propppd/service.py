@@ -205,8 +205,10 @@ class PropppdService(DaemonService):
 
     def _server_changed(self, change: ServerDead | ServerAlive) -> None:
         """Of `RadiusPort`."""
+        alive = isinstance(change, ServerAlive)
+        self.events.publish("server-alive" if alive else "server-dead", server=change.server, kind=change.kind)
         kind = "authentication" if change.kind == "auth" else "accounting"
-        if isinstance(change, ServerDead):
+        if not alive:
             self.logs["radius"].warning("server {name} does not answer ({kind})", name=change.server, kind=kind)
             self.radius_servers.server_dead(change.server)
         else:
