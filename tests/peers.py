@@ -153,6 +153,7 @@ class FreeRADIUS:
         directory = host.world.path(f"radius{next(_serial)}", "users").parent
         self.host = host
         self.address = address
+        self._questions = 0
         self.detail = directory / "detail"
         (directory / "radiusd.conf").write_text(
             configuration.format(
@@ -172,10 +173,15 @@ class FreeRADIUS:
         self.process.wait_for("Ready to process requests", 30)
 
     def statistics(self) -> dict[str, int]:
-        """What it has counted itself, by the names of its dictionary without `FreeRADIUS-Total-`."""
+        """What it has counted itself, by the names of its dictionary without `FreeRADIUS-Total-`. Answers are counted
+        when their requests are forgotten, a second later; Status-Server counts as a request, these questions do not."""
+        self._questions += 1
+        host = f"[{self.address}]" if ":" in self.address else self.address
         query = self.host.world.file("statistics", "Message-Authenticator=0x00,FreeRADIUS-Statistics-Type=All\n")
-        said = self.host.run("radclient", "-x", "-f", query, f"{self.address}:18121", "status", RADIUS_SECRET).stdout
-        return {name: int(value) for name, value in re.findall(r"FreeRADIUS-Total-(\S+) = (\d+)", said)}
+        said = self.host.run("radclient", "-x", "-f", query, f"{host}:18121", "status", RADIUS_SECRET).stdout
+        found = {name: int(value) for name, value in re.findall(r"FreeRADIUS-Total-(\S+) = (\d+)", said)}
+        found["Access-Requests"] -= self._questions
+        return found
 
 
 def users_file(users: Iterable[tuple[str, str, str]]) -> str:

@@ -450,6 +450,7 @@ class RadiusClient:
         rows: packets.Attributes = []
         write(self.nas, NAS, rows)
         self.counters.status_requests += 1
+        service.probes += 1
         self._outputs.append(
             Transmit(lane.number, packets.status_server(identifier, authenticator, settings.secret, rows))
         )

@@ -81,7 +81,7 @@ class Service:
     __slots__ = (
         "settings", "kind", "host", "port", "alive", "since", "heard_at", "lanes", "parked", "probe", "removed",
         "proved", "hold",
-        "requests", "answers", "retransmits", "timeouts",
+        "requests", "answers", "retransmits", "timeouts", "probes",
     )
 
     def __init__(self, settings: ServerSettings, kind: Kind, now: float) -> None:
@@ -102,7 +102,7 @@ class Service:
         """It has answered a request since Status-Server said that it lives."""
         self.hold = 0.0
         """Seconds that it stays dead at least, whatever Status-Server says."""
-        self.requests = self.answers = self.retransmits = self.timeouts = 0
+        self.requests = self.answers = self.retransmits = self.timeouts = self.probes = 0
 
     def died(self, now: float) -> None:
         """One that answers Status-Server and nothing else (its data base is gone) is believed ever later."""

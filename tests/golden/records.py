@@ -120,6 +120,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "retransmits": 4,
         "timeouts": 2,
         "in_progress": 0,
+        "probes": 7,
     },
     {
         "name": "r1",
@@ -132,6 +133,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "retransmits": 0,
         "timeouts": 0,
         "in_progress": 0,
+        "probes": 0,
     },
 ]
 STATUS: dict[str, Any] = {

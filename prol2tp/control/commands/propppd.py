@@ -86,6 +86,7 @@ SERVER_ROW = Record(
         Field("retransmits", "integer", ""),
         Field("timeouts", "integer", "requests that it did not answer in its time"),
         Field("in_progress", "integer", "requests that wait for its answer"),
+        Field("probes", "integer", "Status-Server requests, while it was dead"),
     ),
     "A line of `propppctl servers`.",
 )

@@ -103,7 +103,7 @@ class Status:
             "name": service.name, "kind": service.kind, "address": f"{host}:{service.port}", "alive": service.alive,
             "state_seconds": round(self._links.clock.seconds() - service.since, 3), "requests": service.requests,
             "answers": service.answers, "retransmits": service.retransmits, "timeouts": service.timeouts,
-            "in_progress": service.in_progress,
+            "in_progress": service.in_progress, "probes": service.probes,
         }
 
     def list(self, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:

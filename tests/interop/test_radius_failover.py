@@ -1,0 +1,186 @@
+"""Two FreeRADIUS behind our LNS, the first of which falls into a black hole: who waits how often, and who counts what.
+
+r1 is at a name (`localhost`, of which the source picks the IPv4 address), r2 at an IPv6 address. The black hole drops
+their requests within the LNS's host without a word and counts them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench.lacload import Load, connected
+from tests.daemons import Suite
+from tests.interop.conftest import LNS
+from tests.netns import Namespace, World, wait_until
+from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS
+
+pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "freeradius-utils", "tshark")]
+
+PASSWORD = "pw"
+USERS = f"""\
+DEFAULT Cleartext-Password := "{PASSWORD}"
+    Service-Type = Framed-User
+"""
+CONFIGURATION = RADIUSD.replace("    preacct {{", SIGNED + "    preacct {{")
+TUNNELS = f"""
+system {{ hostname "lns"; listen {LNS}:1701 }}
+session profile "lac" {{ pseudowire_type ppp; ppp_profile "subscribers" }}
+tunnel profile "any" {{ peer 10.99.0.0/24; session_profile "lac" }}
+"""
+LINKS = f"""
+profile "subscribers" {{
+    auth true; auth_methods chap; use_radius true; local_ip 10.6.0.1; ip_pool "p"; interface shared; ipv6 false
+}}
+ip_pool "p" {{ range 10.7.0.1-10.7.3.250 }}
+radius {{
+    nas_identifier "lns"
+    server "r1" {{
+        address localhost; source 127.0.0.1; secret "{RADIUS_SECRET}"; timeout 1; retries 1; status_interval 1
+    }}
+    server "r2" {{ address ::1; secret "{RADIUS_SECRET}"; timeout 1; priority 2 }}
+}}
+"""
+AT_A_TIME = 16
+
+
+class Hole:
+    """Requests to the first server are dropped while it is open; `count` of them, by port."""
+
+    def __init__(self, host: Namespace) -> None:
+        self.host = host
+        host.run("nft", "add", "table", "ip", "hole")
+        host.run("nft", "add", "chain", "ip", "hole", "input", "{ type filter hook input priority 0; }")
+
+    def open(self) -> None:
+        for port in ("1812", "1813"):
+            self.host.run("nft", "add", "rule", "ip", "hole", "input", "udp", "dport", port, "counter", "drop")
+
+    def close(self) -> dict[int, int]:
+        """Packets that were dropped, by port; Status-Server among them."""
+        said = self.host.run("nft", "list", "table", "ip", "hole").stdout
+        self.host.run("nft", "flush", "chain", "ip", "hole", "input")
+        return {int(port): int(count) for port, count in re.findall(r"dport (\d+) counter packets (\d+)", said)}
+
+
+class Bed:
+    """Our LNS with its two servers, and a LAC that makes calls."""
+
+    def __init__(self, world: World) -> None:
+        host = world.namespaces["lns"]
+        self.one = FreeRADIUS(host, USERS, configuration=CONFIGURATION)
+        self.two = FreeRADIUS(host, USERS, "::1", "::1/128", configuration=CONFIGURATION)
+        self.hole = Hole(host)
+        self.suite = Suite(host, TUNNELS, LINKS)
+        wait_until(lambda: len(self.servers()) == 4, 10, "the name of r1 is resolved")
+        self.load = Load([connected(LNS, make=world.namespaces["lac"].socket)], ppp=True, chap=True,
+                         password=PASSWORD.encode(), concurrency=AT_A_TIME)
+        self.load.open_tunnels()
+
+    def servers(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(row["name"], row["kind"]): row for row in self.suite.json("propppctl", "servers")}
+
+    def counts(self) -> dict[str, int]:
+        return self.suite.json("propppctl", "status")["radius"]
+
+    def wait_accepted(self, wanted: tuple[int, int]) -> None:
+        """Until each server has counted so many Access-Accepts."""
+
+        def reached() -> bool:
+            return tuple(server.statistics()["Access-Accepts"] for server in (self.one, self.two)) == wanted
+
+        wait_until(reached, 20, f"{wanted} Access-Accepts of r1 and r2", every=0.5)
+
+    def heard(self, text: str) -> None:
+        wait_until(lambda: any(text in line for line in self.suite.processes["propppd"].lines), 30, text)
+
+
+@pytest.fixture
+def bed(world: World) -> Iterator[Bed]:
+    made = Bed(world)
+    yield made
+    made.suite.stop()
+
+
+def test_a_black_holed_server_delays_logins_once_and_is_used_again_when_it_answers(bed: Bed) -> None:
+    bed.load.make_calls(20)
+    bed.wait_accepted((20, 0))
+    assert bed.counts()["retransmits"] == 0
+
+    bed.hole.open()
+    bed.load.make_calls(100)
+    # at most those that were under way when it fell into the hole were sent there, each twice
+    counts, before = bed.counts(), bed.servers()["r1", "auth"]
+    assert before["alive"] is False
+    assert before["requests"] <= 20 + AT_A_TIME and counts["retransmits"] <= AT_A_TIME
+    bed.wait_accepted((20, 100))
+    assert bed.suite.processes["propppd"].output.count("server r1 does not answer (authentication)") == 1
+
+    bed.load.make_calls(50)
+    bed.wait_accepted((20, 150))
+    after = bed.servers()["r1", "auth"]
+    assert after["requests"] == before["requests"] and bed.counts()["retransmits"] == counts["retransmits"]
+
+    bed.hole.close()
+    bed.heard("server r1 answers again (authentication)")
+    bed.load.make_calls(20)
+    bed.wait_accepted((40, 150))
+    assert (bed.load.up_count, bed.load.dropped) == (190, 0)
+    assert bed.counts()["timeouts"] == 0
+
+
+def resume_when_asked_again(bed: Bed) -> threading.Thread:
+    """r1 stands still until somebody has asked it twice."""
+    process = bed.one.process.pid
+    os.kill(process, signal.SIGSTOP)
+
+    def watch() -> None:
+        try:
+            wait_until(lambda: bed.servers()["r1", "auth"]["retransmits"] > 0, 20, "a retransmission")
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
+    bed.load.make_calls(20)
+    stranger = Load([connected(LNS, make=world.namespaces["lac"].socket)], ppp=True, chap=True, password=b"wrong")
+    stranger.open_tunnels()
+    stranger.make_calls(5)
+    assert (stranger.up_count, stranger.dropped, stranger.refused) == (0, 5, 5)
+
+    watching = resume_when_asked_again(bed)
+    bed.load.make_calls(10)
+    watching.join()
+    bed.hole.open()
+    bed.load.make_calls(30)
+    dropped = bed.hole.close()
+    bed.heard("server r1 answers again (authentication)")
+    bed.load.make_calls(20)
+
+    status = bed.counts()
+    assert (status["access_accepts"], status["access_rejects"], status["access_challenges"]) == (80, 5, 0)
+    bed.wait_accepted((50, 30))
+    found = [server.statistics() for server in (bed.one, bed.two)]
+    for ours, theirs in (("access_accepts", "Access-Accepts"), ("access_rejects", "Access-Rejects"),
+                         ("access_challenges", "Access-Challenges")):
+        assert status[ours] == sum(one[theirs] for one in found), ours
+    rows = bed.servers()
+    for kind, requests, port in (("auth", "Access-Requests", 1812), ("acct", "Accounting-Requests", 1813)):
+        first, second = rows["r1", kind], rows["r2", kind]
+        lost = dropped.get(port, 0)
+        assert first["requests"] + first["retransmits"] + first["probes"] == found[0][requests] + lost, kind
+        assert second["requests"] + second["retransmits"] + second["probes"] == found[1][requests], kind
+    assert status["access_requests"] == rows["r1", "auth"]["requests"] + rows["r2", "auth"]["requests"]
+    assert status["retransmits"] == sum(row["retransmits"] for row in rows.values()) > 0
+    assert found[0]["Auth-Duplicate-Requests"] > 0 and dropped[1812] > 0
+    assert (status["timeouts"], status["auth_in_progress"], status["accounting_in_progress"]) == (0, 0, 0)
