@@ -38,7 +38,9 @@ from prol2tp.dataplane.interface import (
     Listener,
     Netif,
     NetifSpec,
+    PPPoESpec,
     SessionSpec,
+    TtySpec,
     TunnelSpec,
 )
 from prol2tp.dataplane.plane import NoEvents
@@ -184,9 +186,22 @@ class PathClient:
     def session_add(self, spec: SessionSpec) -> Deferred[int]:
         return self._ask("session_add", _values(spec)).addCallback(_first)
 
+    def ethernet_add(self, interface: str, tagged: bool = False) -> Deferred[int]:
+        return self._ask("ethernet_add", (interface, tagged)).addCallback(_first)
+
+    def ethernet_delete(self, ethernet: int) -> Deferred[None]:
+        return self._ask("ethernet_delete", (ethernet,)).addCallback(_nothing)
+
+    def pppoe_add(self, spec: PPPoESpec) -> Deferred[int]:
+        return self._ask("pppoe_add", _values(spec)).addCallback(_first)
+
+    def tty_add(self, spec: TtySpec) -> Deferred[int]:
+        return self._ask("tty_add", _values(spec)).addCallback(_first)
+
     def port_modify(self, port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
-                    pcomp: bool | None = None, accomp: bool | None = None) -> Deferred[None]:
-        values = (port, send_sequence, receive_sequence, pcomp, accomp)
+                    pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
+                    receive_accm: int | None = None) -> Deferred[None]:
+        values = (port, send_sequence, receive_sequence, pcomp, accomp, send_accm, receive_accm)
         return self._ask("port_modify", values).addCallback(_nothing)
 
     def port_delete(self, port: int) -> Deferred[tuple]:
@@ -344,10 +359,10 @@ def _connected(path: str) -> socket.socket:
 
 
 _FIELDS = {spec: attrgetter(*(field.name for field in dataclasses.fields(spec)))
-           for spec in (TunnelSpec, SessionSpec, NetifSpec)}
+           for spec in (TunnelSpec, SessionSpec, NetifSpec, PPPoESpec, TtySpec)}
 
 
-def _values(spec: TunnelSpec | SessionSpec | NetifSpec) -> tuple[Any, ...]:
+def _values(spec: TunnelSpec | SessionSpec | NetifSpec | PPPoESpec | TtySpec) -> tuple[Any, ...]:
     return _FIELDS[type(spec)](spec)
 
 

@@ -1,4 +1,4 @@
-"""Data messages that overtook the request to make their session.
+"""Data messages and frames that overtook the request to make their session.
 
 The peer may send as soon as it has answered our control message; that answer reaches the control plane, and its request
 this one, a moment later. A first PPP frame lost here would cost the user a restart timer of three seconds.
@@ -7,7 +7,7 @@ this one, a moment later. A first PPP frame lost here would cost the user a rest
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 HOLD = 1.0
@@ -27,12 +27,12 @@ class Early:
     __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[int, int], list[tuple[float, bytes, Any]]] = OrderedDict()
+        self._held: OrderedDict[tuple[int, Hashable], list[tuple[float, bytes, Any]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def keep(self, listener: int, key: int, data: bytes, source: Any, now: float) -> None:
+    def keep(self, listener: int, key: Hashable, data: bytes, source: Any, now: float) -> None:
         if len(data) > LARGEST:
             return
         held = self._held
@@ -47,7 +47,7 @@ class Early:
         if len(messages) < MOST_MESSAGES:
             messages.append((now, data, source))
 
-    def take(self, listener: int, key: int, now: float) -> Iterator[tuple[bytes, Any]]:
+    def take(self, listener: int, key: Hashable, now: float) -> Iterator[tuple[bytes, Any]]:
         """-> (datagram, source) in the order of arrival, and forget them."""
         for since, data, source in self._held.pop((listener, key), ()):
             if now - since <= HOLD:

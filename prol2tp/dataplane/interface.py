@@ -85,6 +85,37 @@ class SessionSpec:
 
 
 @dataclass(slots=True)
+class PPPoESpec:
+    """A PPPoE session (RFC 2516 section 6), whichever end we are. Its frames carry no FF 03."""
+
+    ethernet: int
+    """Handle from `ethernet_add`."""
+    peer: bytes
+    """MAC address."""
+    session_id: int
+    vlans: tuple[tuple[int, int], ...] = ()
+    """(TPID, TCI) of each tag of our frames, outer first; frames of the peer are known by the VLAN ids."""
+
+
+@dataclass(slots=True)
+class TtySpec:
+    """A serial line, or another tty, with frames of RFC 1662. Until `port_modify` says otherwise all control
+    characters are escaped, and dropped where they stand unescaped."""
+
+    device: str
+    speed: int = 0
+    """bit/s; 0: left as it is."""
+    crtscts: bool = False
+    """Flow control by RTS and CTS."""
+    modem: bool = True
+    """Heed the carrier detect line."""
+    escape: bytes = b""
+    """Octets that are escaped beside those of the map."""
+    mru: int = 1500
+    """Largest information field taken."""
+
+
+@dataclass(slots=True)
 class NetifSpec:
     """An interface for a port's IP packets."""
 
@@ -143,6 +174,10 @@ class IPathEvents(Interface):
     def netif_gone(port: int, name: str) -> None:
         """Somebody else removed an interface of ours."""
 
+    def carrier_lost(port: int, reason: str) -> None:
+        """Nothing passes any more: the tty has hung up, or the Ethernet interface is down or gone. The port stays until
+        it is deleted."""
+
     def overload(dropped: int) -> None:
         """Packets were dropped because the path could not keep up; at most once a second."""
 
@@ -179,9 +214,25 @@ class IDataPlane(Interface):
     def session_add(spec: SessionSpec):
         """-> Deferred(int), the port. Port ids are never reused within a data path's life (32 bits)."""
 
+    def ethernet_add(interface: str, tagged: bool = False):
+        """-> Deferred(int), a handle. Take the PPPoE session frames of an interface, with `tagged` also those with VLAN
+        tags. From then on the first frames of sessions that are still to be added wait for them."""
+
+    def ethernet_delete(ethernet: int):
+        """-> Deferred(None). Its ports go with it."""
+
+    def pppoe_add(spec: PPPoESpec):
+        """-> Deferred(int), the port."""
+
+    def tty_add(spec: TtySpec):
+        """-> Deferred(int), the port. `port_delete` closes the device, with its settings as they were."""
+
     def port_modify(port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
-                    pcomp: bool | None = None, accomp: bool | None = None):
-        """-> Deferred(None). pcomp/accomp: data packets towards the peer may compress protocol/address fields."""
+                    pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
+                    receive_accm: int | None = None):
+        """-> Deferred(None). pcomp/accomp: data packets towards the peer may compress protocol/address fields.
+        send_accm, receive_accm: of a tty, which control characters are escaped towards the peer, and which are dropped
+        where the peer has not escaped them. What a port has no use for is passed over."""
 
     def port_delete(port: int):
         """-> Deferred(tuple), the final counters (`COUNTERS` + last_activity). The interface goes with it. The

@@ -1,4 +1,4 @@
-"""A data path in memory, for tests: no sockets but the listeners' relay pairs, no interfaces, no privileges.
+"""A data path in memory, for tests: no sockets but the listeners' relay pairs, no interfaces, no ttys, no privileges.
 
 What a session sends is kept in `sent`; `deliver` brings a frame as if from the peer, `inject` a packet as if from the
 interface, `packets` holds what was written to interfaces. Two ports, of one or two data paths, are joined by `join`.
@@ -14,13 +14,16 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from prol2tp.dataplane import forward, l2tpv2
-from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TunnelSpec
+from prol2tp.dataplane import forward, l2tpv2, pppoe
+from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TtySpec, TunnelSpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.tun import TUN
 from prol2tp.dataplane.tunnels import Way
+from prol2tp.ppp.hdlc import Deframer
+from prol2tp.pppoe.packets import read_header
 
 
 class MemoryListener:
@@ -46,6 +49,51 @@ class MemoryListener:
     def path_mtu(self, socket_address: Any) -> int:
         """See `tunnels.Outlet`."""
         return 1500
+
+
+class MemoryEthernet:
+    """An interface (`pppoe.Ethernet`) whose session frames go to the data path's `frame_sent`."""
+
+    def __init__(self, plane: MemoryDataPlane, identifier: int, interface: str, tagged: bool) -> None:
+        self.id = identifier
+        self.interface = interface
+        self.tagged = tagged
+        self.address = b"\x02\0\0" + identifier.to_bytes(3, "big")
+        self.carriers: dict[bytes, pppoe.PPPoECarrier] = {}
+        self.frames: list[bytes] = []
+        """Frames sent, whole."""
+        self._plane = plane
+
+    def send(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        header = read_header(frame)
+        key = pppoe.session_key(self.address, header.destination, header.session_id)
+        self._plane.frame_sent(self.carriers[key].port.id, frame[header.start:header.end])
+
+    def mtu(self) -> int:
+        return 1500
+
+
+class MemoryLine:
+    """A tty (`asyncline.Line`) whose frames go to the data path's `frame_sent`."""
+
+    def __init__(self, plane: MemoryDataPlane, port: int) -> None:
+        self.octets: list[bytes] = []
+        """What was written, a frame each."""
+        self.closed = False
+        self._plane = plane
+        self._port = port
+        self._deframer = Deframer(65535)
+        self._deframer.set_accm(0)
+
+    def write(self, octets: bytes, urgent: bool) -> bool:
+        self.octets.append(octets)
+        for frame in self._deframer.feed(octets):
+            self._plane.frame_sent(self._port, frame)
+        return True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @implementer(IDataPlane)
@@ -82,11 +130,23 @@ class MemoryDataPlane(BasePlane):
     # -- what tests do --
 
     def deliver(self, port: int, frame: bytes, ns: int = -1) -> None:
-        """A data message from the peer: a PPP frame, with Ns if it is not -1."""
+        """A PPP frame from the peer, in L2TP with Ns if it is not -1."""
         entry = self.ports[port]
         carrier = entry.carrier
-        assert isinstance(carrier, L2TPCarrier)
-        carrier.receive(ns, frame, self.seconds())
+        if isinstance(carrier, L2TPCarrier):
+            carrier.receive(ns, frame, self.seconds())
+        else:
+            entry.receive(frame, self.seconds())
+
+    def ethernet_frame(self, ethernet: int, frame: bytes) -> None:
+        """A session frame from an interface, header and all."""
+        pppoe.receive(self, self.ethernets[ethernet], frame, self.seconds())
+
+    def line_octets(self, port: int, octets: bytes) -> None:
+        """What comes over a tty."""
+        carrier = self.ports[port].carrier
+        assert isinstance(carrier, TtyCarrier)
+        carrier.receive(octets, self.seconds())
 
     def datagram(self, listener: int, data: bytes, source: Address) -> None:
         """A datagram from the network, header and all."""
@@ -121,6 +181,10 @@ class MemoryDataPlane(BasePlane):
                     count += plane.pump()
         return count
 
+    def hang_up(self, port: int, reason: str = "hang-up") -> None:
+        """The port's tty hangs up, or its Ethernet interface is gone."""
+        self.carrier_lost(self.ports[port], reason)
+
     def lose(self, reason: str = "test") -> None:
         """The data path dies."""
         self.events.path_lost(reason)
@@ -148,6 +212,18 @@ class MemoryDataPlane(BasePlane):
 
     def close_listener(self, listener: MemoryListener) -> None:
         self.relays.pop(listener.id).close()
+
+    def open_ethernet(self, identifier: int, interface: str, tagged: bool) -> MemoryEthernet:
+        return MemoryEthernet(self, identifier, interface, tagged)
+
+    def close_ethernet(self, ethernet: MemoryEthernet) -> None:
+        """Nothing is open."""
+
+    def open_tty(self, carrier: TtyCarrier, spec: TtySpec) -> MemoryLine:
+        if any(isinstance(one.carrier, TtyCarrier) and one.carrier.device == spec.device
+               for one in self.ports.values()):
+            raise DataPathError(IN_USE, f"{spec.device} is in use")
+        return MemoryLine(self, carrier.port.id)
 
     def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
         number = 0
@@ -188,8 +264,10 @@ class MemoryDataPlane(BasePlane):
         parsed = l2tpv2.parse(datagram)
         assert parsed is not None
         key, _, start, end = parsed
-        port = self._by_peer[listener, tunnel_id, key & 0xFFFF]
-        frame = datagram[start:end]
+        self.frame_sent(self._by_peer[listener, tunnel_id, key & 0xFFFF], datagram[start:end])
+
+    def frame_sent(self, port: int, frame: bytes) -> None:
+        """A port has sent a PPP frame."""
         self.sent.append((port, frame))
         joined = self._joined.get(port)
         if joined is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.python.failure import Failure
 
 from prol2tp.dataplane.interface import (
@@ -41,6 +41,13 @@ def failing(method: Callable[..., Deferred[Result]]) -> Callable[..., Deferred[R
 
     call.__name__, call.__doc__ = method.__name__, method.__doc__
     return call
+
+
+def together(waiting: list[Deferred[Any]]) -> Deferred[None]:
+    """Fires when all have, with or without success."""
+    if not waiting:
+        return succeed(None)
+    return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
 
 
 def _fire(result: Any, waiting: list[Deferred[None]]) -> None:

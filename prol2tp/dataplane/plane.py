@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from prol2tp.dataplane.early import Early
@@ -26,8 +26,9 @@ from prol2tp.dataplane.interface import (
     SessionSpec,
     TunnelSpec,
 )
+from prol2tp.dataplane.lines import Lines
 from prol2tp.dataplane.links import Link
-from prol2tp.dataplane.netifs import Netifs, failing
+from prol2tp.dataplane.netifs import Netifs, failing, together
 from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
 from prol2tp.dataplane.tunnels import Tunnel
 
@@ -48,6 +49,9 @@ class NoEvents:
     def netif_gone(self, port: int, name: str) -> None:
         """See `IPathEvents`."""
 
+    def carrier_lost(self, port: int, reason: str) -> None:
+        """See `IPathEvents`."""
+
     def overload(self, dropped: int) -> None:
         """See `IPathEvents`."""
 
@@ -55,14 +59,8 @@ class NoEvents:
         """See `IPathEvents`."""
 
 
-def _together(waiting: list[Deferred]) -> Deferred[None]:
-    if not waiting:
-        return succeed(None)
-    return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
-
-
 @implementer(IDataPlane)
-class BasePlane(Netifs):
+class BasePlane(Netifs, Lines):
     """Tables and checks. Subclasses give the methods whose names begin with `open_`, `close_`, `watch_`, ..."""
 
     name = ""
@@ -70,6 +68,7 @@ class BasePlane(Netifs):
     def __init__(self) -> None:
         self.events: IPathEvents = NoEvents()
         self.listeners: dict[int, Any] = {}
+        self.ethernets: dict[int, Any] = {}
         self.tunnels: dict[int, Tunnel] = {}
         self.ports: dict[int, Port] = {}
         self.links: dict[str, Link] = {}
@@ -111,18 +110,20 @@ class BasePlane(Netifs):
         return succeed(None)
 
     def stop(self, keep: bool = False) -> Deferred[None]:
-        waiting = [self.tunnel_delete(tunnel) for tunnel in list(self.tunnels)]
+        waiting: list[Deferred[Any]] = [self.tunnel_delete(tunnel) for tunnel in list(self.tunnels)]
         for listener in list(self.listeners):
             self.unlisten(listener)
+        waiting += [self.ethernet_delete(ethernet) for ethernet in list(self.ethernets)]
+        waiting += [self.port_delete(port) for port in list(self.ports)]
         self.events = NoEvents()
-        return _together(waiting)
+        return together(waiting)
 
     @failing
     def listen(self, address: Address) -> Deferred[Listener]:
         taken = [entry for entry in self.listeners.values() if entry.address == tuple(address)]
         if taken:
             raise DataPathError(IN_USE, f"{address[0]} port {address[1]} is listened on already")
-        identifier = self._next_id()
+        identifier = self.next_id()
         self.listeners[identifier], answer = self.open_listener(identifier, address)
         return succeed(answer)
 
@@ -146,7 +147,7 @@ class BasePlane(Netifs):
             tunnel = Tunnel(self._last_id + 1, spec, listener, self.losses)
         except (OSError, ValueError) as error:
             raise DataPathError(INVALID, f"tunnel to {spec.peer[0]}: {error}") from None
-        self.tunnels[self._next_id()] = tunnel
+        self.tunnels[self.next_id()] = tunnel
         listener.tunnels.add(tunnel.id)
         return succeed(tunnel.id)
 
@@ -167,7 +168,7 @@ class BasePlane(Netifs):
         waiting: list[Deferred] = [self.port_delete(port) for port in list(entry.ports)]
         del self.tunnels[tunnel]
         self.listeners[entry.spec.listener].tunnels.discard(tunnel)
-        return _together(waiting)
+        return together(waiting)
 
     @failing
     def session_add(self, spec: SessionSpec) -> Deferred[int]:
@@ -179,7 +180,7 @@ class BasePlane(Netifs):
         listener = self.listeners[tunnel.spec.listener]
         if tunnel.spec.tunnel_id << 16 | spec.session_id in listener.carriers:
             raise DataPathError(IN_USE, f"session {tunnel.spec.tunnel_id}/{spec.session_id} is there already")
-        port = Port(self._next_id(), self.losses)
+        port = Port(self.next_id(), self.losses)
         carrier = port.carrier = L2TPCarrier(port, tunnel, spec, self.session_changed)
         listener.carriers[carrier.key] = carrier
         tunnel.ports.add(port.id)
@@ -192,14 +193,10 @@ class BasePlane(Netifs):
 
     @failing
     def port_modify(self, port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
-                    pcomp: bool | None = None, accomp: bool | None = None) -> Deferred[None]:
+                    pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
+                    receive_accm: int | None = None) -> Deferred[None]:
         entry = self.find_port(port)
-        carrier = entry.carrier
-        if isinstance(carrier, L2TPCarrier):
-            if send_sequence is not None:
-                carrier.send_sequence = send_sequence
-            if receive_sequence is not None and receive_sequence != (carrier.sequence is not None):
-                carrier.expect_sequence(receive_sequence)
+        entry.carrier.modify(send_sequence, receive_sequence, send_accm, receive_accm)
         if pcomp is not None:
             entry.pcomp = pcomp
         if accomp is not None:
@@ -210,15 +207,11 @@ class BasePlane(Netifs):
     @failing
     def port_delete(self, port: int) -> Deferred[tuple]:
         entry = self.find_port(port)
-        carrier = entry.carrier
         self._unswitch(entry)
         entry.receiver = None
         gone = self._detach(entry)
         del self.ports[port]
-        if isinstance(carrier, L2TPCarrier):
-            listener = self.listeners[carrier.tunnel.spec.listener]
-            del listener.carriers[carrier.key]
-            carrier.tunnel.ports.discard(port)
+        entry.carrier.close()
         counters = self.ended[port] = entry.counters(self.seconds())
         if len(self.ended) > ENDED_MAX:
             self.ended.popitem(last=False)
@@ -281,7 +274,7 @@ class BasePlane(Netifs):
             other.prepare()
             port.prepare()
 
-    def _next_id(self) -> int:
+    def next_id(self) -> int:
         self._last_id += 1
         return self._last_id
 

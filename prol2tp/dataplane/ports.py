@@ -52,7 +52,7 @@ def ppp_protocol(data: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 class Carrier(Protocol):
-    """What a port's frames travel in. A PPPoE session, a tty or a kernel channel would be others."""
+    """What a port's frames travel in: `L2TPCarrier`, `pppoe.PPPoECarrier`, `asyncline.TtyCarrier`."""
 
     def send(self, frame: bytes, traffic_class: int) -> bool:
         """Send a whole PPP frame; False: it was dropped."""
@@ -65,6 +65,13 @@ class Carrier(Protocol):
 
     def changed(self) -> None:
         """What the port may receive the short way has changed."""
+
+    def modify(self, send_sequence: bool | None, receive_sequence: bool | None, send_accm: int | None,
+               receive_accm: int | None) -> None:
+        """As `IDataPlane.port_modify`."""
+
+    def close(self) -> None:
+        """The port is deleted."""
 
 
 class Attachment:
@@ -339,6 +346,17 @@ class L2TPCarrier:
     def changed(self) -> None:
         self.port.transmit = self.tunnel.transmit
         self.on_changed(self)
+
+    def modify(self, send_sequence: bool | None, receive_sequence: bool | None, send_accm: int | None,
+               receive_accm: int | None) -> None:
+        if send_sequence is not None:
+            self.send_sequence = send_sequence
+        if receive_sequence is not None and receive_sequence != (self.sequence is not None):
+            self.expect_sequence(receive_sequence)
+
+    def close(self) -> None:
+        del self.tunnel.listener.carriers[self.key]
+        self.tunnel.ports.discard(self.port.id)
 
     def receive(self, ns: int, frame: bytes, now: float) -> float | None:
         """A data message's payload; `ns` -1: it has none. -> when `expire` must be called."""

@@ -22,9 +22,9 @@ from struct import error as StructError
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TtySpec, TunnelSpec
 
-VERSION = 3
+VERSION = 4
 """Exchanged in `hello`; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
@@ -63,6 +63,12 @@ SESSION_FIELDS: Fields = (
     ("tunnel", "u32"), ("session_id", "u32"), ("peer_session_id", "u32"), ("pseudowire", "text"),
     ("send_sequence", "bool"), ("receive_sequence", "bool"), ("reorder_timeout", "f64"), ("lns", "bool"),
 )
+PPPOE_FIELDS: Fields = (
+    ("ethernet", "u32"), ("peer", "octets"), ("session_id", "u32"), ("vlans", "tags"),
+)
+TTY_FIELDS: Fields = (
+    ("device", "text"), ("speed", "u32"), ("crtscts", "bool"), ("modem", "bool"), ("escape", "octets"), ("mru", "u32"),
+)
 NETIF_FIELDS: Fields = (
     ("name", "text"), ("mode", "text"), ("mtu", "u32"), ("mru", "u32"), ("protocols", "texts"), ("prefixes", "texts"),
     ("source_check", "bool"), ("mss_clamp", "bool"), ("clear_df", "bool"), ("multicast", "bool"),
@@ -81,7 +87,8 @@ OPERATIONS = (
     Operation(8, "tunnel_delete", (("tunnel", "u32"),)),
     Operation(9, "session_add", SESSION_FIELDS, (("port", "u32"),), SessionSpec),
     Operation(10, "port_modify", (("port", "u32"), ("send_sequence", "maybe"), ("receive_sequence", "maybe"),
-                                  ("pcomp", "maybe"), ("accomp", "maybe"))),
+                                  ("pcomp", "maybe"), ("accomp", "maybe"), ("send_accm", "maybe_u32"),
+                                  ("receive_accm", "maybe_u32"))),
     Operation(11, "port_delete", (("port", "u32"),), (("counters", "rows"),)),
     Operation(12, "port_receiver", (("port", "u32"), ("wanted", "bool"))),
     Operation(13, "netif_attach", (("port", "u32"), *NETIF_FIELDS), (("name", "text"), ("ifindex", "u32")), NetifSpec),
@@ -91,6 +98,10 @@ OPERATIONS = (
     Operation(16, "switch_add", (("port", "u32"), ("other", "u32"))),
     Operation(17, "switch_delete", (("port", "u32"),)),
     Operation(18, "counters", (("every", "bool"), ("ports", "u32s")), (("counters", "rows"),)),
+    Operation(19, "ethernet_add", (("interface", "text"), ("tagged", "bool")), (("ethernet", "u32"),)),
+    Operation(20, "ethernet_delete", (("ethernet", "u32"),)),
+    Operation(21, "pppoe_add", PPPOE_FIELDS, (("port", "u32"),), PPPoESpec),
+    Operation(22, "tty_add", TTY_FIELDS, (("port", "u32"),), TtySpec),
 )
 
 EVENTS = (
@@ -98,6 +109,7 @@ EVENTS = (
     Operation(2, "peer_moved", (("tunnel", "u32"), ("peer", "address"))),
     Operation(3, "netif_gone", (("port", "u32"), ("name", "text"))),
     Operation(4, "overload", (("dropped", "u32"),)),
+    Operation(5, "carrier_lost", (("port", "u32"), ("reason", "text"))),
 )
 
 BY_CODE = {operation.code: operation for operation in OPERATIONS}
@@ -108,6 +120,7 @@ EVENT_BY_NAME = {event.name: event for event in EVENTS}
 _FIXED = {"u8": "B", "u16": "H", "u32": "I", "i32": "i", "f64": "d", "bool": "?", "maybe": "b", "maybe_u32": "q"}
 _U16 = Struct("!H")
 _U32 = Struct("!I")
+_TAG = Struct("!HH")
 
 # -- kinds of variable size: (pack(value) -> bytes, unpack(body, position) -> value, position) --
 
@@ -123,6 +136,27 @@ def _unpack_text(body: bytes, position: int) -> tuple[str, int]:
     if end > len(body):
         raise WireError("text runs past the end of its record")
     return body[start:end].decode(), end
+
+
+def _pack_octets(value: bytes) -> bytes:
+    return _U16.pack(len(value)) + value
+
+
+def _unpack_octets(body: bytes, position: int) -> tuple[bytes, int]:
+    start = position + 2
+    end = start + _U16.unpack_from(body, position)[0]
+    if end > len(body):
+        raise WireError("octets run past the end of their record")
+    return body[start:end], end
+
+
+def _pack_tags(values: Sequence[tuple[int, int]]) -> bytes:
+    return _pack_octets(b"".join([_TAG.pack(*tag) for tag in values]))
+
+
+def _unpack_tags(body: bytes, position: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    octets, end = _unpack_octets(body, position)
+    return tuple(_TAG.iter_unpack(octets)), end
 
 
 def _pack_texts(values: Sequence[str]) -> bytes:
@@ -189,6 +223,8 @@ _Unpack = Callable[[bytes, int], tuple[Any, int]]
 
 _VARIABLE: dict[str, tuple[_Pack, _Unpack]] = {
     "text": (_pack_text, _unpack_text),
+    "octets": (_pack_octets, _unpack_octets),
+    "tags": (_pack_tags, _unpack_tags),
     "texts": (_pack_texts, _unpack_texts),
     "maybe_texts": (_pack_maybe_texts, _unpack_maybe_texts),
     "address": (_pack_address, _unpack_address),

@@ -20,7 +20,10 @@ Way = tuple[Any, Callable[[bytes, int], object], Callable[[bytes], object]]
 
 
 class Outlet(Protocol):
-    """A listener's way out. The functions raise `OSError`."""
+    """A listener, by its sessions and its way out. The functions raise `OSError`."""
+
+    carriers: dict[int, Any]
+    """`L2TPCarrier` by `key`."""
 
     def way(self, spec: TunnelSpec, peer: Address) -> Way:
         """The way to a peer. Raises `OSError`, `ValueError`."""

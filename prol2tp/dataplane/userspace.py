@@ -15,13 +15,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from prol2tp.dataplane import forward
-from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener
+from prol2tp.dataplane import ethernet, forward
+from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.ethernet import EthernetSocket
+from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener, TtySpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.poller import Poller
 from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.ttydevice import TtyDevice
 from prol2tp.dataplane.tun import TUN, LinkThread
 
 REPORT_INTERVAL = 1.0
@@ -102,6 +105,26 @@ class UserspaceDataPlane(BasePlane):
         if listener.relay is not None:
             self._poller.remove(listener.relay.fileno())
         listener.close()
+
+    # -- PPPoE and ttys --
+
+    def open_ethernet(self, identifier: int, interface: str, tagged: bool) -> EthernetSocket:
+        assert self._poller is not None
+        opened = EthernetSocket(identifier, interface, tagged)
+        try:
+            self._poller.add(opened.socket.fileno(), ethernet.drain(self, opened))
+        except OSError as error:
+            opened.close()
+            raise DataPathError(SYSTEM, f"interface {interface}: {error.strerror}") from None
+        return opened
+
+    def close_ethernet(self, ethernet: EthernetSocket) -> None:
+        assert self._poller is not None
+        self._poller.remove(ethernet.socket.fileno())
+        ethernet.close()
+
+    def open_tty(self, carrier: TtyCarrier, spec: TtySpec) -> TtyDevice:
+        return TtyDevice(self._reactor, spec, carrier.receive, lambda reason: self.carrier_lost(carrier.port, reason))
 
     # -- interfaces --
 

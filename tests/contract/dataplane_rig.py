@@ -69,6 +69,9 @@ class Events:
     def netif_gone(self, port, name):
         self.seen.append(("netif_gone", port, name))
 
+    def carrier_lost(self, port, reason):
+        self.seen.append(("carrier_lost", port, reason))
+
     def overload(self, dropped):
         self.seen.append(("overload", dropped))
 

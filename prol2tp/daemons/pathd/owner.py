@@ -29,6 +29,7 @@ class Owner:
         self.channel: Channel | None = None
         self.listeners: set[int] = set()
         self.tunnels: set[int] = set()
+        self.ethernets: set[int] = set()
         self.ports: set[int] = set()
         self.netifs: set[int] = set()
         """Ports whose interface it attached; the port may be another's."""
@@ -145,11 +146,31 @@ class Owner:
         return deleted
 
     def _do_session_add(self, *values: Any) -> Deferred[tuple[int]]:
-        def added(port: int) -> tuple[int]:
-            self.ports.add(port)
-            return (port,)
+        return self.plane.session_add(records.SessionSpec(*values)).addCallback(self._added)
 
-        return self.plane.session_add(records.SessionSpec(*values)).addCallback(added)
+    def _added(self, port: int) -> tuple[int]:
+        self.ports.add(port)
+        return (port,)
+
+    def _do_ethernet_add(self, interface: str, tagged: bool) -> Deferred[tuple[int]]:
+        def added(ethernet: int) -> tuple[int]:
+            self.ethernets.add(ethernet)
+            return (ethernet,)
+
+        return self.plane.ethernet_add(interface, tagged).addCallback(added)
+
+    def _do_ethernet_delete(self, ethernet: int) -> Deferred[None]:
+        entry = self.plane.ethernets.get(ethernet)
+        ports = [carrier.port.id for carrier in entry.carriers.values()] if entry is not None else []
+        deleted = self.plane.ethernet_delete(ethernet)
+        self.server.forget_ethernet(ethernet, ports)
+        return deleted
+
+    def _do_pppoe_add(self, *values: Any) -> Deferred[tuple[int]]:
+        return self.plane.pppoe_add(records.PPPoESpec(*values)).addCallback(self._added)
+
+    def _do_tty_add(self, *values: Any) -> Deferred[tuple[int]]:
+        return self.plane.tty_add(records.TtySpec(*values)).addCallback(self._added)
 
     def _do_port_modify(self, *values: Any) -> Deferred[None]:
         return self.plane.port_modify(*values)
@@ -247,6 +268,8 @@ class Owner:
             waiting.append(self._do_netif_detach(port))
         for tunnel in list(self.tunnels):
             waiting.append(self._do_tunnel_delete(tunnel))
+        for ethernet in list(self.ethernets):
+            waiting.append(self._do_ethernet_delete(ethernet))
         for port in list(self.ports):
             waiting.append(self._do_port_delete(port))
         for listener in list(self.listeners):

@@ -271,6 +271,12 @@ class PathServer:
         for owner in self.owners:
             owner.tunnels.discard(tunnel)
 
+    def forget_ethernet(self, ethernet: int, ports: list[int]) -> None:
+        for port in ports:
+            self.forget_port(port)
+        for owner in self.owners:
+            owner.ethernets.discard(ethernet)
+
     def forget_port(self, port: int) -> None:
         for owner in self.owners:
             owner.ports.discard(port)
@@ -299,6 +305,11 @@ class PathServer:
             if port in owner.netifs:
                 owner.netifs.discard(port)
                 owner.event("netif_gone", port, name)
+
+    def carrier_lost(self, port: int, reason: str) -> None:
+        for owner in self.owners:
+            if port in owner.receiving or port in owner.ports:
+                owner.event("carrier_lost", port, reason)
 
     def overload(self, dropped: int) -> None:
         for owner in self.owners:

@@ -209,6 +209,9 @@ class PathEvents:
     def peer_moved(self, tunnel: int, peer: tuple[str, int]) -> None:
         self._service.log.info("data path: tunnel handle {tunnel}: data from {peer}", tunnel=tunnel, peer=text(peer))
 
+    def carrier_lost(self, port: int, reason: str) -> None:
+        """propppd's business."""
+
     def netif_gone(self, port: int, name: str) -> None:
         """propppd's business."""
 

@@ -9,12 +9,22 @@ import pytest
 
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane import records
-from prol2tp.dataplane.interface import IDataPlane, IPathEvents, NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import (
+    IDataPlane,
+    IPathEvents,
+    NetifSpec,
+    PPPoESpec,
+    SessionSpec,
+    TtySpec,
+    TunnelSpec,
+)
 
 SAMPLES = {
     "u8": 2, "u16": 513, "u32": 70000, "i32": -1, "f64": 0.5, "bool": True, "maybe": None, "maybe_u32": 1400,
     "text": "ppp%d é", "texts": ("ip", "ipv6"), "maybe_texts": (), "address": ("2001:db8::1", 1701),
-    "u32s": [1, 2, 3], "rows": {7: (1, 2, 3, 4, 5, 6, 7, 1 << 40, -1.0), 8: (0,) * 8 + (2.5,)},
+    "u32s": [1, 2, 3],
+    "octets": b"\0\xff", "tags": ((0x88A8, 7), (0x8100, 0xFFFF)),
+    "rows": {7: (1, 2, 3, 4, 5, 6, 7, 1 << 40, -1.0), 8: (0,) * 8 + (2.5,)},
 }
 
 
@@ -47,7 +57,8 @@ def test_every_operation_of_the_contract_has_a_record() -> None:
 
 
 @pytest.mark.parametrize("fields, spec", [(records.TUNNEL_FIELDS, TunnelSpec), (records.SESSION_FIELDS, SessionSpec),
-                                          (records.NETIF_FIELDS, NetifSpec)])
+                                          (records.NETIF_FIELDS, NetifSpec), (records.PPPOE_FIELDS, PPPoESpec),
+                                          (records.TTY_FIELDS, TtySpec)])
 def test_specifications_are_sent_field_by_field(fields: records.Fields, spec: type) -> None:
     assert [name for name, _ in fields] == [field.name for field in dataclasses.fields(spec)]
 
@@ -64,7 +75,7 @@ def test_frames_and_errors_share_a_datagram() -> None:
 
 def test_optional_values_keep_all_three_states() -> None:
     for value in (None, True, False):
-        body = records.split(records.encode_request(1, "port_modify", (1, value, None, None, None)))[0][3]
+        body = records.split(records.encode_request(1, "port_modify", (1, value, None, None, None, None, None)))[0][3]
         assert records.decode_request(records.BY_NAME["port_modify"].code, body)[1][1] is value
     for texts in (None, (), ("10.0.0.0/8",)):
         body = records.split(records.encode_request(1, "netif_modify", (1, None, texts, None, texts)))[0][3]

@@ -1,0 +1,415 @@
+"""What `IDataPlane` promises of PPPoE sessions and ttys, held by every kind of data path."""
+
+from __future__ import annotations
+
+import os
+import socket
+import termios
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
+
+from prol2tp.dataplane.interface import IN_USE, INVALID, NOT_FOUND, SYSTEM, PPPoESpec, TtySpec
+from prol2tp.net.ethernet import System
+from prol2tp.ppp.hdlc import Deframer, Framer, fcs16
+from prol2tp.pppoe.packets import SESSION, read_header, write_session
+from tests.contract.dataplane_rig import LCP_ECHO, RIGS, Rig, counter, until
+from tests.contract.test_dataplane import DOWN, DOWN6, UP, UP6, refused, v4_frame
+
+PEER = bytes.fromhex("0200000000fe")
+STRANGER = bytes.fromhex("0200000000fd")
+LCP = LCP_ECHO[2:]
+SHORTEST_FRAME = 60
+IPV4, IPV6 = b"\0\x21", b"\0\x57"
+KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,))
+         for kind in ("memory", "userspace", "process")]
+WIRES = KINDS[1:]
+
+
+class MemoryHands:
+    """The far ends of an interface and of a tty."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.interface = "eth0"
+        self.device = "/dev/ttyS7"
+
+    async def ethernet(self, tagged: bool = False) -> int:
+        handle = await self.rig.plane.ethernet_add(self.interface, tagged)
+        self.handle = handle
+        self.address = self.rig.plane.ethernets[handle].address
+        return handle
+
+    def send(self, frame: bytes) -> None:
+        self.rig.plane.ethernet_frame(self.handle, frame)
+
+    async def frames(self, count: int) -> list[bytes]:
+        frames = self.rig.plane.ethernets[self.handle].frames
+        found, frames[:count] = frames[:count], []
+        assert len(found) == count
+        return found
+
+    async def tty(self, **spec: Any) -> int:
+        self.port = await self.rig.plane.tty_add(TtySpec(self.device, **spec))
+        return self.port
+
+    def type(self, octets: bytes) -> None:
+        self.rig.plane.line_octets(self.port, octets)
+
+    async def printed(self, count: int) -> bytes:
+        """At least so many octets that were sent over the tty."""
+        octets = self.rig.plane.ports[self.port].carrier.line.octets
+        found = b"".join(octets)
+        octets.clear()
+        assert len(found) >= count
+        return found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class WireHands(MemoryHands):
+    """A veth pair in the rig's namespace, and a pty."""
+
+    def __init__(self, rig: Any) -> None:
+        super().__init__(rig)
+        run = rig.host.run
+        run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "address", PEER.hex(":"))
+        for device in ("eth0", "far0"):
+            run("ip", "link", "set", device, "up")
+        self.address = System().address("eth0")
+        self.far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(SESSION))
+        self.far.bind(("far0", SESSION))
+        self.far.setblocking(False)
+        self.got: deque[bytes] = deque()
+        self.master, self.slave = os.openpty()
+        os.set_blocking(self.master, False)
+        self.device = os.ttyname(self.slave)
+
+    async def ethernet(self, tagged: bool = False) -> int:
+        return await self.rig.plane.ethernet_add(self.interface, tagged)
+
+    def send(self, frame: bytes) -> None:
+        self.far.send(frame)
+
+    async def frames(self, count: int) -> list[bytes]:
+        def enough() -> bool:
+            with suppress(BlockingIOError):
+                while True:
+                    self.got.append(self.far.recv(65535))
+            return len(self.got) >= count
+
+        await until(enough, f"{count} frames on the wire")
+        return [self.got.popleft() for _ in range(count)]
+
+    def type(self, octets: bytes) -> None:
+        assert os.write(self.master, octets) == len(octets)
+
+    async def printed(self, count: int) -> bytes:
+        found = bytearray()
+
+        def enough() -> bool:
+            with suppress(BlockingIOError):
+                found.extend(os.read(self.master, 65536))
+            return len(found) >= count
+
+        await until(enough, f"{count} octets on the line")
+        return bytes(found)
+
+    def hang_up(self) -> None:
+        master, self.master = self.master, -1
+        os.close(master)
+
+    def close(self) -> None:
+        self.far.close()
+        for descriptor in (self.master, self.slave):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.rig.host.run("ip", "link", "del", "far0", check=False)
+
+
+def on(*kinds):
+    """Run an `async def test(rig, hands)` on rigs of these kinds."""
+    def decorate(test: Callable) -> Callable:
+        @pytest.mark.parametrize("kind", kinds)
+        @pytest_twisted.ensureDeferred
+        async def run(kind: str) -> None:
+            rig = RIGS[kind]()
+            await rig.open()
+            hands = MemoryHands(rig) if kind == "memory" else WireHands(rig)
+            try:
+                await ensureDeferred(test(rig, hands)).addTimeout(60, reactor)
+            finally:
+                hands.close()
+                await rig.close()
+
+        run.__name__ = run.__qualname__ = test.__name__
+        run.__doc__ = test.__doc__
+        return run
+
+    return decorate
+
+
+def session(hands: Any, session_id: int, payload: bytes, source: bytes = PEER, vlans: tuple = ()) -> bytes:
+    return write_session(hands.address, source, vlans, session_id, payload)
+
+
+async def opened(rig: Rig, hands: Any, session_id: int = 5) -> tuple[int, list[bytes]]:
+    """A PPPoE port and what its receiver gets."""
+    port = await rig.plane.pppoe_add(PPPoESpec(await hands.ethernet(), PEER, session_id))
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await rig.row(port)
+    return port, got
+
+
+@on(*KINDS)
+async def test_pppoe_frames_go_both_ways(rig: Rig, hands: Any) -> None:
+    port, got = await opened(rig, hands)
+    rig.plane.port_send(port, LCP_ECHO)
+    (frame,) = await hands.frames(1)
+    header = read_header(frame)
+    assert (header.destination, header.source, header.ethertype) == (PEER, hands.address, SESSION)
+    assert (header.code, header.session_id, header.vlans) == (0, 5, ())
+    assert frame[header.start:header.end] == LCP, "without FF 03"
+    hands.send(session(hands, 5, LCP).ljust(SHORTEST_FRAME, b"\0"))
+    await until(lambda: got, "the frame")
+    assert got == [LCP], "without Ethernet's padding"
+    row = await rig.row(port)
+    assert [counter(row, name) for name in ("tx_packets", "rx_packets", "rx_octets", "rx_errors")] == [1, 1, 10, 0]
+
+
+@on(*KINDS)
+async def test_packets_of_an_interface_go_through_a_pppoe_session(rig: Rig, hands: Any) -> None:
+    port, _ = await opened(rig, hands)
+    netif = await rig.netif(port, mtu=1492)
+    hands.send(session(hands, 5, IPV4 + UP))
+    hands.send(session(hands, 5, IPV6 + UP6))
+    assert await rig.packets(netif, 2) == [UP, UP6]
+    for packet, protocol in ((DOWN, IPV4), (DOWN6, IPV6)):
+        rig.inject(netif, packet)
+        (frame,) = await hands.frames(1)
+        header = read_header(frame)
+        assert frame[header.start:header.end] == protocol + packet
+    row = await rig.row(port)
+    assert counter(row, "tx_octets") == len(DOWN) + len(DOWN6) + 4 == counter(row, "rx_octets")
+
+
+@on(*KINDS)
+async def test_only_the_peers_frames_of_the_session_are_taken(rig: Rig, hands: Any) -> None:
+    port, got = await opened(rig, hands)
+    hands.send(session(hands, 5, LCP, source=STRANGER))
+    hands.send(session(hands, 6, LCP))
+    hands.send(write_session(STRANGER, PEER, (), 5, LCP))
+    hands.send(write_session(b"\xff" * 6, PEER, (), 5, LCP))
+    good = session(hands, 5, LCP)
+    hands.send((good[:18] + b"\x05\xdc" + good[20:]).ljust(SHORTEST_FRAME, b"\0"))
+    hands.send((good[:18] + b"\0\0").ljust(SHORTEST_FRAME, b"\0"))
+    hands.send(good)
+    await until(lambda: got, "the good frame")
+    assert got == [LCP]
+    row = await rig.row(port)
+    assert (counter(row, "rx_packets"), counter(row, "rx_errors")) == (1, 2)
+
+
+@on(*KINDS)
+async def test_first_frames_wait_for_their_session(rig: Rig, hands: Any) -> None:
+    ethernet = await hands.ethernet()
+    hands.send(session(hands, 5, LCP))
+    # another round on the same way: the frame has been read when this one is answered
+    other = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 9))
+    hands.send(session(hands, 9, LCP))
+    await rig.received(other, 1)
+    port = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await until(lambda: got, "the early frame")
+    assert got == [LCP]
+
+
+@on(*KINDS)
+async def test_sessions_in_vlans_are_known_by_their_ids(rig: Rig, hands: Any) -> None:
+    ethernet = await hands.ethernet(tagged=True)
+    spec = PPPoESpec(ethernet, PEER, 5, ((0x8100, 0xA000 | 7),))
+    port = await rig.plane.pppoe_add(spec)
+    plain = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 6))
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    rig.plane.port_send(port, LCP_ECHO)
+    await rig.row(port)
+    if hands.__class__ is MemoryHands:
+        (frame,) = await hands.frames(1)
+        assert read_header(frame).vlans == ((0x8100, 0xA007),)
+    tagged = tuple(read_header(session(hands, 5, LCP, vlans=((0x8100, tci),))).vlans for tci in (7, 8))
+    hands.send(session(hands, 5, LCP, vlans=tagged[0]))
+    hands.send(session(hands, 5, LCP, vlans=tagged[1]))
+    hands.send(session(hands, 5, LCP))
+    hands.send(session(hands, 6, LCP))
+    await rig.received(plain, 1)
+    await until(lambda: got, "the tagged frame")
+    assert got == [LCP]
+    assert counter(await rig.row(port), "rx_errors") == 2
+
+
+@on(*KINDS)
+async def test_what_cannot_be_a_pppoe_session_is_refused(rig: Rig, hands: Any) -> None:
+    plane = rig.plane
+    ethernet = await hands.ethernet()
+    await refused(hands.ethernet(), IN_USE)
+    await refused(plane.ethernet_add("no/such"), INVALID)
+    await refused(plane.ethernet_delete(999), NOT_FOUND)
+    await refused(plane.pppoe_add(PPPoESpec(999, PEER, 5)), NOT_FOUND)
+    for peer, session_id, vlans in ((b"", 5, ()), (b"\xff" * 6, 5, ()), (bytes(6), 5, ()), (PEER, 0, ()),
+                                    (PEER, 0xFFFF, ()), (PEER, 5, ((0x8100, 7),)), (PEER, 5, ((0x0800, 7),))):
+        await refused(plane.pppoe_add(PPPoESpec(ethernet, peer, session_id, vlans)), INVALID)
+    port = await plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))
+    await refused(plane.pppoe_add(PPPoESpec(ethernet, PEER, 5)), IN_USE)
+    await plane.port_delete(port)
+    port = await plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))
+    await plane.ethernet_delete(ethernet)
+    await refused(plane.port_delete(port), NOT_FOUND)
+    await hands.ethernet()
+
+
+@on(*KINDS)
+async def test_a_pppoe_session_is_switched_into_an_l2tp_session(rig: Rig, hands: Any) -> None:
+    port, _ = await opened(rig, hands)
+    tunneled = await rig.session()
+    await rig.plane.switch_add(port, tunneled)
+    hands.send(session(hands, 5, LCP))
+    assert [frame for _, _, frame in await rig.peer_frames(1)] == [LCP]
+    rig.peer_send(LCP_ECHO)
+    (frame,) = await hands.frames(1)
+    assert frame[20:30] == LCP
+
+
+@on(*WIRES)
+async def test_an_interface_that_is_not_there_is_refused(rig: Rig, hands: Any) -> None:
+    await refused(rig.plane.ethernet_add("eth9"), SYSTEM)
+    await refused(rig.plane.ethernet_add("lo", True), INVALID)
+
+
+@on(*WIRES)
+async def test_an_interface_that_goes_down_takes_its_sessions_along(rig: Any, hands: Any) -> None:
+    port, _ = await opened(rig, hands)
+    rig.host.run("ip", "link", "set", "eth0", "down")
+    await until(lambda: rig.events.named("carrier_lost"), "the event")
+    assert rig.events.named("carrier_lost") == [(port, "interface eth0 is down")]
+    rig.plane.port_send(port, LCP_ECHO)
+    assert counter(await rig.row(port), "tx_errors") == 1
+
+
+def on_line(frame: bytes) -> bytes:
+    return Framer().frame(frame)
+
+
+def from_line(octets: bytes) -> list[bytes]:
+    deframer = Deframer(2000)
+    deframer.set_accm(0)
+    return deframer.feed(octets)
+
+
+@on(*KINDS)
+async def test_frames_go_both_ways_over_a_tty(rig: Rig, hands: Any) -> None:
+    port = await hands.tty()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await rig.row(port)
+    rig.plane.port_send(port, LCP_ECHO)
+    wanted = on_line(LCP_ECHO)
+    assert await hands.printed(len(wanted)) == wanted
+    line = on_line(LCP_ECHO)
+    hands.type(line[:5])
+    hands.type(b"\x11\x13" + line[5:] + line[:6])
+    hands.type(b"x" + line[6:])
+    await until(lambda: got, "the frame")
+    row = await rig.row(port)
+    assert got == [LCP_ECHO]
+    assert (counter(row, "rx_packets"), counter(row, "rx_errors"), counter(row, "tx_packets")) == (1, 1, 1)
+
+
+@on(*KINDS)
+async def test_the_map_that_was_agreed_holds_for_all_but_lcp(rig: Rig, hands: Any) -> None:
+    port = await hands.tty(escape=b"\xff")
+    netif = await rig.netif(port)
+    await rig.plane.port_modify(port, send_accm=0x000A0000, receive_accm=0)
+    rig.inject(netif, DOWN)
+    octets = await hands.printed(len(DOWN) + 8)
+    assert from_line(octets) == [v4_frame(DOWN)]
+    plain = v4_frame(DOWN) + fcs16(v4_frame(DOWN))
+    assert octets.count(b"\0") == plain.count(b"\0") and b"\xff" not in octets
+    request = b"\xff\x03\xc0\x21\x01\x01\x00\x04"
+    rig.plane.port_send(port, request)
+    octets = await hands.printed(10)
+    assert from_line(octets) == [request] and min(octets) >= 0x20
+    framer = Framer()
+    framer.set_accm(0)
+    hands.type(framer.frame(v4_frame(UP)))
+    assert await rig.packets(netif, 1) == [UP]
+
+
+@on(*KINDS)
+async def test_what_cannot_be_a_tty_is_refused(rig: Rig, hands: Any) -> None:
+    for wrong in (TtySpec(""), TtySpec(hands.device, escape=b"\x30"), TtySpec(hands.device, mru=70000)):
+        await refused(rig.plane.tty_add(wrong), INVALID)
+    port = await hands.tty()
+    await refused(hands.tty(), IN_USE)
+    await rig.plane.port_delete(port)
+    await hands.tty()
+
+
+@on(*WIRES)
+async def test_what_is_no_tty_is_refused(rig: Rig, hands: Any) -> None:
+    await refused(rig.plane.tty_add(TtySpec("/dev/null")), INVALID)
+    await refused(rig.plane.tty_add(TtySpec("/dev/no-such-tty")), SYSTEM)
+    await refused(rig.plane.tty_add(TtySpec(hands.device, speed=12345)), INVALID)
+
+
+@on(*WIRES)
+async def test_a_tty_gets_its_settings_and_has_its_old_ones_back(rig: Rig, hands: Any) -> None:
+    before = termios.tcgetattr(hands.slave)
+    port = await hands.tty(speed=19200, crtscts=True, modem=False)
+    now = termios.tcgetattr(hands.slave)
+    assert now[4] == now[5] == termios.B19200
+    assert now[2] & termios.CRTSCTS and now[2] & termios.CLOCAL and not now[2] & termios.PARENB
+    assert not now[3] & (termios.ECHO | termios.ICANON)
+    await rig.plane.port_delete(port)
+    assert termios.tcgetattr(hands.slave) == before
+
+
+@on(*WIRES)
+async def test_a_tty_that_hangs_up_is_told_once(rig: Rig, hands: Any) -> None:
+    port = await hands.tty()
+    hands.hang_up()
+    await until(lambda: rig.events.named("carrier_lost"), "the event")
+    rig.plane.port_send(port, LCP_ECHO)
+    assert counter(await rig.row(port), "tx_errors") == 1
+    assert rig.events.named("carrier_lost") == [(port, "hang-up")]
+
+
+@on(*WIRES)
+async def test_a_line_that_takes_nothing_costs_a_bounded_queue(rig: Rig, hands: Any) -> None:
+    port = await hands.tty()
+    data = v4_frame(DOWN.ljust(1400, b"x"))
+    for _ in range(200):
+        rig.plane.port_send(port, data)
+    row = await rig.row(port)
+    assert counter(row, "tx_errors") > 100
+    rig.plane.port_send(port, LCP_ECHO)
+    assert counter(await rig.row(port), "tx_packets") == counter(row, "tx_packets") + 1
+    octets = b""
+
+    def arrived() -> bool:
+        nonlocal octets
+        with suppress(BlockingIOError):
+            octets += os.read(hands.master, 65536)
+        return from_line(octets)[-1:] == [LCP_ECHO]
+
+    await until(arrived, "the control frame")
+    assert len(from_line(octets)) == counter(await rig.row(port), "tx_packets")
