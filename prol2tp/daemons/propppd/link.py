@@ -286,8 +286,8 @@ class PPPLink:
     def _take_address(self, grant: Grant) -> None:
         """The address of the grant, or one out of its pool or the profile's. Raises `NoAddress`."""
         addresses, lease = self.links.addresses, self.lease
-        pool = grant.authorization.pool if grant.authorization is not None else ""
-        names = (pool,) if pool else self.profile.ip_pool
+        pools = grant.authorization.pools if grant.authorization is not None else ()
+        names = pools or self.profile.ip_pool
         wanted = grant.peer_ip if self.core.settings.ip else None
         if lease is not None:
             if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):

@@ -15,7 +15,9 @@ from prol2tp.config.propppd import Profile
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
+from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.carriers import Carrier
+from prol2tp.daemons.propppd.filters import Filters
 from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
@@ -82,6 +84,7 @@ class Links:
         self.event = world.event
         self.followers = Followers()
         self.addresses = Addresses()
+        self.filters = Filters(world.log)
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within)
         self.deadlines = ReactorDeadlines(world.clock)
@@ -199,6 +202,11 @@ class Links:
             if cached:
                 self._settings[key] = settings
         return settings
+
+    def apply(self, link: PPPLink, authorization: Authorization) -> None:
+        """Give a link another authorization (RFC 5176): what differs is changed, and followers hear `link_changed`."""
+        before, link.authorization = link.authorization, authorization
+        self.followers.tell("link_changed", link, before)
 
     def ended(self, link: PPPLink, user: str) -> None:
         """A link is over: its interface and address follow, then nothing of it is left."""

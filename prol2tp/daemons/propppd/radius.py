@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from prol2tp.daemons.propppd.aaa import Denied, IAuthentication, NotMine, Question
-from prol2tp.daemons.propppd.authorization import of_answer
+from prol2tp.daemons.propppd.authorization import FROM_A_POOL, of_answer
 from prol2tp.daemons.propppd.carriers import L2TPSession
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
+from prol2tp.radius import avpairs
 from prol2tp.radius.access import AccessRequest
-from prol2tp.radius.answer import NAS_SELECTS, USER_SELECTS, Answer
+from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import FRAMED, IPV4, IPV6, PPP, Nas, Port, TunnelFacts
 from prol2tp.radius.outputs import Accepted, NoAnswer, Rejected
 
 METHODS = ("pap", "chap", "mschapv1", "mschapv2")
-_FROM_A_POOL = ("", "0.0.0.0", NAS_SELECTS, USER_SELECTS)
-"""Framed-IP-Address that names none. A choice of the subscriber's could be an address of somebody else."""
 _SMALLEST_MTU = 128
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _MSCHAP_ERROR = re.compile(r"E=(\d{1,10})(?: R=(\d))?")
 
 
@@ -115,6 +116,12 @@ def _rejection(result: Rejected) -> Denied:
     return Denied(message, f"{reason}: {result.reason}" if result.reason else reason, error, retry)
 
 
+def may_have(address: str) -> bool:
+    """Whether it is the address of a host."""
+    value = IPv4Address(address)
+    return not (value.is_multicast or value.is_loopback or value.is_reserved or value in _THIS_NETWORK)
+
+
 def grant_of(answer: Answer, question: Question, server: str) -> Grant:
     """What an Access-Accept gives. Raises `Denied` for what cannot be served here, which is a Reject (RFC 2865
     section 5.6)."""
@@ -123,11 +130,13 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
     if question.method == "mschapv2" and not answer.mschap2_success:
         raise Denied(reason=f"RADIUS server {server} does not prove that it knows the password")
     address = answer.framed_ip_address
+    if address not in FROM_A_POOL and not may_have(address):
+        raise Denied(reason=f"RADIUS server {server} gives the user {address}, which no host can have")
     mtu = answer.framed_mtu or 0
     return Grant(
         user=answer.user_name or question.user,
-        peer_ip=None if address in _FROM_A_POOL else address,
-        dns=answer.dns[:2] or None,
+        peer_ip=None if address in FROM_A_POOL else address,
+        dns=(answer.dns or avpairs.read(answer.avpairs).dns)[:2] or None,
         nbns=answer.nbns[:2] or None,
         peer_interface_id=answer.framed_interface_id or None,
         idle_timeout=answer.idle_timeout,

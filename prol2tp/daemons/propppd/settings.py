@@ -39,6 +39,8 @@ class NetworkSettings:
     proxy_arp: bool = False
     table: int = 0
     """Routing table; 0: main."""
+    vrf: str = ""
+    """VRF device, whose table counts then."""
     usepeerdns: bool = False
     source_check: bool = True
     mss_clamp: bool = True
@@ -53,7 +55,7 @@ class NetworkSettings:
         return self.default_route or self.proxy_arp or self.usepeerdns
 
 
-_SAME_NAME = ("default_route", "proxy_arp", "table", "usepeerdns", "mss_clamp", "clear_df", "mtu")
+_SAME_NAME = ("default_route", "proxy_arp", "table", "vrf", "usepeerdns", "mss_clamp", "clear_df", "mtu")
 
 
 def network_settings(profile: Profile) -> NetworkSettings:
