@@ -23,6 +23,7 @@ from prol2tp.radius.dynauth import DynamicAuthorization
 from prol2tp.radius.outputs import (
     Accepted,
     AccountingAcknowledged,
+    AnswerDropped,
     Asked,
     Challenged,
     CloseLane,
@@ -127,7 +128,7 @@ class RadiusPort:
 
     :param reactor: with clock and descriptors.
     :param make_socket: makes a UDP socket of a family; for another network namespace.
-    :param server_changed: called with `ServerDead` and `ServerAlive`.
+    :param server_changed: called with `ServerDead`, `ServerAlive` and `AnswerDropped`.
     """
 
     def __init__(
@@ -135,12 +136,12 @@ class RadiusPort:
         reactor: IReactorFDSet,
         core: RadiusClient,
         make_socket: MakeSocket = udp_socket,
-        server_changed: Callable[[ServerDead | ServerAlive], None] | None = None,
+        server_changed: Callable[[ServerDead | ServerAlive | AnswerDropped], None] | None = None,
     ) -> None:
         self.reactor = reactor
         self.core = core
         self._make_socket = make_socket
-        self._server_changed = server_changed or (lambda change: None)
+        self.server_changed = server_changed or (lambda change: None)
         self._ports: dict[int, _LanePort] = {}
         self._waiting: dict[int, Deferred[Result]] = {}
         self.send_errors = 0
@@ -152,6 +153,7 @@ class RadiusPort:
                 Transmit: self._transmit,
                 ServerDead: self._changed,
                 ServerAlive: self._changed,
+                AnswerDropped: self._changed,
                 **dict.fromkeys((Accepted, Rejected, Challenged, AccountingAcknowledged, NoAnswer), self._result),
             },
             reactor,  # type: ignore[arg-type]
@@ -236,8 +238,8 @@ class RadiusPort:
             if error.errno in _UNREACHABLE:
                 self.core.unreachable(output.lane, self.driver.now())
 
-    def _changed(self, output: ServerDead | ServerAlive) -> None:
-        self._server_changed(output)
+    def _changed(self, output: ServerDead | ServerAlive | AnswerDropped) -> None:
+        self.server_changed(output)
 
     def _result(self, output: Result) -> None:
         deferred = self._waiting.pop(output.handle, None)

@@ -25,6 +25,7 @@ from prol2tp.radius.exchange import Exchange, Line, interval
 from prol2tp.radius.outputs import (
     Accepted,
     AccountingAcknowledged,
+    AnswerDropped,
     Challenged,
     CloseLane,
     NoAnswer,
@@ -42,6 +43,8 @@ _CODES: dict[str, tuple[int, ...]] = {
     "acct": (packets.ACCOUNTING_RESPONSE,),
 }
 _REQUEST_CODE = {"auth": packets.ACCESS_REQUEST, "acct": packets.ACCOUNTING_REQUEST}
+TOLD_AGAIN = 60.0
+"""Seconds in which a server's bad answers are told once."""
 _COUNTED = {"Start": "accounting_starts", "Stop": "accounting_stops", "Interim-Update": "accounting_updates"}
 
 
@@ -160,7 +163,7 @@ class RadiusClient:
             counters.wrong_code += 1
             return
         if not self._verified(packet, waiting, service):
-            counters.bad_authenticator += 1
+            self._drop(packet, waiting, service, now)
             return
         service.heard_at = now
         service.answers += 1
@@ -175,14 +178,26 @@ class RadiusClient:
         if not service.alive:
             self._revive(service, now)
 
+    def _drop(self, packet: Packet, waiting: Waiting, service: Service, now: float) -> None:
+        self.counters.bad_authenticator += 1
+        service.dropped += 1
+        if now < service.told_at + TOLD_AGAIN:
+            return
+        service.told_at = now
+        reason = "its authenticator is wrong: do the secrets differ?"
+        if not packet.message_authenticator and self._verified(packet, waiting, service, strict=False):
+            reason = "it has no Message-Authenticator, which require_message_authenticator demands"
+        self._outputs.append(AnswerDropped(service.name, service.kind, reason))
+
     @staticmethod
-    def _verified(packet: Packet, waiting: Waiting, service: Service) -> bool:
+    def _verified(packet: Packet, waiting: Waiting, service: Service, strict: bool = True) -> bool:
+        """`strict`: with the Message-Authenticator that the server's settings ask for."""
         settings = service.settings
         if waiting.exchange is None:
             # forged by collision it could only make us ask a dead server: its signature is not insisted on
             code, insist = packets.STATUS_SERVER, False
         else:
-            code, insist = _REQUEST_CODE[service.kind], settings.require_message_authenticator
+            code, insist = _REQUEST_CODE[service.kind], strict and settings.require_message_authenticator
         return packets.reply_verified(
             packet, code, packet.id, waiting.authenticator, settings.secret, insist
         )

@@ -89,6 +89,15 @@ class ServerAlive:
 
 
 @dataclass(slots=True)
+class AnswerDropped:
+    """An answer was not believed; said once in a while, so that a wrong secret is seen."""
+
+    server: str
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
 class Respond:
     """Dynamic authorization: a datagram to `peer`, from the address that it had asked."""
 
@@ -117,6 +126,7 @@ Output = (
     | NoAnswer
     | ServerDead
     | ServerAlive
+    | AnswerDropped
     | Respond
     | Asked
 )

@@ -81,7 +81,7 @@ class Service:
     __slots__ = (
         "settings", "kind", "host", "port", "alive", "since", "heard_at", "lanes", "parked", "probe", "removed",
         "proved", "hold",
-        "requests", "answers", "retransmits", "timeouts", "probes",
+        "requests", "answers", "retransmits", "timeouts", "probes", "dropped", "told_at",
     )
 
     def __init__(self, settings: ServerSettings, kind: Kind, now: float) -> None:
@@ -103,6 +103,10 @@ class Service:
         self.hold = 0.0
         """Seconds that it stays dead at least, whatever Status-Server says."""
         self.requests = self.answers = self.retransmits = self.timeouts = self.probes = 0
+        self.dropped = 0
+        """Answers with a wrong authenticator, or without Message-Authenticator."""
+        self.told_at = float("-inf")
+        """When the last of them was told."""
 
     def died(self, now: float) -> None:
         """One that answers Status-Server and nothing else (its data base is gone) is believed ever later."""

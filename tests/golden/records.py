@@ -121,6 +121,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "timeouts": 2,
         "in_progress": 0,
         "probes": 7,
+        "dropped": 0,
     },
     {
         "name": "r1",
@@ -134,6 +135,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "timeouts": 0,
         "in_progress": 0,
         "probes": 0,
+        "dropped": 0,
     },
 ]
 STATUS: dict[str, Any] = {

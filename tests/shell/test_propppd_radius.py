@@ -22,7 +22,7 @@ from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import IPV4
 from prol2tp.radius.client import ClientSettings, RadiusClient
-from prol2tp.radius.outputs import Accepted, Challenged, NoAnswer, Rejected
+from prol2tp.radius.outputs import Accepted, AnswerDropped, Challenged, NoAnswer, Rejected, ServerAlive, ServerDead
 from prol2tp.radius.servers import ServerSettings
 from prol2tp.radius.values import Route
 from tests.shell.propppd_world import CONFIG, LinksWorld
@@ -64,9 +64,13 @@ class RadiusWorld(LinksWorld):
         self.server = Server(self)
         self.source = RadiusUsers(self.server, self.links.wall)
         self.lookups: list[tuple[str, Deferred[list[str]]]] = []
-        self.servers = RadiusServers(self.server, self.clock, self.log, self.resolve)
+        self.published: list[dict[str, Any]] = []
+        self.servers = RadiusServers(self.server, self.clock, self.log, self.publish, self.resolve)
         self.servers.configure(self.config.radius)
         self.links.authentication = Chain([self.users, self.source])
+
+    def publish(self, event: str, **data: Any) -> None:
+        self.published.append({"event": event, **data})
 
     def resolve(self, host: str) -> Deferred[list[str]]:
         """Answered by the test."""
@@ -133,7 +137,7 @@ def test_a_server_with_a_name_is_asked_once_it_is_resolved(world: RadiusWorld) -
     world.settle(1)
     world.lookups[1][1].callback(["192.0.2.10", "192.0.2.9"])
     assert addresses(world) == {"r1": "192.0.2.9"}, "what is in use stays"
-    world.servers.server_dead("r1")
+    world.servers.changed(ServerDead("r1", "auth"))
     world.lookups[2][1].callback(["192.0.2.10"])
     assert addresses(world) == {"r1": "192.0.2.10"}
     assert use(world, TEXT) == {"r1": "192.0.2.53"}
@@ -156,6 +160,17 @@ def test_a_name_without_an_address_is_told_once_and_tried_again(world: RadiusWor
     assert lines[1:] == ["server name aaa.example.net cannot be resolved (Temporary failure in name resolution): its"
                          " address stays 192.0.2.9"]
     assert addresses(world) == {"r1": "192.0.2.9"}
+
+
+def test_what_becomes_of_a_server_is_logged_and_published(world: RadiusWorld) -> None:
+    lines = heard(world.log)
+    for change in (ServerDead("r1", "auth"), ServerAlive("r1", "auth"), AnswerDropped("r1", "acct", "it is wrong")):
+        world.servers.changed(change)
+    assert lines == ["server r1 does not answer (authentication)", "server r1 answers again (authentication)",
+                     "answer of server r1 dropped (accounting): it is wrong"]
+    assert world.published == [{"event": "server-dead", "server": "r1", "kind": "auth"},
+                               {"event": "server-alive", "server": "r1", "kind": "auth"}]
+    assert world.lookups == []
 
 
 def test_a_name_gives_an_address_that_the_source_can_talk_to(world: RadiusWorld) -> None:

@@ -87,6 +87,7 @@ SERVER_ROW = Record(
         Field("timeouts", "integer", "requests that it did not answer in its time"),
         Field("in_progress", "integer", "requests that wait for its answer"),
         Field("probes", "integer", "Status-Server requests, while it was dead"),
+        Field("dropped", "integer", "answers with a wrong authenticator, or without Message-Authenticator"),
     ),
     "A line of `propppctl servers`.",
 )

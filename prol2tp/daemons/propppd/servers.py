@@ -15,6 +15,7 @@ from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.names import addresses_of
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import ClientSettings
+from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
 from prol2tp.radius.servers import ServerSettings
 
 RETRY = 10.0
@@ -25,14 +26,16 @@ class RadiusServers:
     """Keeps the servers of a client.
 
     :param port: a `net.radius.RadiusPort`.
+    :param publish: of `control.events.Events`.
     :param resolve: host -> Deferred(addresses as text, best first).
     """
 
-    def __init__(self, port: Any, clock: IReactorTime, log: Log,
+    def __init__(self, port: Any, clock: IReactorTime, log: Log, publish: Callable[..., None],
                  resolve: Callable[[str], Deferred[list[str]]] = addresses_of) -> None:
         self._port = port
         self._clock = clock
         self._log = log
+        self._publish = publish
         self._resolve = resolve
         self._radius = Radius()
         self._addresses: dict[str, list[str]] = {}
@@ -54,11 +57,22 @@ class RadiusServers:
         self._apply()
         self._again()
 
-    def server_dead(self, name: str) -> None:
-        """Perhaps its name has another address by now."""
-        server = self._radius.servers.get(name)
-        if server is not None and server.is_name:
-            self._look_up(server.address)
+    def changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
+        """What `RadiusPort` says of a server: to the log, and to who follows events."""
+        name, log = change.server, self._log
+        kind = "authentication" if change.kind == "auth" else "accounting"
+        if isinstance(change, AnswerDropped):
+            log.error("answer of server {name} dropped ({kind}): {reason}", name=name, kind=kind, reason=change.reason)
+        elif isinstance(change, ServerAlive):
+            log.notice("server {name} answers again ({kind})", name=name, kind=kind)
+            self._publish("server-alive", server=name, kind=change.kind)
+        else:
+            log.warning("server {name} does not answer ({kind})", name=name, kind=kind)
+            self._publish("server-dead", server=name, kind=change.kind)
+            server = self._radius.servers.get(name)
+            if server is not None and server.is_name:
+                # perhaps it has another address by now
+                self._look_up(server.address)
 
     def stop(self) -> None:
         """No look-ups any more."""

@@ -41,7 +41,6 @@ from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
-from prol2tp.radius.outputs import ServerAlive, ServerDead
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for Terminate-Acks."""
@@ -102,9 +101,9 @@ class PropppdService(DaemonService):
         self._retry: Any = None
         self._stopping = False
         self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
-        self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()),
-                                      server_changed=self._server_changed)
-        self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"])
+        self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()))
+        self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"], self.events.publish)
+        self.radius_port.server_changed = self.radius_servers.changed
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
@@ -202,17 +201,6 @@ class PropppdService(DaemonService):
             if name == "link-down":
                 data |= {"cause": link.cause, "message": link.message}
             self.events.publish(name, **data)
-
-    def _server_changed(self, change: ServerDead | ServerAlive) -> None:
-        """Of `RadiusPort`."""
-        alive = isinstance(change, ServerAlive)
-        self.events.publish("server-alive" if alive else "server-dead", server=change.server, kind=change.kind)
-        kind = "authentication" if change.kind == "auth" else "accounting"
-        if not alive:
-            self.logs["radius"].warning("server {name} does not answer ({kind})", name=change.server, kind=kind)
-            self.radius_servers.server_dead(change.server)
-        else:
-            self.logs["radius"].notice("server {name} answers again ({kind})", name=change.server, kind=kind)
 
     # configuration
 

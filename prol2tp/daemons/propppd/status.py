@@ -104,6 +104,7 @@ class Status:
             "state_seconds": round(self._links.clock.seconds() - service.since, 3), "requests": service.requests,
             "answers": service.answers, "retransmits": service.retransmits, "timeouts": service.timeouts,
             "in_progress": service.in_progress, "probes": service.probes,
+            "dropped": service.dropped,
         }
 
     def list(self, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:

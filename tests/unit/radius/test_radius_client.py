@@ -14,6 +14,7 @@ from prol2tp.radius.exchange import interval
 from prol2tp.radius.outputs import (
     Accepted,
     AccountingAcknowledged,
+    AnswerDropped,
     Challenged,
     CloseLane,
     NoAnswer,
@@ -404,7 +405,11 @@ def test_a_reply_without_message_authenticator_counts_only_where_the_operator_sa
     handle = strict.request(login())
     strict.run(40)
     assert isinstance(strict.result(handle), NoAnswer)
-    assert strict.client.counters.bad_authenticator > 0
+    service = strict.client.services["one", "auth"]
+    assert strict.client.counters.bad_authenticator == service.dropped > 1
+    assert [output for output in strict.said if isinstance(output, AnswerDropped)] == [
+        AnswerDropped("one", "auth", "it has no Message-Authenticator, which require_message_authenticator demands")
+    ]
     lax = Net([server("one", A, require_message_authenticator=False)], {A: Server(bare)})
     handle = lax.request(login())
     lax.run(1)
@@ -436,8 +441,13 @@ def test_answers_from_elsewhere_with_other_secrets_codes_or_identifiers_are_drop
     client.receive(good[:19], lane, (A, 1812), 0.1)
     client.receive(good[:2] + b"\x20\x00" + good[4:], lane, (A, 1812), 0.1)
     assert counters.malformed == 2
+    told = AnswerDropped("one", "auth", "its authenticator is wrong: do the secrets differ?")
+    assert client.outputs() == [told]
+    client.receive(good[:-1] + b"x", lane, (A, 1812), 59.0)
     assert client.outputs() == []
-    client.receive(good, lane, (A, 1812), 0.1)
+    client.receive(good[:-1] + b"x", lane, (A, 1812), 61.0)
+    assert client.outputs() == [told]
+    client.receive(good, lane, (A, 1812), 61.0)
     net.drain()
     assert isinstance(net.result(handle), Accepted)
 
