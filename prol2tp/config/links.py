@@ -18,6 +18,7 @@ from prol2tp.config.types import (
     AddressRange,
     Boolean,
     Choice,
+    File,
     Hexadecimal,
     InterfaceId,
     Ip,
@@ -31,10 +32,9 @@ from prol2tp.config.types import (
     Text,
 )
 
-_NOT_YET = "is not available yet"
 AUTH_METHODS = Choice(("chap", "pap", "mschapv2", "mschapv1", "eap"))
 """Authentication methods; `chap` is CHAP with MD5."""
-EAP_METHODS = Choice(("mschapv2", "md5"), dict.fromkeys(("tls",), _NOT_YET))
+EAP_METHODS = Choice(("mschapv2", "md5", "tls"))
 """Methods inside EAP that run here."""
 
 SECOND_LOGINS = ("allow", "refuse", "preempt")
@@ -99,6 +99,12 @@ class Profile:
         many=True,
         most=4,
     )
+    tls_ca: str = row(File(), "", "Certificates of the authorities that we trust (EAP-TLS), in PEM form.")
+    tls_certificate: str = row(File(), "", "Our own certificate, and those between it and its authority, in PEM form.")
+    tls_key: str = row(File(), "", "The private key of our certificate, in PEM form, without a passphrase.")
+    tls_crl: str = row(File(), "", "Revoked certificates, in PEM form; without it none is looked for.")
+    tls_server_name: str = row(Text(), "", "Name that the certificate of a server must have; without it any.")
+    tls_minimum: str = row(Choice(("1.2", "1.3")), "1.2", "Oldest version of TLS that is spoken.")
     use_radius: bool = row(Boolean(), False, "Ask RADIUS about users that are no local users.")
     user: str = row(Text(), "", "Our name towards the peer; a session of prol2tpd brings its own.")
     password: str = row(Password(), "", "Our password towards the peer.")
@@ -139,6 +145,10 @@ class Profile:
     mppe_required: bool = row(
         Boolean(), False, "End links that are not encrypted (MPPE). No data path can encrypt yet: it ends them all."
     )
+    mppe_strengths: tuple[int, ...] = row(
+        Choice({"128": 128, "56": 56, "40": 40}), (128,), "Bits of MPPE keys that we let ourselves in for.", many=True
+    )
+    mppe_stateful: bool = row(Boolean(), False, "Let the peer choose MPPE keys that depend on the packets before.")
     # network protocols
     ip: bool = row(Boolean(), True, "Run IPCP.")
     ipv6: bool = row(Boolean(), True, "Run IPv6CP.")
@@ -213,7 +223,8 @@ class IpPool:
 class User:
     """A local user. None: the profile's value."""
 
-    password: str = row(Password(), "", "Password.", required=True)
+    password: str = row(Password(), "", "Password; without it the user comes in by certificate alone.")
+    certificate: str = row(Text(), "", "Name in the user's certificate (EAP-TLS); without it the user's own name.")
     ip: str | None = row(Ip(4), None, "Fixed IPv4 address.")
     netmask: str = row(Netmask(), "", "Netmask of ip: the whole network is routed to the user.")
     ip_pool: tuple[str, ...] = row(

@@ -47,6 +47,12 @@ __all__ = [
 
 DEFAULT = "default"
 _OF_THE_SHELL = (
+    "tls_ca",
+    "tls_certificate",
+    "tls_key",
+    "tls_crl",
+    "tls_server_name",
+    "tls_minimum",
     "use_radius",
     "ip_pool",
     "default_route",
@@ -127,6 +133,12 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
         methods = getattr(profile, parameter)
         if len(set(methods)) < len(methods):
             given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")
+    if "tls" in profile.eap_methods + profile.eap_allow_methods:
+        for needed in ("tls_ca", "tls_certificate", "tls_key"):
+            if not getattr(profile, needed):
+                parameter = "eap_methods" if "tls" in profile.eap_methods else "eap_allow_methods"
+                given.wrong(problems, parameter, f"EAP-TLS needs {needed}", f"add: {needed} file")
+                break
     if profile.ip_pool and profile.ip and not profile.local_ip and profile.profile_name != DEFAULT:
         given.wrong(
             problems,
@@ -137,8 +149,11 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
 
 
 def _check_users(file: Given, problems: Problems) -> None:
-    for given in file.blocks["user"].values():
+    for name, given in file.blocks["user"].items():
         values = given.values
+        if not values.get("password") and not values.get("certificate"):
+            wrong = f'user "{shown(name)}" has no password'
+            given.wrong(problems, "password", wrong, "add: password or certificate")
         if "netmask" in values and "ip" not in values:
             given.wrong(problems, "netmask", "a netmask without an address", "add: ip ipv4")
         _check_table(given, values, problems)

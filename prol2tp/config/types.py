@@ -207,6 +207,19 @@ class Text(Type):
         return quoted(value)
 
 
+class File(Text):
+    """The name of a file, from the root."""
+
+    def __init__(self) -> None:
+        super().__init__(4095, "file")
+
+    def read(self, text: str, is_string: bool) -> str:
+        text = super().read(text, is_string)
+        if not text.startswith("/") or "\0" in text:
+            raise Wrong(f"{shown(text)} is no name of a file", "a path from the root, for example /etc/prol2tp/ca.pem")
+        return text
+
+
 class Reference(Text):
     """The name of another block."""
 

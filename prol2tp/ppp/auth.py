@@ -127,8 +127,16 @@ class Authentication:
         """Whether the exchange goes on: the peer may try again, or is to confirm."""
         raise NotImplementedError
 
+    def unanswered(self, now: float) -> None:
+        """Nobody could judge the proof of a peer that is in already: it stays."""
+        raise NotImplementedError
+
     def keys(self) -> Keys | None:
         """MPPE start keys from the exchange in which the peer is the authenticator."""
+        return None
+
+    def keys_as_authenticator(self) -> Keys | None:
+        """... from the one in which we are, when the method and not the grant has them."""
         return None
 
     def stop(self) -> None:

@@ -93,6 +93,7 @@ def accepted(link: Link, grant: Grant, now: float) -> bool:
         return False
     if not ask.renewal:
         link._assign(grant)
+        link.mppe_keys = _authenticator(link).keys_as_authenticator() or link.mppe_keys
         link.user = grant.user or frame.name(ask.user)
     link._refused = ""
     _authenticator(link).accepted(grant, now)
@@ -111,11 +112,32 @@ def refused(link: Link, refusal: Refusal, now: float) -> bool:
     return True
 
 
-def relayed(link: Link, packet: bytes, now: float) -> bool:
+def unanswered(link: Link, now: float) -> bool:
     question = link._asking.question
-    if question is not None and question.method != "eap":
-        raise ValueError(f"an EAP packet does not answer a question of method {question.method}")
+    if question is not None and not question.renewal:
+        raise ValueError("who is not in yet needs an answer")
     if _answered(link) is None:
         return False
-    with_eap(link).relay(packet, now)
+    _authenticator(link).unanswered(now)
     return True
+
+
+def relayed(link: Link, packet: bytes, now: float, wait: float | None) -> bool:
+    if not _asked_about_eap(link):
+        return False
+    with_eap(link).relay(packet, now, wait)
+    return True
+
+
+def local(link: Link, now: float) -> bool:
+    if not _asked_about_eap(link):
+        return False
+    with_eap(link).local(now)
+    return True
+
+
+def _asked_about_eap(link: Link) -> bool:
+    question = link._asking.question
+    if question is not None and question.method != "eap":
+        raise ValueError(f"that does not answer a question of method {question.method}")
+    return _answered(link) is not None

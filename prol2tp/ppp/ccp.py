@@ -42,30 +42,34 @@ STRENGTHS = {128: 0x40, 56: 0x80, 40: 0x20}
 
 
 class CCP(Automaton):
-    __slots__ = ("keyed", "_left", "_chosen", "_reset", "_reset_at")
+    __slots__ = ("keyed", "required", "strengths", "_left", "_chosen", "_reset", "_reset_at")
 
     NAME = "CCP"
     PROTOCOL = frame.CCP
     OPTIONS = OPTIONS
-    SAVED = (*Automaton.SAVED, "keyed")
+    SAVED = (*Automaton.SAVED, "keyed", "required", "strengths")
 
     def __init__(self, lower: Lower, settings: LinkSettings) -> None:
         super().__init__(lower, settings)
         self.keyed = False
         """Authentication gave keys, without which MPPE is out of the question."""
+        self.required = settings.mppe_required
+        """No network protocol without MPPE in both directions."""
+        self.strengths: tuple[int, ...] = settings.mppe_strengths
+        """Bits of keys that we let ourselves in for."""
         self._left: list[int] = []
         self._chosen = False
         self._reset: int | None = None
         self._reset_at = 0.0
 
     def _usable(self) -> list[int]:
-        words = ("mppe",) if self.settings.mppe_required else self.settings.codecs
+        words = ("mppe",) if self.required else self.settings.codecs
         usable = [CODECS[word] for word in words if word in CODECS and word in self.settings.codecs]
         return [kind for kind in usable if kind != MPPE or (self.keyed and self._strengths())]
 
     def _strengths(self) -> list[int]:
         """Supported bits that we let ourselves in for, strongest first."""
-        return [bit for bits, bit in STRENGTHS.items() if bits in self.settings.mppe_strengths]
+        return [bit for bits, bit in STRENGTHS.items() if bits in self.strengths]
 
     # our wishes
 

@@ -46,6 +46,8 @@ class MD5:
     name: ClassVar[str] = "chap"
     challenge_length: ClassVar[int] = 16
     """Of ours."""
+    proves_both: ClassVar[bool] = False
+    """A Success proves that the authenticator knows the password too."""
     retries: ClassVar[bool] = False
     """A Failure may carry a new challenge."""
 
@@ -130,6 +132,7 @@ class MSCHAPv2(MSCHAPv1):
     """Both ends prove that they know the password."""
 
     name = "mschapv2"
+    proves_both = True
     challenge_length = 16
 
     def question(self, identifier: int, challenge: bytes, value: bytes, name: bytes) -> AskAuthentication:

@@ -54,6 +54,9 @@ class OurState(Enum):
     BADAUTH = 4
     RETRY = 5
     """The peer was refused, and may try again with the challenge of our Failure."""
+    UNANSWERED = 6
+    """The peer was in, and was challenged again, and nobody could be asked about its Response. It hears nothing: a
+    Success of MS-CHAPv2 has a proof in it that only a server could give."""
 
 
 class PeerState(Enum):
@@ -70,7 +73,7 @@ class CHAP(Authentication):
     # fmt: off
     __slots__ = (
         "our_state", "peer_state", "renewal", "_our_algorithm", "_peer_algorithm", "_challenge", "_retries",
-        "_peer_identifier", "_peer_challenge", "_response", "_tries",
+        "_peer_identifier", "_peer_challenge", "_response", "_tries", "_proved",
     )
     # fmt: on
 
@@ -89,6 +92,8 @@ class CHAP(Authentication):
         self._peer_challenge = b""
         self._response = b""
         self._tries = 0
+        self._proved = False
+        """The peer has taken our proof once."""
 
     def demand(self, method: str, now: float) -> None:
         self._our_algorithm = ALGORITHMS[method]
@@ -98,6 +103,7 @@ class CHAP(Authentication):
     def comply(self, method: str, now: float) -> None:
         self._peer_algorithm = ALGORITHMS[method]
         self._response = b""
+        self._proved = False
         self.peer_state = PeerState.LISTEN
 
     def stop(self) -> None:
@@ -147,6 +153,15 @@ class CHAP(Authentication):
         self._send_verdict(self._identifier)
         self.lower.signal(self, Signal.ACCEPTED)
 
+    def unanswered(self, now: float) -> None:
+        interval = self.settings.chap_interval
+        self.our_at = now + interval if interval else None
+        self.our_state = OurState.UNANSWERED
+        if not self._our_algorithm.proves_both:
+            self.our_state = OurState.OPEN
+            self._verdict = self._our_algorithm.success(Grant())
+            self._send_verdict(self._identifier)
+
     def refused(self, refusal: Refusal, now: float) -> bool:
         algorithm = self._our_algorithm
         retry = refusal.retry and algorithm.retries and self._retries < self.settings.mschap_retries
@@ -172,7 +187,7 @@ class CHAP(Authentication):
             read_value(data)
             self._send_verdict(identifier)
             return
-        if state is OurState.CLOSED or identifier != self._identifier:
+        if state in (OurState.CLOSED, OurState.UNANSWERED) or identifier != self._identifier:
             raise WireError("CHAP response to no challenge of ours")
         value, name = read_value(data)
         if state in (OurState.OPEN, OurState.BADAUTH):
@@ -231,6 +246,7 @@ class CHAP(Authentication):
             return
         self.peer_state = PeerState.OPEN
         self.peer_at = None
+        self._proved = True
         self.lower.signal(self, Signal.TEXT, frame.text(algorithm.message(data)))
         self.lower.signal(self, Signal.PROVED)
 
@@ -247,6 +263,7 @@ class CHAP(Authentication):
         record["peer_challenge"] = self._peer_challenge.hex()
         record["response"] = self._response.hex()
         record["peer_identifier"] = self._peer_identifier
+        record["proved"] = self._proved
         return record
 
     def restore(self, record: dict[str, Any], now: float) -> None:
@@ -257,6 +274,7 @@ class CHAP(Authentication):
         self._peer_challenge = bytes.fromhex(record["peer_challenge"])
         self._response = bytes.fromhex(record["response"])
         self._peer_identifier = record["peer_identifier"]
+        self._proved = record["proved"]
         self.renewal = True
         if self.our_state is OurState.ASKED:
             # the answer is lost with the daemon that asked: the peer is challenged again
@@ -265,7 +283,7 @@ class CHAP(Authentication):
 
     def timeout(self, now: float) -> None:
         if self.our_at is not None and self.our_at <= now:
-            if self.our_state is OurState.OPEN:
+            if self.our_state in (OurState.OPEN, OurState.UNANSWERED):
                 self.renewal = True
                 self._new_challenge(now)
             elif self.our_state is OurState.RETRY:
@@ -275,7 +293,11 @@ class CHAP(Authentication):
             else:
                 self._send_challenge(now)
         if self.peer_at is not None and self.peer_at <= now:
-            if self._tries >= self.settings.chap_max_challenges:
+            if self._tries >= self.settings.chap_max_challenges and self._proved:
+                # a challenge while the link is up: its authenticator may have nobody to ask
+                self.peer_state = PeerState.OPEN
+                self.peer_at = None
+            elif self._tries >= self.settings.chap_max_challenges:
                 self.failed(WE_FAILED, "no verdict on our CHAP response", False)
             else:
                 self._send_response(now)

@@ -15,32 +15,38 @@ if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
 FAILED = "Negotiation Failed"
+NO_PATH = "encryption (MPPE) is required, and the data path has none"
 
 
 def impossible(settings: LinkSettings) -> str:
     """Why a link with these settings can never come up; empty: it can."""
     if settings.mppe_required and "mppe" not in settings.codecs:
-        return "encryption (MPPE) is required, and the data path has none"
+        return NO_PATH
     return ""
 
 
 def start(link: Link, now: float) -> bool:
     """Phase NETWORK begins. Whether the network protocols may start at once."""
     ccp = link.ccp
+    if link._mppe_required and "mppe" not in link.settings.codecs:
+        # the grant asks for it: where the settings do, LCP has not come up
+        link._terminate(FAILED, NO_PATH, False, now)
+        return False
     if ccp is None:
         return True
-    required = link.settings.mppe_required
     ccp.keyed = link.mppe_keys is not None
-    if required and not ccp.keyed:
-        link._terminate(FAILED, "encryption (MPPE) is required, and authentication gave no keys", False, now)
+    ccp.required, ccp.strengths = link._mppe_required, link._mppe_strengths
+    if ccp.required and not (ccp.keyed and ccp.strengths):
+        why = "authentication gave no keys" if not ccp.keyed else "no strength of its keys is allowed"
+        link._terminate(FAILED, f"encryption (MPPE) is required, and {why}", False, now)
         return False
     ccp.open(now)
     ccp.lower_up(now)
-    return not required
+    return not ccp.required
 
 
 def signal(link: Link, ccp: CCP, what: Signal, now: float) -> None:
-    required = link.settings.mppe_required
+    required = ccp.required
     if what is Signal.UP:
         if required and not ccp.encrypts:
             link._terminate(FAILED, "encryption (MPPE) is required, and the peer does not agree", True, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import ccp, chap, eap, frame, ipcp, ipv6cp, lcp, options, pap
+from prol2tp.ppp import ccp, chap, eappacket, frame, ipcp, ipv6cp, lcp, options, pap
 
 _TABLES = {frame.LCP: lcp.OPTIONS, frame.CCP: ccp.OPTIONS, frame.IPCP: ipcp.OPTIONS, frame.IPV6CP: ipv6cp.OPTIONS}
 
@@ -24,7 +24,7 @@ def describe(protocol: int, information: bytes) -> str:
             title = chap.CODE_NAMES.get(code)
             shown = _chap(code, data)
         elif protocol == frame.EAP:
-            title = eap.CODE_NAMES.get(code)
+            title = eappacket.CODE_NAMES.get(code)
             shown = _eap(code, data)
         else:
             title = _RESETS.get(code) if protocol == frame.CCP and code in _RESETS else frame.CODE_NAMES.get(code)
@@ -51,14 +51,14 @@ def _chap(code: int, data: bytes) -> str:
 
 
 def _eap(code: int, data: bytes) -> str:
-    if code not in (eap.REQUEST, eap.RESPONSE) or not data:
+    if code not in (eappacket.REQUEST, eappacket.RESPONSE) or not data:
         return ""
     kind = data[0]
-    name = eap.TYPE_NAMES.get(kind, f"type {kind}")
-    if kind in (eap.IDENTITY, eap.NOTIFICATION):
+    name = eappacket.TYPE_NAMES.get(kind, f"type {kind}")
+    if kind in (eappacket.IDENTITY, eappacket.NOTIFICATION):
         return f'{name} "{frame.text(data[1:])}"'
-    if kind == eap.NAK:
-        wanted = [eap.TYPE_NAMES.get(one, f"type {one}") for one in data[1:17]]
+    if kind == eappacket.NAK:
+        wanted = [eappacket.TYPE_NAMES.get(one, f"type {one}") for one in data[1:17]]
         return " ".join([name, "for", *wanted])
     return f"{name} {len(data) - 1} octets"
 

@@ -1,69 +1,43 @@
-"""Extensible Authentication Protocol, both roles (RFC 3748), with the methods MD5-Challenge and MSCHAPv2
-(draft-kamath-pppext-eap-mschapv2).
+"""Extensible Authentication Protocol, both roles (RFC 3748), with the methods MD5-Challenge, MSCHAPv2 and TLS.
 
-    Request, Response  code 1, 2: type(1) type-data
-    Success, Failure   code 3, 4: nothing
-    MSCHAPv2           opcode(1), then unless alone: MS-CHAPv2-ID(1) length(2) of all from the opcode, and
-                       Challenge, Response  opcode 1, 2: length(1) Value, Name
-                       Success, Failure     opcode 3, 4: Message
-
-As authenticator either a method runs here and the shell checks its proof, or (`eap_passthrough`) the shell gets all
-Responses and gives the next Request (`relay`).
+As authenticator either a method runs here and the shell checks its proof, or the shell gets all Responses and gives the
+next Request (`relay`): with `eap_passthrough` the shell says which after it has heard the Identity.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
 
-from prol2tp.common.wire import Reader, WireError
+from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Refusal
-from prol2tp.ppp.challenge import ALGORITHMS, MD5, MSCHAPv2, read_value, value_data
+from prol2tp.ppp.auth import PEER_FAILED, Refusal
+from prol2tp.ppp.challenge import read_value, value_data
 from prol2tp.ppp.chap import DEFAULT_NAME
+from prol2tp.ppp.eappacket import (
+    FAILURE,
+    IDENTITY,
+    MSCHAPV2,
+    NAK,
+    OP_CHALLENGE,
+    OP_FAILURE,
+    OP_RESPONSE,
+    OP_SUCCESS,
+    REQUEST,
+    RESPONSE,
+    SUCCESS,
+    TLS,
+    mschapv2_data,
+    read_mschapv2,
+)
+from prol2tp.ppp.eappeer import ALGORITHMS_INSIDE, EAPPeer
+from prol2tp.ppp.eaptls import EMPTY, START, Conversation
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
 from prol2tp.ppp.outputs import AskAuthentication
 from prol2tp.ppp.settings import Grant, LinkSettings
 
-REQUEST = 1
-RESPONSE = 2
-SUCCESS = 3
-FAILURE = 4
-
-CODE_NAMES = {REQUEST: "Request", RESPONSE: "Response", SUCCESS: "Success", FAILURE: "Failure"}
-
-IDENTITY = 1
-NOTIFICATION = 2
-NAK = 3
-MD5_CHALLENGE = 4
-MSCHAPV2 = 26
-
-TYPE_NAMES = {
-    IDENTITY: "Identity",
-    NOTIFICATION: "Notification",
-    NAK: "Nak",
-    MD5_CHALLENGE: "MD5-Challenge",
-    5: "One-Time Password",
-    6: "Generic Token Card",
-    13: "TLS",
-    21: "TTLS",
-    25: "PEAP",
-    MSCHAPV2: "MSCHAPv2",
-    254: "Expanded",
-}
-
-OP_CHALLENGE = 1
-OP_RESPONSE = 2
-OP_SUCCESS = 3
-OP_FAILURE = 4
-
-EAP_METHODS = {"md5": MD5_CHALLENGE, "mschapv2": MSCHAPV2}
-"""Methods that can run here, by the word that settings use."""
-_ALGORITHMS = {MD5_CHALLENGE: ALGORITHMS[MD5.name], MSCHAPV2: ALGORITHMS[MSCHAPv2.name]}
-
 ROUNDS_MAX = 100
-"""Requests of one authentication that the shell may relay."""
+"""Requests of one authentication: those that the shell relays, or of TLS."""
 
 
 class OurState(Enum):
@@ -81,56 +55,22 @@ class OurState(Enum):
     BADAUTH = 7
 
 
-class PeerState(Enum):
-    """The peer is the authenticator."""
+class EAP(EAPPeer):
+    """Both halves; here that in which we are the authenticator."""
 
-    CLOSED = 0
-    LISTEN = 1
-    ANSWERED = 2
-    DONE = 3
-    """The method has come to its end on our side; a Success may follow, and nothing before that."""
-    OPEN = 4
-    BADAUTH = 5
-
-
-def read_mschapv2(data: bytes) -> tuple[int, bytes]:
-    """Opcode and what follows the header. Raises `WireError`. Octets after the length are not looked at."""
-    reader = Reader(data)
-    opcode = reader.u8()
-    if not len(reader):
-        return opcode, b""
-    reader.u8()
-    length = reader.u16()
-    if length < 4:
-        raise WireError(f"MSCHAPv2 length {length}")
-    return opcode, reader.take(length - 4)
-
-
-def mschapv2_data(opcode: int, identifier: int, data: bytes) -> bytes:
-    return bytes((opcode, identifier)) + (len(data) + 4).to_bytes(2, "big") + data
-
-
-class EAP(Authentication):
     # fmt: off
     __slots__ = (
-        "our_state", "peer_state", "requests", "responses", "requests_received", "responses_sent", "_methods",
-        "_identity", "_type", "_challenge", "_request", "_retries", "_retry", "_refusal", "_received", "_heard",
-        "_response", "_peer_type", "_peer_challenge", "_value", "_reason",
+        "our_state", "requests", "responses", "_methods", "_identity", "_type", "_challenge", "_request", "_retries",
+        "_retry", "_refusal", "_relaying", "_tls", "_held", "_patience", "_our_keys",
     )
     # fmt: on
-
-    PROTOCOL = frame.EAP
 
     def __init__(self, lower: Lower, settings: LinkSettings) -> None:
         super().__init__(lower, settings)
         self.our_state = OurState.CLOSED
-        self.peer_state = PeerState.CLOSED
         self.requests = 0
         """As authenticator: Requests sent, without repetitions."""
         self.responses = 0
-        self.requests_received = 0
-        """As peer: Requests that came, without repetitions."""
-        self.responses_sent = 0
         self._identifier = lower.random_bytes(1)[0]
         self._methods: list[int] = []
         self._identity = b""
@@ -140,29 +80,26 @@ class EAP(Authentication):
         self._retries = 0
         self._retry = False
         self._refusal = ""
-        self._received = 0
-        self._heard = b""
-        self._response = b""
-        self._peer_type = 0
-        self._peer_challenge = b""
-        self._value = b""
-        self._reason = ""
+        self._relaying = False
+        """The method runs behind the shell."""
+        self._tls: Conversation | None = None
+        self._held: bytes | None = None
+        """The end of TLS, which the peer gets when the shell agrees with its certificate."""
+        self._patience = settings.eap_restart
+        self._our_keys: Keys | None = None
 
     def demand(self, method: str, now: float) -> None:
-        self._methods = [EAP_METHODS[word] for word in self.settings.eap_methods if word in EAP_METHODS]
-        self.requests = self.responses = self._retries = 0
+        self._methods = self._known(self.settings.eap_methods)
+        self.requests = self.responses = self._retries = self._type = 0
+        self._relaying = False
+        self._tls = self._held = self._our_keys = None
         self._ask_peer(OurState.IDENTITY, IDENTITY, b"", now)
 
-    def comply(self, method: str, now: float) -> None:
-        self.peer_state = PeerState.LISTEN
-        self.requests_received = self.responses_sent = 0
-        self._anew()
-        self._wait(now)
-
     def stop(self) -> None:
+        super().stop()
         self.our_state = OurState.CLOSED
-        self.peer_state = PeerState.CLOSED
-        self.our_at = self.peer_at = None
+        self.our_at = None
+        self._tls = self._held = None
 
     def receive(self, information: bytes, now: float) -> None:
         code, identifier, data = frame.read_packet(information)
@@ -170,39 +107,43 @@ class EAP(Authentication):
             self._receive_request(identifier, data, now)
         elif code == RESPONSE:
             self._receive_response(identifier, data, now)
-        elif code == SUCCESS:
-            self._verdict_on_us(identifier)
-            self._receive_success()
-        elif code == FAILURE:
-            self._verdict_on_us(identifier)
-            self.peer_state = PeerState.BADAUTH
-            self.failed(WE_FAILED, self._reason or "the peer refuses us by EAP", True)
+        elif code in (SUCCESS, FAILURE):
+            self._receive_verdict(code, identifier)
         else:
             raise WireError(f"EAP code {code}")
 
     # we are the authenticator
+
+    def _is_ours(self, challenge: bytes) -> bool:
+        return self.our_state is not OurState.CLOSED and challenge == self._challenge
 
     def _ask_peer(self, state: OurState, kind: int, data: bytes, now: float) -> None:
         """A new Request: a new identifier (RFC 3748 section 4.1)."""
         self._identifier = (self._identifier + 1) & 0xFF
         self._put(state, frame.packet(REQUEST, self._identifier, bytes((kind,)) + data), now)
 
-    def _put(self, state: OurState, request: bytes, now: float) -> None:
+    def _put(self, state: OurState, request: bytes, now: float, wait: float | None = None) -> None:
         self.our_state = state
         self._request = request
+        self._patience = wait or self.settings.eap_restart
         self.requests += 1
         self.transmits = 0
         self._send_request(now)
 
     def _send_request(self, now: float) -> None:
         self.transmits += 1
-        self.our_at = now + self.settings.eap_restart
+        self.our_at = now + self._patience
         self.lower.send(frame.EAP, self._request)
 
     def _start_method(self, now: float) -> None:
         """The best one that is left."""
         self._type = self._methods.pop(0)
-        self._challenge = self.lower.random_bytes(_ALGORITHMS[self._type].challenge_length)
+        if self._type == TLS:
+            assert self.settings.tls is not None
+            self._tls = Conversation(self.settings.tls(True))
+            self._ask_peer(OurState.METHOD, TLS, bytes((START,)), now)
+            return
+        self._challenge = self.lower.random_bytes(ALGORITHMS_INSIDE[self._type].challenge_length)
         data = value_data(self._challenge, self.settings.name.encode() or DEFAULT_NAME)
         if self._type == MSCHAPV2:
             data = mschapv2_data(OP_CHALLENGE, (self._identifier + 1) & 0xFF, data)
@@ -220,14 +161,21 @@ class EAP(Authentication):
             if kind != IDENTITY:
                 raise WireError(f"EAP Response of type {kind} to a Request for the identity")
             self._identity = data[1:]
-            if not self.settings.eap_passthrough:
+            if self.settings.eap_passthrough:
+                self._ask_server(identifier, data)
+            else:
                 self._start_method(now)
-        elif not self.settings.eap_passthrough:
+        elif self._relaying:
+            self._ask_server(identifier, data)
+        elif kind == TLS == self._type:
+            self._tls_response(identifier, data[1:], now)
+        else:
             self._proof(state, kind, identifier, data[1:], now)
         self.responses += 1
-        if self.settings.eap_passthrough:
-            packet = frame.packet(RESPONSE, identifier, data)
-            self._ask(AskAuthentication("eap", self._identity, identifier, eap=packet))
+
+    def _ask_server(self, identifier: int, data: bytes) -> None:
+        packet = frame.packet(RESPONSE, identifier, data)
+        self._ask(AskAuthentication("eap", self._identity, identifier, eap=packet))
 
     def _ask(self, question: AskAuthentication) -> None:
         self.our_state = OurState.ASKED
@@ -236,7 +184,7 @@ class EAP(Authentication):
 
     def _proof(self, state: OurState, kind: int, identifier: int, data: bytes, now: float) -> None:
         """A Response of a method that runs here."""
-        if kind == NAK and state is OurState.METHOD:
+        if kind == NAK and state is OurState.METHOD and not (self._tls and self._tls.begun):
             self._methods = [one for one in self._methods if one in data]
             if self._methods:
                 self._start_method(now)
@@ -250,7 +198,7 @@ class EAP(Authentication):
             opcode, data = read_mschapv2(data)
         if opcode == OP_RESPONSE and (state is OurState.METHOD or (state is OurState.REFUSED and self._retry)):
             value, name = read_value(data)
-            algorithm = _ALGORITHMS[kind]
+            algorithm = ALGORITHMS_INSIDE[kind]
             self._ask(algorithm.question(identifier, self._challenge, value, name or self._identity))
         elif opcode == OP_SUCCESS and state is OurState.CONFIRM:
             self._succeed()
@@ -261,8 +209,45 @@ class EAP(Authentication):
         else:
             raise WireError(f"MSCHAPv2 opcode {opcode} in state {state.name}")
 
-    def relay(self, packet: bytes, now: float) -> None:
-        """The next Request, as the shell has it from the one who runs the method."""
+    def _tls_response(self, identifier: int, data: bytes, now: float) -> None:
+        tls = self._tls
+        assert tls is not None
+        if self.requests >= ROUNDS_MAX:
+            self._fail("TLS comes to no end", True)
+            return
+        answer, engine = tls.receive(data, self._room()), tls.engine
+        if engine.failure and answer in (None, EMPTY):
+            self._fail(f"EAP-TLS: {engine.failure}", True)
+        elif answer is None:
+            if not engine.done:
+                raise WireError("EAP-TLS message without anything in it")
+            self._succeed()
+        elif engine.done and not engine.failure and self._our_keys is None:
+            self._our_keys = tls.keys(authenticator=True)
+            self._held = answer
+            self._ask(AskAuthentication("tls", self._identity, identifier, certificate=engine.names))
+        else:
+            self._ask_peer(OurState.METHOD, TLS, answer, now)
+
+    def keys_as_authenticator(self) -> Keys | None:
+        return self._our_keys
+
+    def local(self, now: float) -> None:
+        """The methods of the settings run here, for the user whose Identity the shell has heard. Raises `ValueError`
+        when one runs behind the shell already."""
+        if self._relaying:
+            raise ValueError("an EAP method does not change hands")
+        if self._methods:
+            self._start_method(now)
+        else:
+            self._fail("no EAP method runs here", False)
+
+    def relay(self, packet: bytes, now: float, wait: float | None) -> None:
+        """The next Request, as the shell has it from the one who runs the method.
+
+        :param wait: seconds until this Request is repeated, when that one knows better than the settings.
+        """
+        self._relaying = True
         good = 5 <= len(packet) <= self.lower.peer_mru and packet[0] == REQUEST
         if not good or int.from_bytes(packet[2:4], "big") != len(packet):
             self._fail("the server gives no EAP Request that the link could carry", False)
@@ -270,20 +255,24 @@ class EAP(Authentication):
             self._fail("the server asks for ever", False)
         else:
             self._identifier = packet[1]
-            self._put(OurState.METHOD, packet, now)
+            self._put(OurState.METHOD, packet, now, wait)
 
     def accepted(self, grant: Grant, now: float) -> None:
-        if self._type == MSCHAPV2 and not self.settings.eap_passthrough:
-            data = _ALGORITHMS[MSCHAPV2].success(grant)
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._ask_peer(OurState.METHOD, TLS, held, now)
+        elif self._type == MSCHAPV2:
+            data = ALGORITHMS_INSIDE[MSCHAPV2].success(grant)
             self._ask_peer(OurState.CONFIRM, MSCHAPV2, mschapv2_data(OP_SUCCESS, self._identifier, data), now)
         else:
             self._succeed()
 
     def refused(self, refusal: Refusal, now: float) -> bool:
-        if self._type != MSCHAPV2 or self.settings.eap_passthrough:
+        if self._type != MSCHAPV2:
+            self._our_keys = None
             self._send_verdict(OurState.BADAUTH)
             return False
-        algorithm = _ALGORITHMS[MSCHAPV2]
+        algorithm = ALGORITHMS_INSIDE[MSCHAPV2]
         self._retry = refusal.retry and self._retries < self.settings.mschap_retries
         self._retries += 1
         self._refusal = refusal.message
@@ -296,6 +285,7 @@ class EAP(Authentication):
         """RFC 3748 section 4.2: sent once, never confirmed."""
         self.our_state = state
         self.our_at = None
+        self._tls = self._held = None
         code = SUCCESS if state is OurState.OPEN else FAILURE
         self.lower.send(frame.EAP, frame.packet(code, self._identifier))
 
@@ -307,123 +297,6 @@ class EAP(Authentication):
         self._send_verdict(OurState.BADAUTH)
         self.failed(PEER_FAILED, message or "the peer was refused", by_peer)
 
-    # the peer is
-
-    def _anew(self) -> None:
-        self._received = self._peer_type = 0
-        self._heard = self._value = b""
-        self._reason = ""
-
-    def _wait(self, now: float) -> None:
-        """For the next Request or the verdict."""
-        self.peer_at = now + self.settings.eap_timeout if self.settings.eap_timeout else None
-
-    def _verdict_on_us(self, identifier: int) -> None:
-        answered = self.peer_state in (PeerState.ANSWERED, PeerState.DONE)
-        if not answered or identifier != self._response[1]:
-            raise WireError("EAP verdict on no Response of ours")
-
-    def _receive_success(self) -> None:
-        if self.peer_state is not PeerState.DONE:
-            raise WireError("EAP Success before anything was proved")
-        self.peer_state = PeerState.OPEN
-        self.peer_at = None
-        self.lower.signal(self, Signal.PROVED)
-
-    def network_heard(self) -> None:
-        """A network protocol of the peer has come. Success is sent once and may be lost: a peer that goes on has
-        accepted us (RFC 3748 section 4.2)."""
-        if self.peer_state is PeerState.DONE:
-            self._receive_success()
-
-    def _receive_request(self, identifier: int, data: bytes, now: float) -> None:
-        if self.peer_state in (PeerState.CLOSED, PeerState.BADAUTH):
-            raise WireError("EAP Request that was not agreed on")
-        if not data:
-            raise WireError("EAP Request without a type")
-        request = bytes((identifier,)) + data
-        if request == self._heard:
-            self.lower.send(frame.EAP, self._response)  # section 4.1: a repetition gets the same Response
-            return
-        if self.peer_state is PeerState.OPEN:
-            self._anew()
-        if self._received >= self.settings.eap_max_received:
-            self.failed(WE_FAILED, "the peer asks for ever", True)
-            return
-        answer = self._answer(identifier, data[0], data[1:])
-        if answer is None:
-            return
-        self._received += 1
-        self.requests_received += 1
-        self.responses_sent += 1
-        self._heard = request
-        self._response = frame.packet(RESPONSE, identifier, answer)
-        if self.peer_state is not PeerState.OPEN:
-            self._wait(now)
-        self.lower.send(frame.EAP, self._response)
-
-    def _answer(self, identifier: int, kind: int, data: bytes) -> bytes | None:
-        """Type and data of the Response; None when the link ends instead."""
-        allowed = [EAP_METHODS[word] for word in self.settings.eap_allow_methods if word in EAP_METHODS]
-        if kind == NOTIFICATION:
-            self.lower.signal(self, Signal.TEXT, frame.text(data))
-            if self.peer_state is PeerState.LISTEN:
-                self.peer_state = PeerState.ANSWERED
-            return bytes((NOTIFICATION,))
-        if self._peer_type not in (0, kind):
-            raise WireError(f"EAP Request of type {kind} within type {self._peer_type}")  # section 2.1
-        if kind == IDENTITY:
-            answer = self.settings.user.encode()
-        elif kind not in allowed:
-            kind, answer = NAK, bytes(allowed or [0])
-        elif kind == MD5_CHALLENGE:
-            answer = self._respond(identifier, kind, data)
-            self._peer_type = kind
-            self.peer_state = PeerState.DONE
-            return bytes((kind,)) + answer
-        else:
-            return self._answer_mschapv2(identifier, data)
-        self.peer_state = PeerState.ANSWERED
-        return bytes((kind,)) + answer
-
-    def _respond(self, identifier: int, kind: int, data: bytes) -> bytes:
-        challenge, _name = read_value(data)
-        algorithm = _ALGORITHMS[kind]
-        algorithm.check_challenge(challenge)
-        if self.our_state is not OurState.CLOSED and challenge == self._challenge:
-            raise WireError("our own EAP challenge comes back: we would prove the peer's case")
-        self._peer_challenge = challenge
-        self._value = algorithm.respond(identifier, challenge, self.settings, self.lower.random_bytes)
-        return value_data(self._value, self.settings.user.encode())
-
-    def _answer_mschapv2(self, identifier: int, data: bytes) -> bytes | None:
-        opcode, content = read_mschapv2(data)
-        algorithm = _ALGORITHMS[MSCHAPV2]
-        if opcode == OP_CHALLENGE and len(data) > 1:
-            answer = mschapv2_data(OP_RESPONSE, data[1], self._respond(identifier, MSCHAPV2, content))
-            self._peer_type = MSCHAPV2
-            self.peer_state = PeerState.ANSWERED
-        elif opcode == OP_SUCCESS and self._value:
-            if not algorithm.proves(content, self._peer_challenge, self._value, self.settings):
-                self.peer_state = PeerState.BADAUTH
-                self.failed(WE_FAILED, "the peer says yes, but does not know our password", False)
-                return None
-            self.lower.signal(self, Signal.TEXT, frame.text(algorithm.message(content)))
-            self.peer_state = PeerState.DONE
-            answer = bytes((OP_SUCCESS,))
-        elif opcode == OP_FAILURE and self._value:
-            self._reason = algorithm.reason(content)
-            self.peer_state = PeerState.ANSWERED
-            answer = bytes((OP_FAILURE,))
-        else:
-            raise WireError(f"MSCHAPv2 opcode {opcode} in a Request")
-        return bytes((MSCHAPV2,)) + answer
-
-    def keys(self) -> Keys | None:
-        if not self._value:
-            return None
-        return _ALGORITHMS[self._peer_type].keys(self._peer_challenge, self._value, self.settings)
-
     # both
 
     def timeout(self, now: float) -> None:
@@ -434,24 +307,7 @@ class EAP(Authentication):
                 self._fail(self._refusal, False)
             else:
                 self.failed(PEER_FAILED, "no response to EAP Request", False)
-        if self.peer_at is not None and self.peer_at <= now:
-            self.failed(WE_FAILED, self._reason or "EAP comes to no end", False)
+        super().timeout(now)
 
-    _COUNTS = ("requests", "responses", "requests_received", "responses_sent", "_received", "_peer_type", "_type")
-    _OCTETS = ("_identity", "_heard", "_response", "_peer_challenge", "_value")
-
-    def to_record(self, now: float) -> dict[str, Any]:
-        """Only in phase NETWORK: as authenticator we are at the end."""
-        record = super().to_record(now)
-        for name in self._COUNTS:
-            record[name] = getattr(self, name)
-        for name in self._OCTETS:
-            record[name] = getattr(self, name).hex()
-        return record
-
-    def restore(self, record: dict[str, Any], now: float) -> None:
-        super().restore(record, now)
-        for name in self._COUNTS:
-            setattr(self, name, record[name])
-        for name in self._OCTETS:
-            setattr(self, name, bytes.fromhex(record[name]))
+    COUNTS = (*EAPPeer.COUNTS, "requests", "responses", "_type")
+    OCTETS = (*EAPPeer.OCTETS, "_identity")

@@ -50,7 +50,7 @@ class Link:
         "auth_done", "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_above",
         "_proofs", "_demanded",
         "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at",
-        "_idle_timeout", "_session_timeout",
+        "_idle_timeout", "_session_timeout", "_mppe_required", "_mppe_strengths",
     )
     # fmt: on
 
@@ -104,6 +104,8 @@ class Link:
         self._session_at = FAR
         self._idle_timeout = settings.idle_timeout
         self._session_timeout = settings.session_timeout
+        self._mppe_required = settings.mppe_required
+        self._mppe_strengths = settings.mppe_strengths
 
     @property
     def trace(self) -> Callable[[str, str], None] | None:
@@ -197,10 +199,25 @@ class Link:
         if authentication.refused(self, Refusal(message, error, retry), now):
             self._settle(now)
 
-    def eap_request(self, packet: bytes, now: float) -> None:
+    def unanswered(self, now: float) -> None:
+        """Answer to AskAuthentication of a renewal: nobody could be asked. The peer stays, and is challenged again when
+        it is time. Raises `ValueError` when the open question is another one."""
+        if authentication.unanswered(self, now):
+            self._settle(now)
+
+    def eap_request(self, packet: bytes, now: float, wait: float | None = None) -> None:
         """Answer to AskAuthentication of method 'eap': the next Request of the one who runs the method (RFC 3579).
-        Raises `ValueError` when the open question is another one."""
-        if authentication.relayed(self, packet, now):
+        Raises `ValueError` when the open question is another one.
+
+        :param wait: seconds until this Request is repeated, in place of eap_restart.
+        """
+        if authentication.relayed(self, packet, now, wait):
+            self._settle(now)
+
+    def eap_local(self, now: float) -> None:
+        """Answer to AskAuthentication of method 'eap' with the Identity: the methods of the settings run here. Raises
+        `ValueError` when the open question is another one."""
+        if authentication.local(self, now):
             self._settle(now)
 
     def close(self, now: float, cause: str = "User Request", message: str = "") -> None:
@@ -390,6 +407,9 @@ class Link:
         self._session_timeout = settings.session_timeout if grant.session_timeout is None else grant.session_timeout
         if grant.mppe_send_key and grant.mppe_receive_key:
             self.mppe_keys = Keys(grant.mppe_send_key, grant.mppe_receive_key)
+        self._mppe_required = settings.mppe_required or grant.mppe_required
+        allowed = settings.mppe_strengths if grant.mppe_strengths is None else grant.mppe_strengths
+        self._mppe_strengths = tuple(bits for bits in settings.mppe_strengths if bits in allowed)
         self._mtu_limit = min(settings.mtu, grant.mtu or settings.mtu)
         self.mtu = min(self._mtu_limit, self.peer_mru)
 

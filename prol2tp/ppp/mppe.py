@@ -53,8 +53,13 @@ def start_key_v1(nt_hash: bytes, challenge: bytes) -> bytes:
 
     :param challenge: the 8 octets of the Challenge.
     """
-    hashed = hash_nt_password_hash(nt_hash)
-    return _sha(hashed + hashed + challenge)[:16]
+    return start_key_v1_of_server(hash_nt_password_hash(nt_hash), challenge)
+
+
+def start_key_v1_of_server(hash_of_hash: bytes, challenge: bytes) -> bytes:
+    """The same from the hash of the password's hash, 16 octets: what RADIUS servers put into MS-CHAP-MPPE-Keys as
+    NT-Key (RFC 2548 section 2.4.1)."""
+    return _sha(hash_of_hash + hash_of_hash + challenge)[:16]
 
 
 def session_key(start_key: bytes, bits: int) -> bytes:

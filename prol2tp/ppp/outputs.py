@@ -16,12 +16,12 @@ class SendFrame:
 @dataclass(slots=True)
 class AskAuthentication:
     """The peer has proved or claimed who it is. Answer `link.authenticated(grant, now)`,
-    `link.refused(message, now)`, or for 'eap' also `link.eap_request(packet, now)`. While it is open no network
-    protocol starts; repeated requests are not asked twice."""
+    `link.refused(message, now)`, or for 'eap' also `link.eap_request(packet, now)` and, to the one with the Identity,
+    `link.eap_local(now)`. While it is open no network protocol starts; repeated requests are not asked twice."""
 
     method: str
-    """How the proof is checked: 'pap', 'chap', 'mschapv1', 'mschapv2', whether inside EAP or not; 'eap' is EAP that the
-    shell terminates or hands on."""
+    """How the proof is checked: 'pap', 'chap', 'mschapv1', 'mschapv2', whether inside EAP or not; 'tls' is EAP-TLS
+    whose certificate was verified; 'eap' is EAP that the shell hands on."""
     user: bytes
     identifier: int
     password: bytes = field(default=b"", repr=False)
@@ -36,6 +36,8 @@ class AskAuthentication:
     """Last octet of an MS-CHAP Response."""
     eap: bytes = b""
     """'eap' only: the peer's whole EAP Response. `user` is the Identity that it gave."""
+    certificate: tuple[str, ...] = ()
+    """'tls' only: the names in the peer's certificate. `user` is no more than what the peer calls itself."""
     renewal: bool = False
     """True for a re-challenge of a link that is already up: the grant is not applied again."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from prol2tp.ppp.auth import PEER_METHODS
-from prol2tp.ppp.eap import EAP_METHODS
+from prol2tp.ppp.eappacket import EAP_METHODS
 from prol2tp.ppp.settings import LinkSettings
 
 
@@ -22,7 +22,7 @@ def check(settings: LinkSettings) -> None:
     if settings.auth and not any(name in PEER_METHODS for name in settings.auth_methods):
         raise ValueError("auth is set, but none of auth_methods is known")
     if settings.auth and "eap" in settings.auth_methods and not settings.eap_passthrough:
-        known = [name for name in settings.eap_methods if name in EAP_METHODS]
+        known = [name for name in settings.eap_methods if name in EAP_METHODS and (name != "tls" or settings.tls)]
         if not known:
             raise ValueError("eap is one of auth_methods, but none of eap_methods is known")
     for name in ("user", "password"):

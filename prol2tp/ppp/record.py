@@ -11,7 +11,7 @@ from prol2tp.ppp.lcp import ACFC
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
-VERSION = 2
+VERSION = 3
 
 _PLAIN = (
     "mtu",

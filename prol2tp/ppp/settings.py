@@ -5,8 +5,11 @@ Names and defaults follow pppd's where it has the option. Times are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from prol2tp.ppp.eaptls import TLSEngine
 
 
 @dataclass(slots=True)
@@ -25,11 +28,14 @@ class LinkSettings:
     name: str = ""
     """Our own name in a CHAP challenge (authenticator)."""
     eap_methods: tuple[str, ...] = ("mschapv2", "md5")
-    """Methods inside EAP that we may demand of the peer, best first, out of `EAP_METHODS` in eap.py."""
+    """Methods inside EAP that we may demand of the peer, best first, out of `EAP_METHODS` in eappacket.py."""
     eap_allow_methods: tuple[str, ...] = ("mschapv2", "md5")
     """Methods inside EAP by which we let ourselves be asked, best first."""
     eap_passthrough: bool = False
-    """As authenticator: the shell gets the peer's EAP packets and answers with its own (RFC 3579)."""
+    """As authenticator: the shell is asked who runs EAP for the user that the peer names: the methods here, or a server
+    behind it, which gets the peer's packets and answers with its own (RFC 3579)."""
+    tls: Callable[[bool], TLSEngine] | None = field(default=None, repr=False, compare=False)
+    """Makes an engine for EAP-TLS; True: of the server, which the authenticator is. None: EAP-TLS is not spoken."""
     # LCP (RFC 1661)
     mru: int = 1500
     """What we ask for; option left out when 1500."""
@@ -128,5 +134,9 @@ class Grant:
     mppe_send_key: bytes = field(default=b"", repr=False)
     """MPPE start key for what we send, when the answer has one (RFC 2548: MS-MPPE-Send-Key)."""
     mppe_receive_key: bytes = field(default=b"", repr=False)
+    mppe_required: bool = False
+    """The answer insists on encryption, as `LinkSettings.mppe_required`; it can never take that back."""
+    mppe_strengths: tuple[int, ...] | None = None
+    """What the answer allows of `LinkSettings.mppe_strengths`."""
     authorization: Any = None
     """For the shell, which reads it before the core does: what concerns the network around the link."""

@@ -67,6 +67,8 @@ class Answer:
     """`S=` and 40 hexadecimal digits, for the Success packet."""
     mppe_policy: int | None = None
     mppe_types: int | None = None
+    mschap_mppe_keys: bytes = field(default=b"", repr=False)
+    """LM-Key(8) and NT-Key(16) of MS-CHAPv1 (RFC 2548 section 2.4.1)."""
     mppe_send_key: bytes = field(default=b"", repr=False)
     mppe_recv_key: bytes = field(default=b"", repr=False)
     rate_up: int | None = None
@@ -129,6 +131,7 @@ _SEVERAL = {
 _JOINED = {"Reply-Message": "reply_message", "EAP-Message": "eap_message"}
 _ROUTES = {"Framed-Route": "framed_routes", "Framed-IPv6-Route": "framed_ipv6_routes"}
 _SALTED = {"MS-MPPE-Send-Key": "mppe_send_key", "MS-MPPE-Recv-Key": "mppe_recv_key"}
+_HIDDEN = {"MS-CHAP-MPPE-Keys": "mschap_mppe_keys"}
 _AFTER_IDENTIFIER = {"MS-CHAP-Error": "mschap_error", "MS-CHAP2-Success": "mschap2_success"}
 """The first octet of these is the identifier of the exchange."""
 _LATER_ORDER = ("MS-Secondary-DNS-Server", "MS-Secondary-NBNS-Server")
@@ -167,6 +170,9 @@ def _row(name: str) -> tuple[str, Callable[[_Reading, bytes], None]]:
     if name in _SALTED:
         return name, lambda reading, value, to=_SALTED[name]: (  # type: ignore
             setattr(reading.record, to, packets.salted(reading.packet, value)))
+    if name in _HIDDEN:
+        return name, lambda reading, value, to=_HIDDEN[name]: (  # type: ignore
+            setattr(reading.record, to, packets.hidden(reading.packet, value)))
     return name, lambda reading, value, to=_AFTER_IDENTIFIER[name]: (  # type: ignore
         setattr(reading.record, to, values.text(value[1:])))
 
@@ -184,7 +190,8 @@ def _route(reading: _Reading, name: str, to: str, value: bytes) -> None:
 
 
 _READ = {
-    ATTRIBUTES[name].key: _row(name) for table in (_ONE, _SEVERAL, _JOINED, _ROUTES, _SALTED, _AFTER_IDENTIFIER)
+    ATTRIBUTES[name].key: _row(name)
+    for table in (_ONE, _SEVERAL, _JOINED, _ROUTES, _SALTED, _HIDDEN, _AFTER_IDENTIFIER)
     for name in table
 }
 _SILENT = frozenset((MESSAGE_AUTHENTICATOR, packets.PROXY_STATE))

@@ -190,6 +190,20 @@ def salted(packet: Packet, value: bytes) -> bytes:
         raise WireError(str(error)) from None
 
 
+def hidden(packet: Packet, value: bytes) -> bytes:
+    """The plain octets of an attribute of an answer that is hidden as User-Password is (RFC 2865 section 5.2), padding
+    included. Raises `WireError`."""
+    if not value or len(value) % 16 or packet.request_authenticator is None:
+        raise WireError(f"{len(value)} octets are not hidden as a password is")
+    plain, before = b"", packet.request_authenticator
+    for at in range(0, len(value), 16):
+        block = value[at : at + 16]
+        mask = md5(packet.secret + before, usedforsecurity=False).digest()
+        plain += bytes(one ^ other for one, other in zip(block, mask, strict=True))
+        before = block
+    return plain
+
+
 def request_verified(packet: Packet) -> bool:
     """Whether a Disconnect-Request or CoA-Request has the authenticator of RFC 5176 section 2.3, and a right
     Message-Authenticator if it has one."""

@@ -8,7 +8,8 @@ from itertools import permutations
 
 import pytest
 
-from prol2tp.ppp import eap, frame
+from prol2tp.ppp import eappacket as eap
+from prol2tp.ppp import frame
 from prol2tp.ppp.challenge import ALGORITHMS
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.outputs import AskAuthentication, LinkAuthenticated, LinkDown

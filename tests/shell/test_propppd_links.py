@@ -7,13 +7,12 @@ import errno
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from prol2tp.daemons.propppd import settings
 from prol2tp.daemons.propppd.aaa import EapRequest
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.network import refused
 from prol2tp.ppp import outputs
 from prol2tp.ppp.automaton import Event
-from prol2tp.ppp.settings import Grant, LinkSettings
+from prol2tp.ppp.settings import Grant
 from tests.shell.propppd_world import CONFIG, LinksWorld
 
 
@@ -40,6 +39,7 @@ def test_a_user_comes_online_with_an_address_of_the_pool(world, method):
     assert world.events == [("link-created", "session-1"), ("link-up", "session-1")]
 
 
+SERVER = 'radius { server "r1" { address 192.0.2.53; secret "s3cret" } }'
 METHODS = ("pap", "chap", "mschapv1", "mschapv2", "eap")
 
 
@@ -55,7 +55,7 @@ def test_a_local_user_comes_in_by_every_method(world, method):
 
 
 def test_a_server_of_eap_gets_the_packets_and_its_requests_go_to_the_peer(world):
-    world.configure(CONFIG.replace("auth_methods chap pap", "auth_methods eap"))
+    world.configure(CONFIG.replace("auth_methods chap pap", "auth_methods eap; use_radius true") + SERVER)
     asked = []
 
     class Server:
@@ -65,19 +65,7 @@ def test_a_server_of_eap_gets_the_packets_and_its_requests_go_to_the_peer(world)
             return succeed(EapRequest(b"\1\x21\0\x16\4\x10" + bytes(16)) if identity else Grant(user=question.user))
 
     world.links.authentication = Server()
-    original = LinkSettings.__init__
-
-    class Passing(LinkSettings):
-        __slots__ = ()
-
-        def __init__(self, **words):
-            original(self, eap_passthrough=True, **words)
-
-    settings.LinkSettings, kept = Passing, settings.LinkSettings
-    try:
-        client, link = world.client(allow_methods=METHODS)
-    finally:
-        settings.LinkSettings = kept
+    client, link = world.client(allow_methods=METHODS)
     assert link.up and client.networks["ip"].local == "10.5.1.100"
     assert [packet[:2] + packet[4:5] for packet in asked] == [asked[0][:2] + b"\1", b"\2\x21\4"]
 

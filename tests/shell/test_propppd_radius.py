@@ -52,8 +52,9 @@ class Server:
     def carry_out(self) -> None:
         self.core.outputs()
 
-    def request(self, record: AccessRequest) -> Deferred[Any]:
+    def request(self, record: AccessRequest, prefer: str = "") -> Deferred[Any]:
         assert record.problem() == ""
+        self.preferred = prefer
         self.asked.append((record, Deferred()))
         return self.asked[-1][1]
 

@@ -45,6 +45,20 @@ class EapRequest:
     """Neither yes nor no: the next EAP Request to the peer, as a server has it (RFC 3579)."""
 
     packet: bytes
+    server: str = ""
+    state: bytes = b""
+    """What the source that gives it wants to see again when the peer has responded: `Question.before`."""
+    wait: float | None = None
+    """Seconds until it is repeated; None: as the profile says."""
+
+
+@dataclass(slots=True)
+class EapLocal:
+    """Neither yes nor no: the user is one of ours, and the methods of the profile run here."""
+
+
+class Unanswered(Denied):
+    """Nobody could be asked. A user who is online already stays."""
 
 
 class NotMine(Exception):
@@ -70,6 +84,9 @@ class Question:
     eap: bytes = b""
     name: bytes = b""
     """The octets of `user`, which are part of what MS-CHAPv2 proves."""
+    certificate: tuple[str, ...] = ()
+    before: EapRequest | None = None
+    """'eap' only: the Request that the peer responds to; None: it is the first Response of its exchange."""
 
     def __repr__(self) -> str:
         return f"<Question {self.method} {self.user!r}>"
@@ -79,7 +96,7 @@ class IAuthentication(Interface):
     """A source of users."""
 
     def authenticate(question: Question):
-        """-> Deferred(Grant, or EapRequest when the method is 'eap'). Fails with `Denied`, or `NotMine`."""
+        """-> Deferred(Grant, or EapRequest or EapLocal when the method is 'eap'). Fails with `Denied`, or `NotMine`."""
 
 
 def pap_matches(password: bytes, secret: str) -> bool:
@@ -108,7 +125,11 @@ class LocalUsers:
     def __init__(self, users: Mapping[str, User]) -> None:
         self.users = users
 
-    def authenticate(self, question: Question) -> Deferred[Grant]:
+    def authenticate(self, question: Question) -> Deferred[Grant | EapLocal]:
+        if question.method == "eap":
+            # one whose exchange a server has begun stays with that server
+            mine = question.user in self.users and question.before is None
+            return succeed(EapLocal()) if mine else fail(NotMine())
         user = self.users.get(question.user)
         # an unknown name costs the same as a wrong password
         secret = user.password if user is not None else "\0"
@@ -119,12 +140,24 @@ class LocalUsers:
             matches = verify_md5(question.identifier, secret.encode(), question.challenge, question.response)
         elif question.method in ("mschapv1", "mschapv2"):
             matches = mschap_matches(question, secret, grant)
+        elif question.method == "tls":
+            return self._certified(question, user, grant)
         else:
             return fail(Denied(reason=f"local users cannot answer {question.method}"))
         if user is None:
             return fail(NotMine())
         if not matches or not secret:
             return fail(Denied(reason="wrong password", retry=True))
+        return succeed(grant)
+
+    def _certified(self, question: Question, user: User | None, grant: Grant) -> Deferred[Grant | EapLocal]:
+        """The certificate is good; is it this user's?"""
+        if user is None:
+            return fail(NotMine())
+        wanted = user.certificate or user.name
+        if wanted not in question.certificate:
+            names = ", ".join(question.certificate[:4]) or "nobody"
+            return fail(Denied(reason=f"the certificate is for {names}, not for {wanted}"))
         return succeed(grant)
 
 
@@ -135,10 +168,10 @@ class Chain:
     def __init__(self, sources: Sequence[Any]) -> None:
         self.sources = list(sources)
 
-    def authenticate(self, question: Question) -> Deferred[Grant]:
+    def authenticate(self, question: Question) -> Deferred[Grant | EapRequest | EapLocal]:
         return self._ask(question, 0)
 
-    def _ask(self, question: Question, index: int) -> Deferred[Grant]:
+    def _ask(self, question: Question, index: int) -> Deferred[Grant | EapRequest | EapLocal]:
         if index >= len(self.sources):
             # told in the same way as a wrong password
             return fail(Denied(reason="unknown user", retry=True))

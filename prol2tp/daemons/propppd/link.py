@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.config.propppd import Profile
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd.aaa import Denied, EapRequest, Question
+from prol2tp.daemons.propppd.aaa import Denied, EapLocal, EapRequest, Question, Unanswered
 from prol2tp.daemons.propppd.addresses import Lease, NoAddress
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.carriers import Carrier
@@ -38,7 +38,7 @@ class PPPLink:
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
                  "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
                  "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
-                 "waiting", "totals", "radius", "accounting", "ipv6", "_draining", "__weakref__")
+                 "waiting", "totals", "radius", "eap", "accounting", "ipv6", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Any) -> None:
@@ -76,6 +76,8 @@ class PPPLink:
         """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
         self.radius = ""
         """What RADIUS said last, as `AUTH_CHAP_ACK`; empty: it was not asked."""
+        self.eap: EapRequest | None = None
+        """The last Request of a server that runs EAP for this link."""
         self.accounting: Any = None
         """Of the follower of that name, as `ipv6`."""
         self.ipv6: Any = None
@@ -213,6 +215,7 @@ class PPPLink:
         self.links.dataplane.port_send(self.carrier.port, output.frame)
 
     def _opened(self, output: outputs.LinkOpened) -> None:
+        self.eap = None
         his = self.core.lcp.his
         pcomp, accomp = "pcomp" in his, "accomp" in his
         if pcomp or accomp or self.compressed:
@@ -225,17 +228,22 @@ class PPPLink:
         user = name(output.user)
         question = Question(output.method, user, output.identifier, output.password, output.challenge,
                             output.response, output.renewal, self, output.peer_challenge, output.flags, output.eap,
-                            output.user)
+                            output.user, output.certificate, self.eap)
+        self.eap = None
         asked = maybeDeferred(self.links.authentication.authenticate, question)
         asked.addCallbacks(self._granted, self._denied, callbackArgs=(output,), errbackArgs=(output, user))
         asked.addErrback(self._broken)
 
-    def _granted(self, grant: Grant | EapRequest, output: outputs.AskAuthentication) -> None:
+    def _granted(self, grant: Grant | EapRequest | EapLocal, output: outputs.AskAuthentication) -> None:
         if self.ended or self.question is not output:
             return
         self.question = None
         if isinstance(grant, EapRequest):
-            self.tell(self.core.eap_request, grant.packet)
+            self.eap = grant if self.core.asking else None
+            self.tell(self.core.eap_request, grant.packet, wait=grant.wait)
+            return
+        if isinstance(grant, EapLocal):
+            self.tell(self.core.eap_local)
             return
         # else the link has started anew, and the user has to prove himself again
         if self.core.asking:
@@ -329,6 +337,10 @@ class PPPLink:
         if self.ended or self.question is not output:
             return
         self.question = None
+        if output.renewal and failure.check(Unanswered) and self.core.asking:
+            self.say(Level.WARNING, "challenged again, and {user} stays: {reason}", user=self.user, reason=reason)
+            self.tell(self.core.unanswered)
+            return
         if self.core.asking:
             self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
         self.tell(self.core.refused, message, error=error, retry=retry)

@@ -23,6 +23,7 @@ from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.settings import NetworkSettings, link_settings, network_settings
+from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.settings import LinkSettings
 
@@ -101,6 +102,7 @@ class Links:
         """Authenticated users, with the number of their links."""
         self._of_profile: dict[str, int] = {}
         self._settings: dict[Any, LinkSettings] = {}
+        self._tls = TLSProfiles()
         # without the universal bit (RFC 5072 section 4.1)
         self._shared_identifier = int.from_bytes(self.random_bytes(8), "big") & ~(2 << 56) or 1
         """Our interface identifier on shared interfaces: one link-local address there, not one for each link."""
@@ -124,6 +126,7 @@ class Links:
         self.profiles = {name: (profile, network_settings(profile)) for name, profile in profiles.items()}
         self.max_links = max_links
         self._settings.clear()
+        self._tls.forget()
         return self.interfaces.pools_changed(network for _, network in self.profiles.values())
 
     def named(self, name: str) -> PPPLink | None:
@@ -197,6 +200,10 @@ class Links:
         settings = self._settings.get(key) if cached else None
         if settings is None:
             settings = link_settings(profile, carrier, password)
+            try:
+                settings.tls = self._tls.of(profile)
+            except BadTLS as error:
+                raise RefusedLink(f"profile {carrier.ppp_profile!r}: {error}") from None
             if profile.interface == "shared" and not settings.local_interface_id:
                 settings.local_interface_id = self._shared_identifier
             if cached:

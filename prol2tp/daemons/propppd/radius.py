@@ -10,19 +10,29 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from prol2tp.daemons.propppd.aaa import Denied, IAuthentication, NotMine, Question
+from prol2tp.daemons.propppd.aaa import Denied, EapRequest, IAuthentication, NotMine, Question, Unanswered
 from prol2tp.daemons.propppd.authorization import FROM_A_POOL, of_answer
 from prol2tp.daemons.propppd.carriers import L2TPSession
+from prol2tp.ppp import mppe
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
 from prol2tp.radius import avpairs
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import FRAMED, IPV4, IPV6, PPP, Nas, Port, TunnelFacts
-from prol2tp.radius.outputs import Accepted, NoAnswer, Rejected
+from prol2tp.radius.outputs import Accepted, Challenged, NoAnswer, Rejected
 
-METHODS = ("pap", "chap", "mschapv1", "mschapv2")
+METHODS = ("pap", "chap", "mschapv1", "mschapv2", "eap")
+_EAP_REQUEST, _EAP_SUCCESS = 1, 3
+"""Codes of EAP packets (RFC 3748 section 4)."""
+_SUCCESS = re.compile(r"S=[0-9A-Fa-f]{40}")
+"""What MS-CHAP2-Success begins with (RFC 2548 section 2.3.3)."""
 _SMALLEST_MTU = 128
+_ENCRYPTION_REQUIRED = 2
+"""MS-MPPE-Encryption-Policy (RFC 2548 section 2.4.4)."""
+_STRENGTHS = ((0x4, 128), (0x8, 56), (0x2, 40))
+_NT_KEY_AT, _NT_KEY_END = 8, 24
+"""Of MS-CHAP-MPPE-Keys: LM-Key(8) NT-Key(16), then zeros (RFC 2548 section 2.4.1)."""
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _MSCHAP_ERROR = re.compile(r"E=(\d{1,10})(?: R=(\d))?")
 
@@ -48,21 +58,24 @@ class RadiusUsers:
         """Acct-Session-Id (RFC 2866 section 5.5): not used again by a later run of the daemon."""
         return f"{self._start}{link.number:08x}"
 
-    def authenticate(self, question: Question) -> Deferred[Grant]:
+    def authenticate(self, question: Question) -> Deferred[Grant | EapRequest]:
         link = question.link
         if not link.profile.use_radius:
             return fail(NotMine())
         if question.method not in METHODS:
             return fail(Denied(reason=f"RADIUS is not asked by {question.method}"))
         link.radius = f"AUTH_{question.method.upper()}_REQ"
-        asked: Deferred[Any] = self._port.request(self._request(question))
+        # the server of the Challenge before has the other half of the exchange
+        before = question.before.server if question.before is not None else ""
+        asked: Deferred[Any] = self._port.request(self._request(question), before)
         return asked.addCallback(_verdict, question)
 
     def _request(self, question: Question) -> AccessRequest:
-        link = question.link
+        link, before = question.link, question.before
         return AccessRequest(
             question.name or question.user.encode(), question.method, question.identifier,  # type: ignore[arg-type]
             question.password, question.challenge, question.response, question.peer_challenge, question.flags,
+            question.eap, before.state if before is not None else b"",
             acct_session_id=self.session_id(link), nas=self.nas, port=port_of(link), framed_mtu=link.mtu,
         )
 
@@ -90,21 +103,30 @@ def tunnel_of(carrier: L2TPSession) -> TunnelFacts:
                        assignment_id=carrier.tunnel_name)
 
 
-def _verdict(result: Any, question: Question) -> Grant:
+def _verdict(result: Any, question: Question) -> Grant | EapRequest:
     """What the client's result means for the link. Raises `Denied`."""
     status = f"AUTH_{question.method.upper()}_"
     question.link.radius = status + "NAK"
     if isinstance(result, NoAnswer):
         question.link.radius = status + "TIMEOUT"
-        raise Denied(reason=f"no answer from RADIUS: {result.reason}")
+        raise Unanswered(reason=f"no answer from RADIUS: {result.reason}")
     if isinstance(result, Rejected):
         raise _rejection(result)
     if not isinstance(result, Accepted):
-        # RFC 2865 section 4.4: who cannot ask the user again takes it for a Reject
-        raise Denied(reason=f"RADIUS server {result.server} wants to ask once more")
+        return _challenge(result, question)
     grant = grant_of(result.answer, question, result.server)
     question.link.radius = status + "ACK"
     return grant
+
+
+def _challenge(result: Challenged, question: Question) -> EapRequest:
+    answer, packet = result.answer, result.answer.eap_message
+    if question.method != "eap" or packet[:1] != bytes((_EAP_REQUEST,)):
+        # RFC 2865 section 4.4: who cannot ask the user again takes it for a Reject
+        raise Denied(reason=f"RADIUS server {result.server} wants to ask once more")
+    question.link.radius = "AUTH_EAP_CHALLENGE"
+    # RFC 3579 section 2.3: Session-Timeout is for the retransmission of this Request
+    return EapRequest(packet, result.server, answer.state, answer.session_timeout or None)
 
 
 def _rejection(result: Rejected) -> Denied:
@@ -127,8 +149,13 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
     section 5.6)."""
     if answer.service_type not in (None, FRAMED) or answer.framed_protocol not in (None, PPP):
         raise Denied(reason=f"RADIUS server {server} accepts the user for another service than PPP")
-    if question.method == "mschapv2" and not answer.mschap2_success:
+    proof = _SUCCESS.match(answer.mschap2_success)
+    if question.method == "mschapv2" and not proof:
         raise Denied(reason=f"RADIUS server {server} does not prove that it knows the password")
+    if answer.eap_message and answer.eap_message[0] != _EAP_SUCCESS:
+        # RFC 3579 section 2.6.3: the peer would believe the packet, we the answer around it
+        raise Denied(reason=f"RADIUS server {server} accepts the user without an EAP Success")
+    send_key, receive_key = _keys(answer, question)
     address = answer.framed_ip_address
     if address not in FROM_A_POOL and not may_have(address):
         raise Denied(reason=f"RADIUS server {server} gives the user {address}, which no host can have")
@@ -143,8 +170,27 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
         session_timeout=answer.session_timeout,
         mtu=mtu if mtu >= _SMALLEST_MTU else None,
         message=answer.reply_message,
-        authenticator_response=answer.mschap2_success,
-        mppe_send_key=answer.mppe_send_key,
-        mppe_receive_key=answer.mppe_recv_key,
+        authenticator_response=proof[0] if proof else "",
+        mppe_send_key=send_key,
+        mppe_receive_key=receive_key,
+        mppe_required=answer.mppe_policy == _ENCRYPTION_REQUIRED,
+        mppe_strengths=_strengths(answer),
         authorization=of_answer(answer, server),
     )
+
+
+def _keys(answer: Answer, question: Question) -> tuple[bytes, bytes]:
+    """MPPE start keys: to the user, and from him. MS-CHAPv1 has one for both, made of what the server gives."""
+    if question.method == "mschapv1" and len(answer.mschap_mppe_keys) >= _NT_KEY_END:
+        nt_key = answer.mschap_mppe_keys[_NT_KEY_AT:_NT_KEY_END]
+        key = mppe.start_key_v1_of_server(nt_key, question.challenge) if any(nt_key) else b""
+        return key, key
+    return answer.mppe_send_key, answer.mppe_recv_key
+
+
+def _strengths(answer: Answer) -> tuple[int, ...] | None:
+    """MS-MPPE-Encryption-Types (RFC 2548 section 2.4.5) in bits of the keys."""
+    types = answer.mppe_types
+    if types is None:
+        return None
+    return tuple(bits for bit, bits in _STRENGTHS if types & bit)

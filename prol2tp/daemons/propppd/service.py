@@ -37,6 +37,7 @@ from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.net.radius import RadiusPort
@@ -67,7 +68,12 @@ def load_config(path: str) -> PropppdConfig:
         config = read_config(path, load)
     except ConfigError as error:
         raise usage.UsageError(str(error)) from error
+    certificates = TLSProfiles()
     for profile in config.profiles.values():
+        try:
+            certificates.of(profile)
+        except BadTLS as error:
+            raise usage.UsageError(f"{path}: profile \"{profile.profile_name}\": {error}") from error
         profile.name = profile.name or socket.gethostname()
     config.radius.nas_identifier = config.radius.nas_identifier or socket.gethostname()
     return config

@@ -20,6 +20,8 @@ def link_settings(profile: Profile, carrier: Carrier, password: str) -> LinkSett
     if carrier.mtu:
         settings.mtu = min(settings.mtu, carrier.mtu)
         settings.mru = min(settings.mru, carrier.mtu)
+    # after the Identity it is known whether the user is one of ours
+    settings.eap_passthrough = profile.use_radius
     # only the data path knows of traffic: propppd watches it (`idle.IdleWatch`)
     settings.idle_timeout = 0.0
     if carrier.user_name:

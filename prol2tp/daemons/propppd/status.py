@@ -10,7 +10,7 @@ from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
-from prol2tp.ppp import chap, eap, pap
+from prol2tp.ppp import chap, eap, eappeer, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
 from prol2tp.radius.client import RadiusClient
@@ -29,7 +29,7 @@ PAP_PEERS = {pap.OurState.CLOSED: "CLOSED", pap.OurState.LISTEN: "LISTEN", pap.O
 CHAP_LOCAL = {
     chap.OurState.CLOSED: (), chap.OurState.CHALLENGED: ("started", "timeout"), chap.OurState.ASKED: ("started",),
     chap.OurState.OPEN: ("started", "done"), chap.OurState.BADAUTH: ("started", "failed"),
-    chap.OurState.RETRY: ("started", "timeout"),
+    chap.OurState.RETRY: ("started", "timeout"), chap.OurState.UNANSWERED: ("started", "done"),
 }
 CHAP_PEER = {
     chap.PeerState.CLOSED: (), chap.PeerState.LISTEN: ("started",), chap.PeerState.RESPONDED: ("started", "timeout"),
@@ -217,8 +217,8 @@ EAP_LOCAL = {
     eap.OurState.OPEN: "Open", eap.OurState.BADAUTH: "BadAuth",
 }
 EAP_PEER = {
-    eap.PeerState.CLOSED: "Closed", eap.PeerState.LISTEN: "Listen", eap.PeerState.ANSWERED: "Answered",
-    eap.PeerState.DONE: "Done", eap.PeerState.OPEN: "Open", eap.PeerState.BADAUTH: "BadAuth",
+    eappeer.PeerState.CLOSED: "Closed", eappeer.PeerState.LISTEN: "Listen", eappeer.PeerState.ANSWERED: "Answered",
+    eappeer.PeerState.DONE: "Done", eappeer.PeerState.OPEN: "Open", eappeer.PeerState.BADAUTH: "BadAuth",
 }
 
 

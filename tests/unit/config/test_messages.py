@@ -246,12 +246,26 @@ def test_message(case: str) -> None:
 
 
 PPP_GOLDEN = {
-    "method that comes later": (
-        'profile "a" { eap_methods tls md5 }',
+    "certificates that are missing": (
+        'profile "a" { eap_methods tls md5; tls_ca /etc/ca.pem }',
         """\
-x.conf:1:27: eap_methods: tls is not available yet; use mschapv2 or md5
-profile "a" { eap_methods tls md5 }
+x.conf:1:27: EAP-TLS needs tls_certificate; add: tls_certificate file
+profile "a" { eap_methods tls md5; tls_ca /etc/ca.pem }
                           ^""",
+    ),
+    "file without a path": (
+        'profile "a" { tls_ca ca.pem }',
+        """\
+x.conf:1:22: tls_ca: ca.pem is no name of a file; a path from the root, for example /etc/prol2tp/ca.pem
+profile "a" { tls_ca ca.pem }
+                     ^""",
+    ),
+    "user that could never come in": (
+        'user "u" { ip 10.0.0.1 }',
+        """\
+x.conf:1:1: user "u" has no password; add: password or certificate
+user "u" { ip 10.0.0.1 }
+^""",
     ),
     "radius that nobody answers": (
         'profile "a" { auth true; use_radius true }\n'

@@ -37,7 +37,7 @@ def test_the_right_password_gives_what_the_user_block_says(question):
 @pytest.mark.parametrize("question", [
     pap("a", "Secret"), pap("a", ""), chap("a", "other"), chap("a", "secret", identifier=8),
     Question("chap", "a", 7, b"", CHALLENGE, b"short", False, None),
-    Question("eap", "a", 1, b"", b"", b"", False, None),
+    Question("word", "a", 1, b"", b"", b"", False, None),
 ])
 def test_anything_else_is_denied_in_the_same_words(question):
     with pytest.raises(Denied) as denied:

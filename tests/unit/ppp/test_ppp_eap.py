@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prol2tp.ppp import eap, frame, mschap
+from prol2tp.ppp import eap, eappacket, frame, mschap
 from prol2tp.ppp.link import Phase
 from prol2tp.ppp.outputs import AskAuthentication, SendFrame
 from prol2tp.ppp.settings import Grant
@@ -60,7 +60,7 @@ def mschapv2(challenge: bytes, inner: int, password: str = "pw1", name: bytes = 
     peer_challenge = bytes(range(16))
     proof = mschap.nt_response(challenge, peer_challenge, name, mschap.nt_password_hash(password))
     value = b"\x31" + peer_challenge + bytes(8) + proof + b"\0" + name
-    return b"\x1a" + eap.mschapv2_data(2, inner, value)
+    return b"\x1a" + eappacket.mschapv2_data(2, inner, value)
 
 
 # we demand
@@ -265,7 +265,7 @@ def test_identity_notification_and_nak() -> None:
 
 def test_a_request_that_comes_twice_gets_the_same_response() -> None:
     end = client()
-    request = b"\x1a" + eap.mschapv2_data(1, 5, b"\x10" + bytes(range(16)) + b"lns")
+    request = b"\x1a" + eappacket.mschapv2_data(1, 5, b"\x10" + bytes(range(16)) + b"lns")
     first = end.hear(EAP, 1, 5, request)
     assert end.hear(EAP, 1, 5, request) == first
     assert end.link.eap is not None and end.link.eap.requests_received == 1
@@ -286,12 +286,12 @@ def test_md5_is_answered_and_only_then_success_is_taken() -> None:
 
 def through_mschapv2(end: End, password: str = "pw1") -> bytes:
     challenge = bytes(range(16))
-    request = b"\x1a" + eap.mschapv2_data(1, 5, b"\x10" + challenge + b"lns")
+    request = b"\x1a" + eappacket.mschapv2_data(1, 5, b"\x10" + challenge + b"lns")
     ((_, code, identifier, data),) = end.hear(EAP, 1, 5, request)
     assert (code, identifier, data[:6], data[55:]) == (2, 5, b"\x1a\x02\x05\x00\x38\x31", b"u1")
     nt_hash = mschap.nt_password_hash(password)
     said = mschap.authenticator_response(nt_hash, data[30:54], data[6:22], challenge, b"u1")
-    return b"\x1a" + eap.mschapv2_data(3, 5, said.encode() + b" M=Welcome")
+    return b"\x1a" + eappacket.mschapv2_data(3, 5, said.encode() + b" M=Welcome")
 
 
 def test_mschapv2_is_over_when_both_have_proved_themselves() -> None:
@@ -334,7 +334,7 @@ def test_a_failure_ends_the_link_with_what_was_said_before() -> None:
     end = client()
     through_mschapv2(end)
     text = b"E=648 R=0 C=" + b"0" * 32 + b" V=3 M=too old"
-    assert end.hear(EAP, 1, 6, b"\x1a" + eap.mschapv2_data(4, 5, text)) == [(EAP, 2, 6, b"\x1a\x04")]
+    assert end.hear(EAP, 1, 6, b"\x1a" + eappacket.mschapv2_data(4, 5, text)) == [(EAP, 2, 6, b"\x1a\x04")]
     end.hear(EAP, 4, 5)
     assert end.link.phase is Phase.AUTHENTICATE
     end.hear(EAP, 4, 6)
