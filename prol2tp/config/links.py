@@ -39,6 +39,11 @@ EAP_METHODS = Choice(("mschapv2", "md5", "tls"))
 
 SECOND_LOGINS = ("allow", "refuse", "preempt")
 UNKNOWN_FILTERS = ("ignore", "refuse")
+CODECS = Choice(
+    ("none", "deflate", "predictor1"),
+    {"bsd": "is not available: no data path has BSD-Compress", "mppe": "is encryption: see mppe_required"},
+)
+"""What packets can be compressed with."""
 
 LOG_CATEGORIES = ("event", "main", "mgmt", "ppp", "radius")
 YEAR = 365 * DAY
@@ -141,7 +146,14 @@ class Profile:
         Number(0, 255, "requests"), 0, "Unanswered Echo-Requests after which the link is ended; 0: never."
     )
     lcp_echo_adaptive: bool = row(Boolean(), False, "Send Echo-Requests only when nothing was received.")
-    # encryption
+    # compression and encryption
+    ccp: tuple[str, ...] = row(
+        CODECS,
+        (),
+        "Compression that is asked for and allowed (CCP), best first; none, alone: no compression.",
+        many=True,
+        most=2,
+    )
     mppe_required: bool = row(
         Boolean(), False, "End links that are not encrypted (MPPE). No data path can encrypt yet: it ends them all."
     )

@@ -53,6 +53,7 @@ _OF_THE_SHELL = (
     "tls_crl",
     "tls_server_name",
     "tls_minimum",
+    "ccp",
     "use_radius",
     "ip_pool",
     "default_route",
@@ -129,7 +130,9 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
             "a shared interface has one name for all sessions",
             "take the % out of interface_name",
         )
-    for parameter in ("auth_methods", "allow_methods", "eap_methods", "eap_allow_methods"):
+    if "none" in profile.ccp and len(profile.ccp) > 1:
+        given.wrong(problems, "ccp", "none stands alone", "take none out, or the others")
+    for parameter in ("ccp", "auth_methods", "allow_methods", "eap_methods", "eap_allow_methods"):
         methods = getattr(profile, parameter)
         if len(set(methods)) < len(methods):
             given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")
@@ -249,7 +252,10 @@ def _refuse_overlaps(spans: list[tuple[int, int, str]], pools: Mapping[str, Give
 
 def link_settings(profile: Profile) -> dict[str, Any]:
     """Keyword arguments of the PPP core's LinkSettings."""
-    return {name: getattr(profile, name) for name in _FOR_THE_CORE}
+    settings = {name: getattr(profile, name) for name in _FOR_THE_CORE}
+    encryption = ("mppe",) if profile.mppe_required else ()
+    settings["codecs"] = encryption + tuple(word for word in profile.ccp if word != "none")
+    return settings
 
 
 def user_grant(user: User) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class PathClient:
 
     def __init__(self, reactor: Any, connection: socket.socket) -> None:
         self.name = ""
+        self.codecs: tuple[str, ...] = ()
         self._events: IPathEvents = NoEvents()
         self._pending: dict[int, tuple[str, Deferred[Any], dict[int, tuple]]] = {}
         self._last_id = 0
@@ -155,7 +156,10 @@ class PathClient:
 
     def start(self, events: IPathEvents) -> Deferred[None]:
         self._events = events
-        return self._ask("start").addCallback(_nothing)
+        return self._ask("start").addCallback(self._started)
+
+    def _started(self, reply: Sequence[Any]) -> None:
+        (self.codecs,) = reply
 
     def stop(self, keep: bool = False) -> Deferred[None]:
         if self._gone is not None:
@@ -208,6 +212,15 @@ class PathClient:
         self._failed.discard(port)
         self._receivers.pop(port, None)
         return self._ask("port_delete", (port,)).addCallback(lambda reply: reply[0][port])
+
+    def port_compress(self, port: int, send: str = "", receive: str = "", send_option: bytes = b"",
+                      receive_option: bytes = b"", send_key: bytes = b"", receive_key: bytes = b"") -> Deferred[None]:
+        values = (port, send, receive, send_option, receive_option, send_key, receive_key)
+        return self._ask("port_compress", values).addCallback(_nothing)
+
+    def port_reset(self, port: int) -> None:
+        if self._gone is None:
+            self._channel.send(records.encode_request(0, "port_reset", (port,)))
 
     def port_receiver(self, port: int, callback: Callable[[bytes], None] | None) -> None:
         self._failed.discard(port)

@@ -178,6 +178,10 @@ class IPathEvents(Interface):
         """Nothing passes any more: the tty has hung up, or the Ethernet interface is down or gone. The port stays until
         it is deleted."""
 
+    def decompression_failed(port: int) -> None:
+        """A packet of the peer cannot be decompressed (`port_compress`): the next ones cannot either until the peer
+        begins its history anew. Said at once, then once a second while it lasts."""
+
     def overload(dropped: int) -> None:
         """Packets were dropped because the path could not keep up; at most once a second."""
 
@@ -189,6 +193,8 @@ class IDataPlane(Interface):
     """A data path. See the module docstring."""
 
     name = Attribute("'memory', 'user', ... as `data_path` in the configuration and `show system` say")
+
+    codecs = Attribute("tuple of words of `ppp.ccp.CODECS`: what `port_compress` can do; it may be empty")
 
     def start(events: IPathEvents):
         """-> Deferred(None). Must come first."""
@@ -237,6 +243,20 @@ class IDataPlane(Interface):
     def port_delete(port: int):
         """-> Deferred(tuple), the final counters (`COUNTERS` + last_activity). The interface goes with it. The
         counters of a deleted port stay readable by other owners for a while (`counters`)."""
+
+    def port_compress(port: int, send: str = "", receive: str = "", send_option: bytes = b"",
+                      receive_option: bytes = b"", send_key: bytes = b"", receive_key: bytes = b""):
+        """-> Deferred(None). From now on packets towards the peer are compressed with `send`, what comes with
+        `receive`: words of `codecs`, empty for none, with the data of their CCP options; histories begin anew. IP
+        packets of the interface and those of `port_send` alike, and where a codec may make a packet longer, the MTU
+        towards the peer is so much smaller. Octets are counted as they travel. What is not in `codecs` and any key is
+        refused as `UNSUPPORTED`.
+
+        Compressed packets that came since the peer's Configure-Ack, a moment ago at most, are read now. A Reset-Ack of
+        the peer resets `receive` by itself before it goes to the receiver, since packets follow on its heels."""
+
+    def port_reset(port: int) -> None:
+        """*At once*, in order with `port_send`. The history of what we send begins anew: before a Reset-Ack."""
 
     def port_receiver(port: int, callback) -> None:
         """*At once.* `callback(frame: bytes)` gets every PPP frame that is not an IP packet of an attached interface:

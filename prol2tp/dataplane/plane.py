@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from prol2tp.dataplane.compression import CODECS, Compression
 from prol2tp.dataplane.early import Early
 from prol2tp.dataplane.forward import receive
 from prol2tp.dataplane.interface import (
@@ -52,6 +53,9 @@ class NoEvents:
     def carrier_lost(self, port: int, reason: str) -> None:
         """See `IPathEvents`."""
 
+    def decompression_failed(self, port: int) -> None:
+        """See `IPathEvents`."""
+
     def overload(self, dropped: int) -> None:
         """See `IPathEvents`."""
 
@@ -64,6 +68,7 @@ class BasePlane(Netifs, Lines):
     """Tables and checks. Subclasses give the methods whose names begin with `open_`, `close_`, `watch_`, ..."""
 
     name = ""
+    codecs = tuple(CODECS)
 
     def __init__(self) -> None:
         self.events: IPathEvents = NoEvents()
@@ -216,6 +221,24 @@ class BasePlane(Netifs, Lines):
         if len(self.ended) > ENDED_MAX:
             self.ended.popitem(last=False)
         return gone.addCallback(lambda _: counters)
+
+    @failing
+    def port_compress(self, port: int, send: str = "", receive: str = "", send_option: bytes = b"",
+                      receive_option: bytes = b"", send_key: bytes = b"", receive_key: bytes = b"") -> Deferred[None]:
+        entry = self.find_port(port)
+        if entry.peer is not None:
+            raise DataPathError(IN_USE, f"port {port} is joined")
+        if send_key or receive_key:
+            raise DataPathError(UNSUPPORTED, "this data path does not encrypt")
+        compression = entry.compression or Compression()
+        compression.set(send, receive, send_option, receive_option, lambda: self.events.decompression_failed(port))
+        entry.compress(compression if send or receive else None, self.seconds())
+        return succeed(None)
+
+    def port_reset(self, port: int) -> None:
+        entry = self.ports.get(port)
+        if entry is not None and entry.compression is not None and entry.compression.compressor is not None:
+            entry.compression.compressor.reset()
 
     def port_receiver(self, port: int, callback: Receiver | None) -> None:
         entry = self.ports.get(port)

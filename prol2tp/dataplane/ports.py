@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from prol2tp.dataplane import l2tpv2, packets
+from prol2tp.dataplane.compression import CCP, COMPRESSED, Compression, compressible
 from prol2tp.dataplane.interface import NetifSpec, SessionSpec
 from prol2tp.dataplane.prefixes import allowed, parse_prefix
 from prol2tp.dataplane.punting import Punting
@@ -109,7 +110,7 @@ class Port:
 
     __slots__ = ("id", "carrier", "receiver", "early", "second", "frames", "frames_lost", "losses", "attachment",
                  "pending", "peer",
-                 "pcomp", "accomp", "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
+                 "pcomp", "accomp", "compression", "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
                  "tx_packets", "tx_octets", "tx_errors", "rx_packets", "rx_octets", "rx_errors",
                  "rx_out_of_sequence", "rx_discards")
 
@@ -130,6 +131,7 @@ class Port:
         """Where a switched port's frames go."""
         self.pcomp = False
         self.accomp = False
+        self.compression: Compression | None = None
         self.head4: bytes | None = None
         """What stands before an IPv4 packet towards the peer; None: the long way."""
         self.head6: bytes | None = None
@@ -153,7 +155,8 @@ class Port:
         """Work out the short ways anew, after any change."""
         self.head4 = self.head6 = None
         attachment = self.attachment
-        if attachment is not None and self.peer is None:
+        compressing = self.compression is not None and self.compression.compressor is not None
+        if attachment is not None and self.peer is None and not compressing:
             self.mtu = attachment.mtu
             self.clamp = attachment.spec.mss_clamp
             self.overhead = len(ppp_header(IP, self.pcomp, self.accomp))
@@ -167,11 +170,20 @@ class Port:
 
     def send(self, frame: bytes, traffic_class: int = 0) -> None:
         """A whole PPP frame."""
+        if self.compression is not None:
+            frame = self._compressed(self.compression, frame)
         if self.carrier.send(frame, traffic_class):
             self.tx_packets += 1
             self.tx_octets += len(frame)
         else:
             self.tx_errors += 1
+
+    def _compressed(self, compression: Compression, frame: bytes) -> bytes:
+        protocol, start = ppp_protocol(frame, 0, len(frame))
+        if compression.compressor is None or not compressible(protocol):
+            return frame
+        information = compression.compressor.compress(protocol, frame[start:])
+        return frame if information is None else ppp_header(COMPRESSED, self.pcomp, self.accomp) + information
 
     def send_packet(self, packet: bytes, now: float) -> None:
         """An IP packet from the interface, by all the rules. The short way is `forward.encapsulate`."""
@@ -185,22 +197,25 @@ class Port:
             protocol = IPV6
         else:
             return
+        mtu = attachment.mtu
+        if self.compression is not None:
+            mtu -= self.compression.expansion
         if attachment.spec.mss_clamp:
-            packet = packets.clamp_mss(packet, attachment.mtu)
+            packet = packets.clamp_mss(packet, mtu)
         self.last = now
         head = ppp_header(protocol, self.pcomp, self.accomp)
         traffic_class = packets.traffic_class(packet)
-        if len(packet) <= attachment.mtu:
+        if len(packet) <= mtu:
             self.send(head + packet, traffic_class)
             return
         fragments: list[bytes] = []
         if version == 4 and (attachment.spec.clear_df or not packets.dont_fragment(packet)):
-            fragments = packets.fragment4(packet, attachment.mtu)
+            fragments = packets.fragment4(packet, mtu)
         for fragment in fragments:
             self.send(head + fragment, traffic_class)
         if not fragments:
             self.tx_errors += 1
-            self.refuse(packet, attachment.mtu, now)
+            self.refuse(packet, mtu, now)
 
     def refuse(self, packet: bytes, mtu: int, now: float) -> None:
         """Tell the sender of a packet from the interface that it is larger than `mtu` (0: than the outer path takes);
@@ -228,13 +243,48 @@ class Port:
         if self.peer is not None:
             self.peer.send(frame)
             return
+        protocol, start = ppp_protocol(frame, 0, len(frame))
+        if self.compression is not None or protocol == CCP:
+            self._decompressed(protocol, frame, start, now)
+        else:
+            self._take(protocol, frame, start, now)
+
+    def _take(self, protocol: int, frame: bytes, start: int, now: float) -> None:
         attachment = self.attachment
-        if attachment is not None:
-            protocol, start = ppp_protocol(frame, 0, len(frame))
-            if protocol in (IP, IPV6):
-                self._to_interface(attachment, protocol, frame, start, now)
+        if attachment is not None and protocol in (IP, IPV6):
+            self._to_interface(attachment, protocol, frame, start, now)
+        else:
+            self.receive_control(frame, now)
+
+    def _decompressed(self, protocol: int, frame: bytes, start: int, now: float) -> None:
+        compression = self.compression
+        if compression is None:
+            compression = self.compression = Compression()
+        if protocol == CCP:
+            compression.overhear(frame[start:], now)
+        elif compression.decompressor is None:
+            if protocol == COMPRESSED and compression.holds(frame, now):
                 return
-        self.receive_control(frame, now)
+        elif protocol == COMPRESSED:
+            packet = compression.decompress(frame[start:], now)
+            if packet is None:
+                self.rx_errors += 1
+                return
+            frame = packet
+            protocol, start = ppp_protocol(frame, 0, len(frame))
+        elif compressible(protocol):
+            compression.decompressor.passed(protocol, frame[start:])
+        self._take(protocol, frame, start, now)
+
+    def compress(self, compression: Compression | None, now: float) -> None:
+        """Codecs have changed; None: there are none any more. What has waited for them is read now."""
+        self.compression = compression
+        self.prepare()
+        if compression is not None:
+            held, compression.held = compression.held, []
+            for frame in held:
+                protocol, start = ppp_protocol(frame, 0, len(frame))
+                self._decompressed(protocol, frame, start, now)
 
     def _to_interface(self, attachment: Attachment, protocol: int, frame: bytes, start: int, now: float) -> None:
         packet = frame[start:]

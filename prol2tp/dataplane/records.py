@@ -24,8 +24,8 @@ from typing import Any
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TtySpec, TunnelSpec
 
-VERSION = 4
-"""Exchanged in `hello`; both sides must have the same."""
+VERSION = 5
+"""Exchanged in `hello`, which stays as it is in all versions; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
 
@@ -77,7 +77,7 @@ NETIF_FIELDS: Fields = (
 
 OPERATIONS = (
     Operation(1, "hello", (("version", "u16"), ("owner", "text")), (("version", "u16"), ("name", "text"))),
-    Operation(2, "start"),
+    Operation(2, "start", (), (("codecs", "texts"),)),
     Operation(3, "stop", (("keep", "bool"),)),
     Operation(4, "listen", (("address", "address"),),
               (("id", "u32"), ("address", "address"), ("relay", "bool"))),
@@ -102,6 +102,10 @@ OPERATIONS = (
     Operation(20, "ethernet_delete", (("ethernet", "u32"),)),
     Operation(21, "pppoe_add", PPPOE_FIELDS, (("port", "u32"),), PPPoESpec),
     Operation(22, "tty_add", TTY_FIELDS, (("port", "u32"),), TtySpec),
+    Operation(23, "port_compress", (("port", "u32"), ("send", "text"), ("receive", "text"), ("send_option", "octets"),
+                                    ("receive_option", "octets"), ("send_key", "octets"),
+                                    ("receive_key", "octets"))),
+    Operation(24, "port_reset", (("port", "u32"),)),
 )
 
 EVENTS = (
@@ -110,6 +114,7 @@ EVENTS = (
     Operation(3, "netif_gone", (("port", "u32"), ("name", "text"))),
     Operation(4, "overload", (("dropped", "u32"),)),
     Operation(5, "carrier_lost", (("port", "u32"), ("reason", "text"))),
+    Operation(6, "decompression_failed", (("port", "u32"),)),
 )
 
 BY_CODE = {operation.code: operation for operation in OPERATIONS}

@@ -164,6 +164,7 @@ class CCP(Automaton):
                     self._send((RESET_ACK, identifier, data))
         elif identifier == self._reset:
             self._reset = None
+            self._reset_at = now
             self.lower.queue.append(CompressionReset("receive"))
         else:
             raise WireError("Reset-Ack to no request of ours")

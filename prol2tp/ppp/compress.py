@@ -100,7 +100,13 @@ class DeflateDecompressor:
             block = packet[start : start + _STORED_MAX]
             length = len(block)
             header = b"\0" + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
-            self._stream.decompress(header + block)
+            try:
+                same = self._stream.decompress(header + block, length + 1) == block
+            except zlib.error:
+                same = False
+            if not same:  # the compressed packet before did not end where its octets did
+                self._broken = True
+                return
         self._next = (self._next + 1) & 0xFFFF
 
 
@@ -222,3 +228,6 @@ class Predictor1Decompressor:
             raise WireError("compressed packet with a wrong check sequence")
         self._broken = False
         return packet
+
+    def passed(self, protocol: int, information: bytes) -> None:
+        """A packet came as it was: it is no part of the history."""

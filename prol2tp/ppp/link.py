@@ -244,7 +244,8 @@ class Link:
             self._settle(now)
 
     def decompression_failed(self, now: float) -> None:
-        """The data path cannot read what the peer has compressed: a Reset-Request, at most one a second."""
+        """The data path cannot read what the peer has compressed: a Reset-Request, at most one a second while
+        none is answered."""
         if self.ccp is not None and self.phase is Phase.NETWORK:
             self.ccp.request_reset(now)
 

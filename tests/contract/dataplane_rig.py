@@ -72,6 +72,9 @@ class Events:
     def carrier_lost(self, port, reason):
         self.seen.append(("carrier_lost", port, reason))
 
+    def decompression_failed(self, port):
+        self.seen.append(("decompression_failed", port))
+
     def overload(self, dropped):
         self.seen.append(("overload", dropped))
 

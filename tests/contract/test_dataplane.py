@@ -25,6 +25,7 @@ from prol2tp.dataplane.interface import (
     NetifSpec,
     SessionSpec,
 )
+from prol2tp.ppp import compress
 from tests.contract.dataplane_rig import LCP_ECHO, RIGS, ControlEnd, Rig, counter, until
 
 KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,)) for kind in RIGS]
@@ -169,6 +170,194 @@ async def test_a_tunnel_to_what_is_no_address_is_refused(rig: Rig) -> None:
     port = await rig.session()
     rig.plane.port_send(port, LCP_ECHO)
     assert await rig.peer_frames(1) == [(0, -1, LCP_ECHO)]
+
+
+DEFLATE = b"\x78\0"
+FD = b"\xff\x03\0\xfd"
+CCP = b"\xff\x03\x80\xfd"
+COMPRESSORS = {"deflate": compress.DeflateCompressor, "predictor1": compress.Predictor1Compressor}
+DECOMPRESSORS = {"deflate": compress.DeflateDecompressor, "predictor1": compress.Predictor1Decompressor}
+
+
+def repeated(source: str, destination: str, count: int = 30) -> bytes:
+    """A packet that can be made shorter."""
+    return ipv4(source, destination, b"again and " * count)
+
+
+def ccp(code: int, identifier: int = 1) -> bytes:
+    return CCP + struct.pack("!BBH", code, identifier, 4)
+
+
+async def compressed(rig: Rig, port: int, send: str = "deflate", receive: str = "deflate") -> None:
+    options = {"deflate": DEFLATE}
+    await rig.plane.port_compress(port, send, receive, options.get(send, b""), options.get(receive, b""))
+
+
+@on(*KINDS)
+async def test_a_data_path_says_what_it_can_compress_with(rig: Rig) -> None:
+    assert rig.plane.codecs == ("deflate", "predictor1")
+    port = await rig.session()
+    for values in (("bsd",), ("", "bsd"), ("mppe",), ("deflate", "stac", DEFLATE)):
+        await refused(rig.plane.port_compress(port, *values), UNSUPPORTED)
+    await refused(rig.plane.port_compress(port, "deflate", send_option=DEFLATE, receive_key=bytes(16)), UNSUPPORTED)
+    await refused(rig.plane.port_compress(port, send_key=bytes(16)), UNSUPPORTED)
+    for option in (b"", b"\x78", b"\x08\0", b"\x88\0", b"\x79\0"):
+        await refused(rig.plane.port_compress(port, "deflate", send_option=option), INVALID)
+    await refused(rig.plane.port_compress(port, "predictor1", send_option=DEFLATE), INVALID)
+    await refused(rig.plane.port_compress(999, "predictor1"), NOT_FOUND)
+    rig.plane.port_reset(999)
+    other = await rig.session(1)
+    await rig.plane.switch_add(port, other)
+    await refused(rig.plane.port_compress(port, "predictor1"), IN_USE)
+
+
+@on(*KINDS)
+async def test_packets_are_compressed_in_both_directions(rig: Rig) -> None:
+    for number, word in enumerate(("deflate", "predictor1")):
+        port = await rig.session(number)
+        netif = await rig.netif(port, mode=("own", "shared")[number], name=f"pack{number}")
+        await compressed(rig, port, word, word)
+        theirs, ours = COMPRESSORS[word](), DECOMPRESSORS[word]()
+        for count in (40, 3, 1, 0, 100):
+            down = repeated("192.0.2.1", "10.0.0.1", count)
+            rig.inject(netif, down)
+            ((_, _, frame),) = await rig.peer_frames(1)
+            if frame.startswith(FD):
+                assert ours.decompress(frame[4:]) == b"\x21" + down
+                assert len(frame) < len(down) or count < 40
+            else:
+                assert word == "deflate" and frame == v4_frame(down)
+                ours.passed(0x21, down)
+            up = repeated("10.0.0.1", "192.0.2.1", count)
+            squeezed = theirs.compress(0x21, up)
+            rig.peer_send(v4_frame(up) if squeezed is None else FD + squeezed, number)
+            assert await rig.packets(netif, 1) == [up]
+        row = await rig.row(port)
+        assert (counter(row, "tx_packets"), counter(row, "rx_packets")) == (5, 5)
+        assert counter(row, "tx_octets") < 1500 and counter(row, "rx_octets") < 1500
+
+
+@on(*KINDS)
+async def test_one_direction_can_be_compressed_alone_and_compression_ends(rig: Rig) -> None:
+    port = await rig.session()
+    netif = await rig.netif(port)
+    down, up = repeated("192.0.2.1", "10.0.0.1"), repeated("10.0.0.1", "192.0.2.1")
+    await compressed(rig, port, "deflate", "")
+    rig.inject(netif, down)
+    assert (await rig.peer_frames(1))[0][2].startswith(FD)
+    rig.peer_send(v4_frame(up))
+    assert await rig.packets(netif, 1) == [up]
+    await compressed(rig, port, "", "deflate")
+    rig.inject(netif, down)
+    assert (await rig.peer_frames(1))[0][2] == v4_frame(down)
+    rig.peer_send(FD + compress.DeflateCompressor().compress(0x21, up))
+    assert await rig.packets(netif, 1) == [up]
+    await rig.plane.port_compress(port)
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    rig.peer_send(v4_frame(up))
+    assert await rig.packets(netif, 1) == [up]
+    rig.peer_send(FD + b"anything")
+    await until(lambda: got == [FD + b"anything"], "what is compressed with nothing goes to the receiver")
+
+
+@on(*KINDS)
+async def test_network_packets_of_the_receiver_are_compressed_and_control_is_not(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    await rig.plane.port_modify(port, pcomp=True, accomp=True)
+    await compressed(rig, port)
+    packet = ipv6("fe80::1", "ff02::1", b"\0" * 200, 58)
+    for frame in (ccp(1), LCP_ECHO, b"\x57" + packet, v6_frame(packet)):
+        rig.plane.port_send(port, frame)
+    frames = [frame for _, _, frame in await rig.peer_frames(4)]
+    assert frames[:2] == [ccp(1), LCP_ECHO]
+    decompressor = compress.DeflateDecompressor()
+    assert [decompressor.decompress(frame.removeprefix(b"\xfd")) for frame in frames[2:]] == [b"\x57" + packet] * 2
+    compressor = compress.DeflateCompressor()
+    rig.peer_send(b"\xfd" + compressor.compress(0x57, packet))
+    rig.peer_send(LCP_ECHO)
+    await until(lambda: got == [b"\x57" + packet, LCP_ECHO], "the frames")
+
+
+@on(*KINDS)
+async def test_what_cannot_be_decompressed_is_reported_until_the_peer_begins_anew(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    netif = await rig.netif(port)
+    await compressed(rig, port)
+    compressor = compress.DeflateCompressor()
+    packets = [repeated("10.0.0.1", "192.0.2.1", 30 + count) for count in range(8)]
+    for number, packet in enumerate(packets[:5]):
+        squeezed = compressor.compress(0x21, packet)
+        if number != 1:
+            rig.peer_send(FD + squeezed)
+    assert await rig.packets(netif, 1) == packets[:1]
+    await rig.received(port, 4)
+    await until(lambda: rig.events.named("decompression_failed"), "the report")
+    assert rig.events.named("decompression_failed") == [(port,)]
+    assert counter(await rig.row(port), "rx_errors") == 3
+    compressor.reset()
+    rig.peer_send(ccp(15))
+    # at its heels: the receiver has not had its say
+    rig.peer_send(FD + compressor.compress(0x21, packets[5]))
+    assert await rig.packets(netif, 1) == packets[5:6]
+    await until(lambda: got == [ccp(15)], "the Reset-Ack")
+    rig.peer_send(FD + b"\0\7rubbish")
+    await until(lambda: len(rig.events.named("decompression_failed")) == 2, "the next trouble")
+
+
+@on(*KINDS)
+async def test_the_history_of_what_is_sent_begins_anew_in_order_with_frames(rig: Rig) -> None:
+    port = await rig.session()
+    netif = await rig.netif(port)
+    await compressed(rig, port)
+    down = repeated("192.0.2.1", "10.0.0.1")
+    rig.inject(netif, down)
+    await rig.peer_frames(1)
+    rig.plane.port_reset(port)
+    rig.plane.port_send(port, ccp(15))
+    assert (await rig.peer_frames(1))[0][2] == ccp(15)
+    rig.inject(netif, down)
+    frame = (await rig.peer_frames(1))[0][2]
+    assert compress.DeflateDecompressor().decompress(frame[4:]) == b"\x21" + down
+
+
+@on(*KINDS)
+async def test_compressed_packets_may_overtake_the_end_of_negotiation(rig: Rig) -> None:
+    port = await rig.session()
+    got: list[bytes] = []
+    rig.plane.port_receiver(port, got.append)
+    netif = await rig.netif(port)
+    compressor = compress.DeflateCompressor()
+    packets = [repeated("10.0.0.1", "192.0.2.1", 30 + count) for count in range(3)]
+    frames = [FD + compressor.compress(0x21, packet) for packet in packets]
+    rig.peer_send(ccp(2))
+    rig.peer_send(frames[0])
+    rig.peer_send(frames[1])
+    await rig.received(port, 3)
+    await compressed(rig, port)
+    rig.peer_send(frames[2])
+    assert await rig.packets(netif, 3) == packets
+    assert got == [ccp(2)] and rig.events.named("decompression_failed") == []
+
+
+@on(*KINDS)
+async def test_a_codec_that_may_lengthen_packets_takes_its_room_from_the_mtu(rig: Rig) -> None:
+    port = await rig.session()
+    netif = await rig.netif(port, mtu=1400)
+    await compressed(rig, port, "predictor1", "")
+    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", os.urandom(1395 - 20), df=True))
+    ((_, _, frame),) = await rig.peer_frames(1)
+    assert len(frame) == 1404
+    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", os.urandom(1396 - 20), df=True))
+    (error,) = await rig.packets(netif, 1)
+    assert error[20:22] == b"\x03\x04" and int.from_bytes(error[26:28], "big") == 1395
+    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", syn(1460), 6))
+    ((_, _, frame),) = await rig.peer_frames(1)
+    assert b"\x02\x04" + (1355).to_bytes(2, "big") in frame
 
 
 @on(*KINDS)

@@ -90,10 +90,20 @@ class Client:
             outputs.NetworkUp: lambda output: self.networks.__setitem__(output.protocol, output),
             outputs.NetworkDown: lambda output: self.networks.pop(output.protocol),
             outputs.LinkDown: lambda output: setattr(self, "down", output),
+            outputs.CompressionUp: lambda output: world.far.port_compress(
+                port, output.send, output.receive, output.send_option, output.receive_option),
+            outputs.CompressionDown: lambda output: world.far.port_compress(port),
+            outputs.CompressionReset: self._reset,
             outputs.LinkOpened: lambda output: None,
             outputs.LinkAuthenticated: lambda output: None,
         }, world.clock)
         world.far.port_receiver(port, lambda frame: self.driver.call(self.core.receive, frame))
+
+        self._world = world
+
+    def _reset(self, output: outputs.CompressionReset) -> None:
+        if output.direction == "send":
+            self._world.far.port_reset(self.port)
 
     def open(self) -> Client:
         self.driver.call(self.core.open)

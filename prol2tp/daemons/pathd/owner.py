@@ -35,6 +35,8 @@ class Owner:
         """Ports whose interface it attached; the port may be another's."""
         self.receiving: set[int] = set()
         self.switched: set[int] = set()
+        self.altered: set[int] = set()
+        """Ports that were told how to send; the port may be another's."""
         self.expiry: Any = None
         self.stopping = False
         self._lost: dict[int, int] = {}
@@ -108,8 +110,8 @@ class Owner:
     def _do_hello(self, version: int, owner: str) -> Any:
         raise DataPathError(INVALID, "hello was said already")
 
-    def _do_start(self) -> None:
-        return None
+    def _do_start(self) -> tuple[tuple[str, ...]]:
+        return (self.plane.codecs,)
 
     def _do_stop(self, keep: bool) -> Deferred[None]:
         self.stopping = True
@@ -172,8 +174,17 @@ class Owner:
     def _do_tty_add(self, *values: Any) -> Deferred[tuple[int]]:
         return self.plane.tty_add(records.TtySpec(*values)).addCallback(self._added)
 
-    def _do_port_modify(self, *values: Any) -> Deferred[None]:
-        return self.plane.port_modify(*values)
+    def _do_port_modify(self, port: int, *values: Any) -> Deferred[None]:
+        return self.plane.port_modify(port, *values).addCallback(self._altered, port)
+
+    def _altered(self, _: None, port: int) -> None:
+        self.altered.add(port)
+
+    def _do_port_compress(self, port: int, *values: Any) -> Deferred[None]:
+        return self.plane.port_compress(port, *values).addCallback(self._altered, port)
+
+    def _do_port_reset(self, port: int) -> None:
+        self.plane.port_reset(port)
 
     def _do_port_delete(self, port: int) -> Deferred[tuple[dict[int, tuple]]]:
         deleted = self.plane.port_delete(port)
@@ -264,6 +275,10 @@ class Owner:
         waiting: list[Deferred[Any]] = []
         for port in list(self.switched):
             waiting.append(plane.switch_delete(port))
+        for port in self.altered - self.ports:
+            # as a new owner expects to find it
+            plane.port_modify(port, pcomp=False, accomp=False).addErrback(_forget)
+            plane.port_compress(port).addErrback(_forget)
         for port in list(self.netifs):
             waiting.append(self._do_netif_detach(port))
         for tunnel in list(self.tunnels):
@@ -274,8 +289,12 @@ class Owner:
             waiting.append(self._do_port_delete(port))
         for listener in list(self.listeners):
             waiting.append(plane.unlisten(listener))
-        for entries in (self.listeners, self.switched):
+        for entries in (self.listeners, self.switched, self.altered):
             entries.clear()
         if not waiting:
             return succeed(None)
         return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
+
+
+def _forget(_: Any) -> None:
+    return None

@@ -283,6 +283,7 @@ class PathServer:
             owner.netifs.discard(port)
             owner.receiving.discard(port)
             owner.switched.discard(port)
+            owner.altered.discard(port)
 
     def forget_netif(self, port: int) -> None:
         for owner in self.owners:
@@ -310,6 +311,11 @@ class PathServer:
         for owner in self.owners:
             if port in owner.receiving or port in owner.ports:
                 owner.event("carrier_lost", port, reason)
+
+    def decompression_failed(self, port: int) -> None:
+        for owner in self.owners:
+            if port in owner.receiving:
+                owner.event("decompression_failed", port)
 
     def overload(self, dropped: int) -> None:
         for owner in self.owners:

@@ -215,6 +215,9 @@ class PathEvents:
     def netif_gone(self, port: int, name: str) -> None:
         """propppd's business."""
 
+    def decompression_failed(self, port: int) -> None:
+        """propppd's business."""
+
     def overload(self, dropped: int) -> None:
         self._service.log.warning("data path: {count} packets dropped: overload", count=dropped)
 

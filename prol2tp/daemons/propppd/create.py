@@ -24,6 +24,7 @@ FLAGS: dict[str, tuple[str, str]] = {
     "usepeerdns": ("usepeerdns", "true"),
     "ipcp-accept-local": ("accept_local", "true"), "ipcp-accept-remote": ("accept_remote", "true"),
     "noip": ("ip", "false"), "noipv6": ("ipv6", "false"),
+    "noccp": ("ccp", "none"),
     "nomagic": ("magic", "false"), "nopcomp": ("pcomp", "false"), "noaccomp": ("accomp", "false"),
     "passive": ("passive", "true"), "silent": ("silent", "true"),
     "lcp-echo-adaptive": ("lcp_echo_adaptive", "true"),

@@ -17,6 +17,7 @@ from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import NetworkSettings
+from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
 from prol2tp.ppp import outputs
 from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
@@ -353,6 +354,28 @@ class PPPLink:
     def _authenticated(self, output: outputs.LinkAuthenticated) -> None:
         self.say(Level.INFO, "authenticated, user {user}", user=output.user or "-")
 
+    def _compression_up(self, output: outputs.CompressionUp) -> None:
+        done = self.links.dataplane.port_compress(
+            self.port, output.send, output.receive, output.send_option, output.receive_option, output.send_key,
+            output.receive_key)
+        done.addErrback(self._not_compressed)
+        self.say(Level.INFO, "packets are compressed: sent ones by {send}, received ones by {receive}",
+                 send=output.send or "nothing", receive=output.receive or "nothing")
+
+    def _compression_down(self, output: outputs.CompressionDown) -> None:
+        self.links.dataplane.port_compress(self.port).addErrback(_forget)
+
+    def _compression_reset(self, output: outputs.CompressionReset) -> None:
+        # the other direction is the data path's own affair: packets follow the peer's Reset-Ack at once
+        if output.direction == "send":
+            self.links.dataplane.port_reset(self.port)
+
+    def _not_compressed(self, failure: Any) -> None:
+        failure.trap(DataPathError)
+        if failure.value.code not in (GONE, NOT_FOUND):
+            self.say(Level.ERROR, "compression: {reason}", reason=failure.value.text)
+            self.close("NAS Error", "the data path cannot do what CCP has agreed on")
+
     def _network_up(self, output: outputs.NetworkUp) -> None:
         if self.interface is None:
             self.interface = LinkInterface(self.links.interfaces, self)
@@ -478,6 +501,9 @@ _ACTIONS: dict[type, Callable[[PPPLink, Any], None]] = {
     outputs.AskAuthentication: PPPLink._ask,
     outputs.LinkOpened: PPPLink._opened,
     outputs.LinkAuthenticated: PPPLink._authenticated,
+    outputs.CompressionUp: PPPLink._compression_up,
+    outputs.CompressionDown: PPPLink._compression_down,
+    outputs.CompressionReset: PPPLink._compression_reset,
     outputs.NetworkUp: PPPLink._network_up,
     outputs.NetworkDown: PPPLink._network_down,
     outputs.LinkDown: PPPLink._link_down,

@@ -204,6 +204,7 @@ class Links:
                 settings.tls = self._tls.of(profile)
             except BadTLS as error:
                 raise RefusedLink(f"profile {carrier.ppp_profile!r}: {error}") from None
+            settings.codecs = tuple(word for word in settings.codecs if word in self.dataplane.codecs)
             if profile.interface == "shared" and not settings.local_interface_id:
                 settings.local_interface_id = self._shared_identifier
             if cached:
@@ -284,6 +285,7 @@ class Links:
     def use(self, dataplane: Any) -> None:
         """A new data path, after the old one was lost."""
         self.dataplane = self.interfaces.dataplane = self.idle.dataplane = dataplane
+        self._settings.clear()  # codecs are what the data path has
 
     def level_changed(self) -> None:
         """The log has a new level; links follow where they have none of their own."""

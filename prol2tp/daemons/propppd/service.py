@@ -186,6 +186,13 @@ class PropppdService(DaemonService):
         if link is not None:
             link.close("NAS Error", f"interface {name} was removed by somebody else")
 
+    def decompression_failed(self, port: int) -> None:
+        """IPathEvents."""
+        link = self.links.by_port.get(port)
+        if link is not None and not link.ended:
+            link.say(Level.DEBUG, "a packet of the peer cannot be decompressed: it is asked to begin anew")
+            link.tell(link.core.decompression_failed)
+
     def overload(self, dropped: int) -> None:
         """IPathEvents: prol2tpd's business."""
 
