@@ -306,6 +306,10 @@ class PropppdConfig:
         yield "radius", (), self.radius
         for name, server in self.radius.servers.items():
             yield "radius server", (name,), server
+        if (dynamic := self.radius.dynamic) is not None:
+            yield "dynamic_authorization", (), dynamic
+            for name, client in dynamic.clients.items():
+                yield "client", (name,), client
 
 
 CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by category.", named=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from prol2tp.config.dynamic import DYNAMIC, DynamicAuthorization, dynamic_of
 from prol2tp.config.network import Device
 from prol2tp.config.parameter import BlockType, Given, row
 from prol2tp.config.problems import Problems
@@ -72,6 +73,8 @@ class Radius:
         Seconds(1, 86400), 300.0, "Time after which the names of servers are resolved again."
     )
     servers: dict[str, RadiusServer] = field(default_factory=dict, compare=False)
+    dynamic: DynamicAuthorization | None = field(default=None, compare=False)
+    """None: nobody is listened to."""
 
 
 def radius_of(file: Given, hostname: str, problems: Problems) -> Radius:
@@ -87,6 +90,7 @@ def radius_of(file: Given, hostname: str, problems: Problems) -> Radius:
             one.wrong(problems, "source", "source and address are of two versions of IP", "give both of one version")
         if "max_timeout" in one.values and server.max_timeout < server.timeout:
             one.wrong(problems, "max_timeout", "max_timeout is shorter than timeout", f"at least {server.timeout:g}")
+    radius.dynamic = dynamic_of(given, problems)
     return radius
 
 
@@ -95,4 +99,4 @@ def _version(address: str) -> int:
 
 
 SERVER = BlockType("server", RadiusServer, "A RADIUS server.")
-RADIUS = BlockType("radius", Radius, "RADIUS.", named=False, blocks=(SERVER,))
+RADIUS = BlockType("radius", Radius, "RADIUS.", named=False, blocks=(SERVER, DYNAMIC))

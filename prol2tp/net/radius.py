@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from prol2tp.net.driver import Driver
+from prol2tp.net.udp import IP_PKTINFO, is_wildcard
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.client import RadiusClient
@@ -27,6 +28,7 @@ from prol2tp.radius.outputs import (
     Asked,
     Challenged,
     CloseLane,
+    Discarded,
     NoAnswer,
     OpenLane,
     Rejected,
@@ -39,12 +41,16 @@ from prol2tp.radius.outputs import (
 _log = Logger(namespace="radius")
 
 _LARGEST = 4096 + 1
+_ANCILLARY = 64
+_IP_FREEBIND = 15
+"""Of IPPROTO_IP, and good for IPv6 too."""
 BURST = 64
 """Datagrams read before timers and other descriptors get their turn."""
 RECEIVE_BUFFER = 1 << 20
 _NOTHING_NOW = (EAGAIN, EWOULDBLOCK, EINTR)
 _UNREACHABLE = (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH)
 Result = Accepted | Rejected | Challenged | AccountingAcknowledged | NoAnswer
+Address = tuple[str, int]
 MakeSocket = Callable[[int], socket.socket]
 
 
@@ -85,15 +91,19 @@ class _Port:
     def doRead(self) -> None:
         try:
             for _ in range(BURST):
-                data, peer = self.socket.recvfrom(_LARGEST)
-                self.received(data, (peer[0], peer[1]))
+                self.take()
         except OSError as error:
             if error.errno not in _NOTHING_NOW and self.socket.fileno() >= 0:
                 self.failed(error.errno or 0)
         finally:
             self.burst_done()
 
-    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+    def take(self) -> None:
+        """Read one datagram. Raises `BlockingIOError` when there is none."""
+        data, peer = self.socket.recvfrom(_LARGEST)
+        self.received(data, (peer[0], peer[1]))
+
+    def received(self, data: bytes, peer: Address) -> None:
         raise NotImplementedError
 
     def failed(self, errno: int) -> None:
@@ -109,7 +119,7 @@ class _LanePort(_Port):
         self._lane = lane
         super().__init__(owner.reactor, made)
 
-    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+    def received(self, data: bytes, peer: Address) -> None:
         owner = self._owner
         try:
             owner.core.receive(data, self._lane, peer, owner.driver.now())
@@ -248,62 +258,130 @@ class RadiusPort:
 
 
 class _ListeningPort(_Port):
-    def __init__(self, owner: DynamicAuthorizationPort, made: socket.socket) -> None:
+    """:param address: as it was asked for, by which it is known."""
+
+    def __init__(self, owner: DynamicAuthorizationPort, made: socket.socket, address: Address) -> None:
         self._owner = owner
-        self.address = made.getsockname()[:2]
+        self.wanted = address
+        self.address: Address = made.getsockname()[:2]
+        self.any = is_wildcard(address[0])
         super().__init__(owner.reactor, made)
 
-    def received(self, data: bytes, peer: tuple[str, int]) -> None:
+    def has(self, local: Address) -> bool:
+        """Whether datagrams to an address come in here."""
+        if not self.any:
+            return self.address == local
+        return self.address[1] == local[1] and (":" in self.address[0]) == (":" in local[0])
+
+    def take(self) -> None:
+        if not self.any:
+            super().take()
+            return
+        data, ancillary, _, peer = self.socket.recvmsg(_LARGEST, _ANCILLARY)
+        local = self.address
+        for _, kind, value in ancillary:
+            if kind == IP_PKTINFO and self.socket.family == socket.AF_INET:
+                local = (socket.inet_ntoa(value[8:12]), local[1])
+            elif kind == socket.IPV6_PKTINFO:
+                local = (socket.inet_ntop(socket.AF_INET6, value[:16]), local[1])
+        self.received(data, (peer[0], peer[1]), local)
+
+    def received(self, data: bytes, peer: Address, local: Address | None = None) -> None:
         owner = self._owner
         try:
-            owner.core.receive(data, peer, self.address, owner.wall(), owner.driver.now())
+            owner.core.receive(data, peer, local or self.address, owner.wall(), owner.driver.now())
         except Exception:  # a fault of ours costs this datagram
             _log.failure("request from {peer}", peer=peer[0])
+
+    def send(self, data: bytes, peer: Address, local: Address) -> None:
+        """From the address that was asked: the client takes the answer from no other. Raises `OSError`."""
+        if not self.any:
+            self.socket.sendto(data, peer)
+        elif self.socket.family == socket.AF_INET:
+            info = bytes(4) + socket.inet_aton(local[0]) + bytes(4)
+            self.socket.sendmsg((data,), ((socket.IPPROTO_IP, IP_PKTINFO, info),), 0, peer)
+        else:
+            # a link-local peer has its interface in its address
+            info = socket.inet_pton(socket.AF_INET6, local[0]) + bytes(4)
+            self.socket.sendmsg((data,), ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info),), 0, peer)
 
     def burst_done(self) -> None:
         self._owner.driver.drain()
 
 
 class DynamicAuthorizationPort:
-    """Listens for Disconnect-Request and CoA-Request (UDP port 3799).
+    """Listens for Disconnect-Request and CoA-Request (UDP port 3799), where `listen` says.
 
     :param wall: the time of day in seconds since 1970.
     :param asked: called with `Asked`; answers `acknowledge` or `refuse`, at once or later.
+    :param discarded: called with `Discarded`.
     """
 
     def __init__(
         self,
         reactor: IReactorFDSet,
         core: DynamicAuthorization,
-        addresses: Iterable[tuple[str, int]],
         wall: Callable[[], float],
         asked: Callable[[Asked], None],
         make_socket: MakeSocket = udp_socket,
+        discarded: Callable[[Discarded], None] = lambda output: None,
     ) -> None:
         self.reactor = reactor
         self.core = core
         self.wall = wall
         self.send_errors = 0
-        self.driver = Driver(core, {Respond: self._respond, Asked: asked}, reactor)  # type: ignore[arg-type]
-        self._ports: dict[tuple[str, int], _ListeningPort] = {}
-        try:
-            for address in addresses:
-                made = make_socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-                try:
-                    made.bind(address)
-                except OSError:
-                    made.close()
-                    raise
-                port = _ListeningPort(self, made)
-                self._ports[port.address] = port
-        except OSError:
-            self.stop()
-            raise
+        self._make_socket = make_socket
+        self.driver = Driver(core, {Respond: self._respond, Asked: asked, Discarded: discarded},
+                             reactor)  # type: ignore[arg-type]
+        self._ports: dict[Address, _ListeningPort] = {}
+        self._device = ""
 
     @property
-    def addresses(self) -> list[tuple[str, int]]:
+    def addresses(self) -> list[Address]:
         """Where it listens."""
-        return list(self._ports)
+        return [port.address for port in self._ports.values()]
+
+    def listen(self, addresses: Iterable[Address], device: str = "") -> dict[Address, str]:
+        """Listen there and nowhere else; a socket that is there already loses nothing.
+
+        :param device: VRF or interface that datagrams come from; empty: any.
+        :return: what could not be, with the reason.
+        """
+        wanted = list(addresses)
+        for address, port in list(self._ports.items()):
+            if address not in wanted or device != self._device:
+                port.close()
+                del self._ports[address]
+        self._device = device
+        failed = {}
+        for address in wanted:
+            if address not in self._ports:
+                try:
+                    self._ports[address] = _ListeningPort(self, self._bound(address, device), address)
+                except OSError as error:
+                    failed[address] = error.strerror or str(error)
+        return failed
+
+    def _bound(self, address: Address, device: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        made = self._make_socket(family)
+        try:
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if is_wildcard(address[0]):
+                if family == socket.AF_INET:
+                    made.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+                else:
+                    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            if device:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            # the address may come later than we, or only while we are the active one of two
+            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            made.bind(address)
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def acknowledge(self, handle: int) -> None:
         self.driver.call(self.core.acknowledge, handle)
@@ -319,10 +397,10 @@ class DynamicAuthorizationPort:
         self._ports.clear()
 
     def _respond(self, output: Respond) -> None:
-        port = self._ports.get(output.local)
+        port = next((port for port in self._ports.values() if port.has(output.local)), None)
         if port is None:
-            return
+            return  # it is no longer listened to
         try:
-            port.socket.sendto(output.data, output.peer)
+            port.send(output.data, output.peer, output.local)
         except OSError:
             self.send_errors += 1

@@ -236,6 +236,12 @@ class Link:
         self._settle(now)
         self._down()
 
+    def limit_session(self, seconds: float, now: float) -> None:
+        """The session may last so long from now on; 0: for ever."""
+        self._session_timeout = seconds
+        if self.phase not in (Phase.DEAD, Phase.TERMINATE):
+            self._session_at = now + seconds if seconds else FAR
+
     def activity(self, idle_seconds: float, now: float) -> None:
         """How long ago the last packet of a user passed. Has to be said more often than idle_timeout."""
         if self.phase is Phase.NETWORK and self._idle_timeout:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.radius import packets, values
+from prol2tp.radius import packets, rates, values
 from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY, Key
 from prol2tp.radius.packets import MESSAGE_AUTHENTICATOR, Packet
 from prol2tp.radius.tunnels import TunnelGroup, TunnelReader
@@ -72,8 +72,12 @@ class Answer:
     mppe_send_key: bytes = field(default=b"", repr=False)
     mppe_recv_key: bytes = field(default=b"", repr=False)
     rate_up: int | None = None
-    """bit/s from the subscriber (WISPr or Ascend attributes)."""
+    """bit/s from the subscriber, 0: not limited (`rates.py`)."""
     rate_down: int | None = None
+    """bit/s to the subscriber."""
+    data_rate: int | None = None
+    """Ascend-Data-Rate, as `xmit_rate`; they are in `rate_up` and `rate_down` already, as is the next."""
+    xmit_rate: int | None = None
     rate_limit: str = ""
     """Mikrotik-Rate-Limit."""
     avpairs: tuple[str, ...] = ()
@@ -108,8 +112,8 @@ _ONE = {
     "Stateful-IPv6-Address-Pool": "stateful_ipv6_address_pool",
     "MS-MPPE-Encryption-Policy": "mppe_policy",
     "MS-MPPE-Encryption-Types": "mppe_types",
-    "Ascend-Data-Rate": "rate_up",
-    "Ascend-Xmit-Rate": "rate_down",
+    "Ascend-Data-Rate": "data_rate",
+    "Ascend-Xmit-Rate": "xmit_rate",
     "WISPr-Bandwidth-Max-Up": "rate_up",
     "WISPr-Bandwidth-Max-Down": "rate_down",
     "Mikrotik-Rate-Limit": "rate_limit",
@@ -229,4 +233,17 @@ def _finished(reading: _Reading) -> Answer:
     if reading.tunnels is not None:
         record.tunnels = reading.tunnels.groups()
     record.ignored = tuple(reading.ignored)
+    _rates(record)
     return record
+
+
+def _rates(record: Answer) -> None:
+    if record.data_rate is None and record.xmit_rate is None and not record.rate_limit and not record.avpairs:
+        return
+    try:
+        limits = rates.mikrotik(record.rate_limit) if record.rate_limit else (None, None)
+    except WireError as error:
+        raise Malformed(f"Mikrotik-Rate-Limit: {error}") from None
+    pairs = rates.cisco(record.avpairs)
+    record.rate_up = rates.first(record.rate_up, record.data_rate, limits[0], pairs[0])
+    record.rate_down = rates.first(record.rate_down, record.xmit_rate, limits[1], pairs[1])

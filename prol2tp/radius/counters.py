@@ -47,3 +47,9 @@ class DynamicCounters:
     bad_authenticator: int = 0
     outside_window: int = 0
     overload: int = 0
+
+    @property
+    def discards(self) -> int:
+        """Datagrams that were dropped."""
+        return (self.malformed + self.unknown_client + self.bad_authenticator + self.outside_window
+                + self.overload)

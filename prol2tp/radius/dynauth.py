@@ -18,10 +18,11 @@ from prol2tp.radius.answer import Answer, read
 from prol2tp.radius.attributes import SERVICE_TYPES
 from prol2tp.radius.counters import DynamicCounters
 from prol2tp.radius.dictionary import ATTRIBUTES, Key, key, named_values
-from prol2tp.radius.outputs import Asked, Output, Respond
+from prol2tp.radius.outputs import Asked, Discarded, Output, Respond
 from prol2tp.radius.values import DECODE
 
 ERROR_CAUSES = named_values("Error-Cause")
+CAUSE_NAMES = {number: name for name, number in ERROR_CAUSES.items()}
 UNSUPPORTED_ATTRIBUTE = ERROR_CAUSES["Unsupported-Attribute"]
 MISSING_ATTRIBUTE = ERROR_CAUSES["Missing-Attribute"]
 NAS_IDENTIFICATION_MISMATCH = ERROR_CAUSES["NAS-Identification-Mismatch"]
@@ -83,6 +84,8 @@ class DynamicRequest:
     disconnect: bool
     """False: CoA."""
     client: Address
+    local: Address
+    """Where it was sent to."""
     session: Identification
     nas_ip_address: str = ""
     nas_ipv6_address: str = ""
@@ -128,12 +131,17 @@ _ACK = {packets.DISCONNECT_REQUEST: packets.DISCONNECT_ACK, packets.COA_REQUEST:
 _NAK = {packets.DISCONNECT_REQUEST: packets.DISCONNECT_NAK, packets.COA_REQUEST: packets.COA_NAK}
 
 
-class Refused(Exception):
-    """A verified request that we answer with a NAK."""
+_MOST_TOLD = 100
+"""Senders and reasons of which `Discarded` is said, until clients change."""
 
-    def __init__(self, cause: int) -> None:
+
+class Refused(Exception):
+    """A verified request that we answer with a NAK. `why`, for the log, adds to the Error-Cause."""
+
+    def __init__(self, cause: int, why: str = "") -> None:
         super().__init__(cause)
         self.cause = cause
+        self.why = why
 
 
 class _Pending:
@@ -165,9 +173,12 @@ class DynamicAuthorization:
         self._open: dict[int, _Pending] = {}
         self._handles = 0
         self._outputs: list[Output] = []
+        self._told: set[tuple[str, str]] = set()
         self.set_clients(clients)
 
     def set_clients(self, clients: Sequence[DynamicClient]) -> None:
+        """Who may ask from now on. Raises `ValueError` for a network that is none."""
+        self._told.clear()
         networks = [(ip_network(client.network, strict=False), client) for client in clients]
         self._clients = sorted(networks, key=lambda row: -row[0].prefixlen)
 
@@ -175,21 +186,22 @@ class DynamicAuthorization:
         """A datagram. `wall` is the time of day, in seconds since 1970."""
         client = self._client(peer[0])
         if client is None:
-            self.counters.unknown_client += 1
+            self._discard("unknown_client", peer, "it is not in the network of any client")
             return
         try:
             packet = packets.decode(data, client.secret)
-        except WireError:
-            self.counters.malformed += 1
+        except WireError as error:
+            self._discard("malformed", peer, f"malformed: {error}")
             return
         if packet.code not in _ACK:
-            self.counters.malformed += 1
+            self._discard("malformed", peer, f"code {packet.code} is no Disconnect-Request and no CoA-Request")
             return
         signed = packets.MESSAGE_AUTHENTICATOR in packet
-        if not packets.request_verified(packet) or (
-            client.require_message_authenticator and not signed
-        ):
-            self.counters.bad_authenticator += 1
+        if not packets.request_verified(packet):
+            self._discard("bad_authenticator", peer, "not signed with the secret of this client")
+            return
+        if client.require_message_authenticator and not signed:
+            self._discard("bad_authenticator", peer, "no Message-Authenticator")
             return
         self._age(now)
         name = (peer, packets.digest(packet.raw_packet))
@@ -200,10 +212,10 @@ class DynamicAuthorization:
                 self._outputs.append(Respond(before.response, peer, local))
             return
         if not self._timely(packet, client, wall):
-            self.counters.outside_window += 1
+            self._discard("outside_window", peer, "Event-Timestamp is missing or too far from our clock")
             return
         if len(self._seen) >= self.settings.max_cached:
-            self.counters.overload += 1
+            self._discard("overload", peer, "too many requests")
             return
         self._take(name, _Pending(packet, peer, local, now, signed))
 
@@ -224,6 +236,13 @@ class DynamicAuthorization:
 
     def timeout(self, now: float) -> None:
         """Nothing is ever due."""
+
+    def _discard(self, counter: str, peer: Address, reason: str) -> None:
+        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+        # senders may be forged: there is an end to what is said about them
+        if len(self._told) < _MOST_TOLD and (peer[0], counter) not in self._told:
+            self._told.add((peer[0], counter))
+            self._outputs.append(Discarded(peer, reason))
 
     def _client(self, host: str) -> DynamicClient | None:
         try:
@@ -262,7 +281,7 @@ class DynamicAuthorization:
         self._seen[name] = pending
         self._open[pending.handle] = pending
         try:
-            self._outputs.append(Asked(pending.handle, _request(packet, pending.peer)))
+            self._outputs.append(Asked(pending.handle, _request(packet, pending.peer, pending.local)))
         except Refused as refused:
             self._answer(pending.handle, _NAK, refused.cause)
 
@@ -288,12 +307,12 @@ class DynamicAuthorization:
         self._outputs.append(Respond(pending.response, pending.peer, pending.local))
 
 
-def _request(packet: packets.Packet, peer: Address) -> DynamicRequest:
+def _request(packet: packets.Packet, peer: Address, local: Address) -> DynamicRequest:
     """Raises `Refused`."""
     disconnect = packet.code == packets.DISCONNECT_REQUEST
     if packet.get(_SERVICE_TYPE) == [_AUTHORIZE_ONLY]:
         raise Refused(UNSUPPORTED_SERVICE)
-    request = DynamicRequest(disconnect, peer, Identification())
+    request = DynamicRequest(disconnect, peer, local, Identification())
     changes: packets.Attributes = []
     named = False
     try:

@@ -115,6 +115,14 @@ class Asked:
     request: DynamicRequest
 
 
+@dataclass(slots=True)
+class Discarded:
+    """Dynamic authorization: a datagram was dropped; said once for each sender and reason."""
+
+    peer: tuple[str, int]
+    reason: str
+
+
 Output = (
     OpenLane
     | CloseLane
@@ -129,4 +137,5 @@ Output = (
     | AnswerDropped
     | Respond
     | Asked
+    | Discarded
 )

@@ -364,8 +364,9 @@ async def test_radclient_disconnects_and_changes_sessions(world: World) -> None:
 
     port = DynamicAuthorizationPort(
         reactor, DynamicAuthorization([DynamicClient("127.0.0.0/8", RADIUS_SECRET.encode())]),  # type: ignore[arg-type]
-        [("127.0.0.1", 3799)], lambda: 1_700_000_000.0, answer, host.socket,
+        lambda: 1_700_000_000.0, answer, host.socket,
     )  # fmt: skip
+    assert port.listen([("127.0.0.1", 3799)]) == {}
     try:
         for kind, session, extra, reply in (
             ("disconnect", "s1", "", "Disconnect-ACK"),

@@ -173,8 +173,9 @@ async def test_a_disconnect_request_is_answered_from_the_address_it_came_to() ->
     asked: list[Asked] = []
     port = DynamicAuthorizationPort(
         reactor, DynamicAuthorization([DynamicClient("127.0.0.0/8", SECRET)]),  # type: ignore[arg-type]
-        [("127.0.0.1", 0), ("::1", 0)], lambda: 1_700_000_000.0, asked.append,
+        lambda: 1_700_000_000.0, asked.append,
     )  # fmt: skip
+    assert port.listen([("127.0.0.1", 0), ("::1", 0)]) == {}
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.settimeout(5)
     try:
@@ -196,13 +197,56 @@ async def test_a_disconnect_request_is_answered_from_the_address_it_came_to() ->
         port.stop()
 
 
-def test_an_address_in_use_is_said_and_nothing_stays_open() -> None:
+def test_an_address_in_use_is_said_and_the_others_are_listened_to() -> None:
     taken = LoopbackServer()
     readers = len(reactor.getReaders())  # type: ignore[attr-defined]
-    with pytest.raises(OSError):
-        DynamicAuthorizationPort(
-            reactor, DynamicAuthorization([]), [("127.0.0.1", 0), taken.address], lambda: 0.0,  # type: ignore[arg-type]
-            lambda asked: None,
-        )  # fmt: skip
+    port = DynamicAuthorizationPort(reactor, DynamicAuthorization([]), lambda: 0.0, lambda asked: None)  # type: ignore[arg-type]
+    assert port.listen([("127.0.0.1", 0), taken.address]) == {taken.address: "Address already in use"}
+    assert len(port.addresses) == 1
+    port.stop()
     assert len(reactor.getReaders()) == readers  # type: ignore[attr-defined]
     taken.stop()
+
+
+def test_sockets_that_stay_are_not_opened_anew() -> None:
+    port = DynamicAuthorizationPort(reactor, DynamicAuthorization([]), lambda: 0.0, lambda asked: None)  # type: ignore[arg-type]
+    try:
+        port.listen([("127.0.0.1", 0), ("127.0.0.2", 0)])
+        one, two = port.addresses
+        port.listen([("127.0.0.2", 0), ("127.0.0.3", 0)])
+        assert port.addresses[0] == two and one not in port.addresses and len(port.addresses) == 2
+        port.listen([("127.0.0.2", 0)], "lo")
+        assert port.addresses != [two]
+        port.listen([])
+        assert port.addresses == []
+    finally:
+        port.stop()
+
+
+@pytest.mark.parametrize(("wildcard", "asked_at"), [("0.0.0.0", "127.0.0.7"), ("::", "::1")])
+@ensureDeferred
+async def test_a_wildcard_answers_from_the_address_that_was_asked(wildcard: str, asked_at: str) -> None:
+    asked: list[Asked] = []
+    clients = [DynamicClient("127.0.0.0/8", SECRET), DynamicClient("::1", SECRET)]
+    port = DynamicAuthorizationPort(reactor, DynamicAuthorization(clients), lambda: 1_700_000_000.0, asked.append)  # type: ignore[arg-type]
+    port.listen([("0.0.0.0", 0), ("::", 0)])
+    (number,) = [address[1] for address in port.addresses if address[0] == wildcard]
+    family = socket.AF_INET6 if ":" in wildcard else socket.AF_INET
+    sender = socket.socket(family, socket.SOCK_DGRAM)
+    sender.settimeout(5)
+    try:
+        # a connected socket takes nothing from another address
+        sender.connect((asked_at, number))
+        packet = CoAPacket(DisconnectRequest, 3, SECRET, dict=DICTIONARY)
+        packet.AddAttribute("Acct-Session-Id", "abc")
+        sender.send(packet.RequestPacket())
+        for _ in range(100):
+            if asked:
+                break
+            await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+        assert asked[0].request.local == (asked_at, number)
+        port.acknowledge(asked[0].handle)
+        assert packet.CreateReply(packet=sender.recv(4096)).code == 41
+    finally:
+        sender.close()
+        port.stop()

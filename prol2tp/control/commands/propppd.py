@@ -44,8 +44,11 @@ RADIUS_COUNTS = _counts(
         ("timeouts", ""),
         ("auth_in_progress", ""),
         ("accounting_in_progress", ""),
+        ("coa_requests", "verified; disconnect_requests too"),
+        ("coa_responses", ""),
+        ("dynamic_discards", "datagrams about Disconnect and CoA that were dropped: senders, secrets, time stamps"),
     ),
-    "RADIUS client; all 0 where it is not configured.",
+    "RADIUS; all 0 where it is not configured.",
 )
 EVENT_COUNTS = _counts(
     "event-counts",

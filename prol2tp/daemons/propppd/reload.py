@@ -16,7 +16,8 @@ from prol2tp.config.propppd import PropppdConfig
 from prol2tp.daemons.propppd.aaa import LocalUsers
 from prol2tp.daemons.propppd.links import Links
 
-_ORDER = ("system", "profile", "ip_pool", "filter", "user", "radius", "radius server")
+_ORDER = ("system", "profile", "ip_pool", "filter", "user", "radius", "radius server",
+          "dynamic_authorization", "client")
 
 
 def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferred[None]:

@@ -32,6 +32,7 @@ from prol2tp.daemons.propppd import reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
+from prol2tp.daemons.propppd.dynamic import DynamicRequests
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.radius import RadiusUsers
@@ -113,9 +114,12 @@ class PropppdService(DaemonService):
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
+        self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"])
+        self.links.followers.add(self.dynamic)
         self.links.refusing = STARTING
         self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
-        status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core)
+        status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
+                        self.dynamic.counters)
         commands = Commands(self.links, status, self.attachments, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
@@ -140,6 +144,7 @@ class PropppdService(DaemonService):
             self.control.startService()
             # not before it is sure that nobody else runs here
             resolv.remove_all(self.options["run-dir"])
+            self.dynamic.configure(self.config.radius)
         except (AddressInUse, OSError) as error:
             self.fail(str(error))
 
@@ -233,6 +238,7 @@ class PropppdService(DaemonService):
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
         self.radius_servers.configure(config.radius)
+        self.dynamic.configure(config.radius)
         self.config = config
         self.configs.updates += 1
         self._set_levels()
@@ -271,6 +277,7 @@ class PropppdService(DaemonService):
         yield self._within(self.control.stopService())
         links.stop()
         self.radius_servers.stop()
+        self.dynamic.stop()
         self.radius_port.stop()
         if self._path_there:
             yield self._within(self._path.stop())

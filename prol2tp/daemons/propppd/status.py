@@ -14,12 +14,14 @@ from prol2tp.ppp import chap, eap, eappeer, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
 from prol2tp.radius.client import RadiusClient
+from prol2tp.radius.counters import DynamicCounters
 from prol2tp.radius.servers import Service
 
 SUPPORT = "https://github.com/prol2tp/prol2tp"
 LICENSE = "open source, MIT"
 
 _SYSLOG_LEVEL = {Level.CRITICAL: 2, Level.ERROR: 3, Level.WARNING: 4, Level.NOTICE: 5, Level.INFO: 6, Level.DEBUG: 7}
+_DYNAMIC = {"disconnect_requests", "disconnect_responses", "coa_requests", "coa_responses"}
 _AUTHENTICATING = (Phase.AUTHENTICATE, Phase.NETWORK)
 
 PAP_OURS = {pap.PeerState.CLOSED: "CLOSED", pap.PeerState.AUTHREQ: "AUTHREQ", pap.PeerState.OPEN: "OPEN",
@@ -51,8 +53,9 @@ class Status:
     """Records of the daemon and its links."""
 
     def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
-                 radius: RadiusClient | None = None) -> None:
+                 radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None) -> None:
         self._links = links
+        self._dynamic = dynamic
         self._log = log
         self._radius = radius
         self._configs = configs
@@ -84,8 +87,12 @@ class Status:
         """A `radius-counts` record."""
         record = {field.name: 0 for field in RADIUS_COUNTS.fields}
         client = self._radius
+        if self._dynamic is not None:
+            for name in _DYNAMIC:
+                record[name] = getattr(self._dynamic, name)
+            record["dynamic_discards"] = self._dynamic.discards
         if client is not None:
-            for name in record:
+            for name in record.keys() - _DYNAMIC - {"dynamic_discards"}:
                 record[name] = getattr(client.counters, name, 0)
             record["auth_in_progress"] = client.auth_in_progress
             record["accounting_in_progress"] = client.acct_in_progress

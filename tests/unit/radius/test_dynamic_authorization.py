@@ -14,7 +14,7 @@ from prol2tp.radius.dynauth import (
     DynamicSettings,
     Identification,
 )
-from prol2tp.radius.outputs import Asked, Respond
+from prol2tp.radius.outputs import Asked, Discarded, Respond
 
 SECRET, WALL = b"testing123", 1_700_000_000.0
 PEER, LOCAL = ("192.0.2.7", 40000), ("192.0.2.1", 3799)
@@ -39,7 +39,7 @@ def request(code: int = DisconnectRequest, identifier: int = 1, sign: bool = Tru
 
 def give(server: DynamicAuthorization, packet: CoAPacket, now: float = 0.0, peer: tuple[str, int] = PEER) -> list:
     server.receive(packet.encoded, peer, LOCAL, WALL + now, now)
-    return server.outputs()
+    return [output for output in server.outputs() if not isinstance(output, Discarded)]
 
 
 def reply_of(packet: CoAPacket, output: Respond) -> CoAPacket:
@@ -190,3 +190,24 @@ def test_other_codes_are_dropped() -> None:
     server = core()
     assert give(server, request(4, Acct_Session_Id="a", sign=False)) == []
     assert server.counters.malformed == 1
+
+
+def test_what_is_dropped_is_told_once_for_each_sender_and_reason_until_clients_change() -> None:
+    server = core(require_message_authenticator=True)
+
+    def told(packet: CoAPacket, host: str = PEER[0]) -> list[str]:
+        server.receive(packet.encoded, (host, 5), LOCAL, WALL, 0.0)
+        return [output.reason for output in server.outputs() if isinstance(output, Discarded)]
+
+    wrong = request(Acct_Session_Id="a", secret=b"other")
+    assert told(wrong) == ["not signed with the secret of this client"]
+    assert told(wrong) == told(request(Acct_Session_Id="a", sign=False)) == []
+    assert told(wrong, "192.0.2.8") == ["not signed with the secret of this client"]
+    assert told(wrong, "198.51.100.1") == ["it is not in the network of any client"]
+    assert told(request(4, Acct_Session_Id="a", sign=False)) == ["code 4 is no Disconnect-Request and no CoA-Request"]
+    for number in range(1000):
+        told(wrong, f"198.51.{number >> 8}.{number & 255}")
+    assert len(server._told) == 100
+    server.set_clients([DynamicClient("192.0.2.0/24", SECRET)])
+    assert told(wrong) == ["not signed with the secret of this client"]
+    assert server.counters.discards == 1007

@@ -1,0 +1,116 @@
+"""radclient of FreeRADIUS ends and changes users of our LNS."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.daemons import Suite
+from tests.interop.conftest import LNS
+from tests.interop.test_radius_users import lac_links, lac_tunnels, lns_tunnels
+from tests.netns import Failed, World, wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius-utils", "tshark")]
+
+SECRET, WRONG = "f0r-us-alone", "n0t-that-0ne"
+USERS = (("u1", "pw1"), ("u2", "pw2"))
+
+
+def links(more: str = "") -> str:
+    users = "".join(f'user "{name}@example.com" {{ password "{password}" }}\n' for name, password in USERS)
+    return f"""
+profile "subscribers" {{ auth true; auth_methods chap; local_ip 10.6.0.1; ip_pool "pool" }}
+ip_pool "pool" {{ range 10.6.0.100-10.6.0.109 }}
+{users}
+radius {{
+    nas_identifier "lns"
+    dynamic_authorization {{
+        {more}
+        client "here" {{ network {LNS}; secret "{SECRET}" }}
+        client "loop" {{ network 127.0.0.0/8; secret "{SECRET}"; require_message_authenticator true }}
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def suites(world: World) -> tuple[Suite, Suite]:
+    lns = Suite(world.namespaces["lns"], lns_tunnels(), links())
+    lac = Suite(world.namespaces["lac"], lac_tunnels(*USERS), lac_links("chap"))
+    lns.wait_online(2)
+    lac.wait_online(2)
+    return lns, lac
+
+
+def radclient(lns: Suite, kind: str, query: str, *, to: str = LNS, secret: str = SECRET, tries: int = 3) -> str:
+    """What radclient says about its request and the answer."""
+    path = lns.host.world.file("query", query.replace(", ", "\n") + "\n")
+    words = ["radclient", "-x", "-r", str(tries), "-t", "2", "-f", path, f"{to}:3799", kind, secret]
+    done = lns.host.run(*words, check=False)
+    return done.stdout + done.stderr
+
+
+def test_a_user_is_disconnected_and_the_other_stays(suites: tuple[Suite, Suite]) -> None:
+    lns, lac = suites
+    (row,) = [row for row in lns.online() if row["user"] == "u1@example.com"]
+    said = radclient(lns, "disconnect", "User-Name=u1@example.com, NAS-Identifier=lns")
+    assert "Received Disconnect-ACK" in said
+    wait_until(lambda: str(row["name"]) not in [str(one["name"]) for one in lns.links()], 15, "the link is gone")
+    assert "u2@example.com" in [one["user"] for one in lns.online()]
+    line = f"Disconnect from {LNS}: {row['name']}, user u1@example.com: it ends"
+    lns.processes["propppd"].wait_for(line)
+    lns.processes["propppd"].wait_for(f"{row['name']}: ended: Admin Reset")
+    said = radclient(lns, "disconnect", "Framed-IP-Address=10.6.0.99")
+    assert "Received Disconnect-NAK" in said and "Error-Cause = Session-Context-Not-Found" in said
+    said = radclient(lns, "disconnect", "User-Name=u2@example.com, NAS-Identifier=another")
+    assert "Error-Cause = NAS-Identification-Mismatch" in said
+    shown = lns.tool("propppctl", "status")
+    assert "  disconnect requests: 3, responses: 3" in shown
+
+
+def test_timeouts_change_while_a_user_is_online(suites: tuple[Suite, Suite]) -> None:
+    lns, _ = suites
+    said = radclient(lns, "coa", "User-Name=u1@example.com, Session-Timeout=2, Message-Authenticator=0x00",
+                     to="127.0.0.1")
+    assert "Received CoA-ACK" in said
+    lns.processes["propppd"].wait_for("ended: Session Timeout .*, user u1@example.com")
+    said = radclient(lns, "coa", "User-Name=u2@example.com, Framed-MTU=1200")
+    assert "Received CoA-NAK" in said and "Error-Cause = Unsupported-Attribute" in said
+    counts = lns.json("propppctl", "status")["radius"]
+    assert (counts["coa_requests"], counts["coa_responses"], counts["disconnect_requests"]) == (2, 2, 0)
+
+
+def test_who_does_not_know_the_secret_or_the_address_gets_no_answer(suites: tuple[Suite, Suite]) -> None:
+    lns, lac = suites
+    said = radclient(lns, "disconnect", "User-Name=u1@example.com", secret=WRONG, tries=2)
+    assert "Received" not in said
+    said = radclient(lac, "disconnect", "User-Name=u1@example.com", tries=1)
+    assert "Received" not in said
+    # not signed, where that is demanded
+    said = radclient(lns, "disconnect", "User-Name=u1@example.com", to="127.0.0.1", tries=1)
+    assert "Received" not in said
+    # a request that was recorded half an hour ago
+    said = radclient(lns, "disconnect", 'User-Name=u1@example.com, Event-Timestamp="Jan 1 2020 00:00:00 UTC"', tries=1)
+    assert "Received" not in said
+    assert len(lns.online()) == 2
+    assert lns.json("propppctl", "status")["radius"]["dynamic_discards"] == 5
+    log = lns.processes["propppd"].output
+    assert log.count("dropped: not signed with the secret of this client") == 1
+    assert f"Disconnect or CoA from {LNS.rpartition('.')[0]}.2 dropped: it is not in the network of any client" in log
+    assert "dropped: no Message-Authenticator" in log
+    assert "dropped: Event-Timestamp is missing or too far from our clock" in log
+    assert SECRET not in log and WRONG not in log
+
+
+def test_a_reload_changes_who_may_ask(suites: tuple[Suite, Suite]) -> None:
+    lns, _ = suites
+    lns.configure("propppd", links("several_sessions refuse; address 127.0.0.1").replace(SECRET, WRONG))
+    assert "dynamic_authorization: 1 changed, client: 2 changed" in lns.tool("propppctl", "reload")
+    query = "NAS-Identifier=lns, NAS-IP-Address=127.0.0.1, Called-Station-Id=1, Message-Authenticator=0x00"
+    said = radclient(lns, "disconnect", query, to="127.0.0.1", secret=WRONG)
+    assert "Received Disconnect-NAK" in said
+    said = radclient(lns, "disconnect", "User-Name=u1@example.com", tries=1)
+    assert "Received" not in said
+    broken = links().replace("network", "netwrok")
+    lns.configure("propppd", broken)
+    with pytest.raises(Failed, match="has no network"):
+        lns.tool("propppctl", "reload")
