@@ -106,7 +106,7 @@ def test_file_loads(path: Path) -> None:
 def test_there_are_examples_of_both_ends() -> None:
     found = {str(path.relative_to(ROOT / "etc/examples")) for path in (ROOT / "etc/examples").rglob("*.conf")}
     names = {"prol2tpd.conf", "propppd.conf"}
-    assert found >= {f"{end}/{name}" for end in ("lns", "lac-client") for name in names}
+    assert found >= {f"{end}/{name}" for end in ("lns", "lns-radius", "lac-client") for name in names}
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -45,6 +45,7 @@ def test_the_configurations_of_the_readme_are_valid() -> None:
     blocks = re.findall(r"(?:^    .*\n|^\n)+", (ROOT / "README.md").read_text(), re.M)
     texts = [re.sub(r"^    ", "", block, flags=re.M) for block in blocks]
     (lns,) = [text for text in texts if "tunnel profile" in text]
-    (users,) = [text for text in texts if "ip_pool" in text]
+    users, radius = [text for text in texts if "ip_pool" in text]
     assert prol2tpd.load(lns, "prol2tpd.conf").tunnel_profiles["lac1"].peer_hostname
     assert set(propppd.load(users, "propppd.conf").users) == {"u1@example.com", "u2@example.com"}
+    assert set(propppd.load(radius, "propppd.conf").radius.servers) == {"r1", "r2"}
