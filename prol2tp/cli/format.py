@@ -258,6 +258,7 @@ def status(record: JSON) -> list[str]:
         f"  retransmits: {radius['retransmits']}, timeouts: {radius['timeouts']}",
         f"  auth requests in progress: {radius['auth_in_progress']},"
         f" accounting requests in progress: {radius['accounting_in_progress']}",
+        *_accounting_queue(record["accounting_queue"]),
         "Events:",
         f"  created: {events['created']}, destroyed: {events['destroyed']}, up: {events['up']}, down: {events['down']}",
         "Config:",
@@ -297,6 +298,19 @@ def _word(value: Any) -> str:
     """In quotes where it would not be one word."""
     text = clean(value)
     return f'"{text}"' if " " in text else text
+
+
+def _accounting_queue(record: JSON | None) -> list[str]:
+    """After the lines of the manual: nothing where there is nothing to account."""
+    if record is None:
+        return []
+    trouble = [f"  trouble: {clean(record['trouble'])}"] if record["trouble"] else []
+    return [
+        "Accounting queue:",
+        f"  records: {record['depth']}, oldest: {duration(record['oldest'])}, servers dead: {record['waiting']}",
+        f"  unsaved: {record['unsaved']}, coalesced: {record['coalesced']}, refused: {record['refused']}",
+        *trouble,
+    ]
 
 
 def _link_cells(row: JSON) -> list[str]:

@@ -194,6 +194,13 @@ class Profile:
     mss_clamp: bool = row(Boolean(), True, "Lower the MSS of TCP connections to what the link carries.")
     clear_df: bool = row(Boolean(), False, "Ignore the DF bit of packets to the peer that are too large.")
     source_check: bool = row(Boolean(), True, "Drop packets of the peer with a source address that is not its own.")
+    # accounting
+    accounting: bool = row(
+        Boolean(), False, "Tell RADIUS about all links, not only about those whose users RADIUS let in."
+    )
+    interim_interval: float | None = row(
+        Seconds(0, DAY), None, "Time between Interim-Updates, whatever RADIUS or the user says; 0: none."
+    )
     # limits
     idle_timeout: float = row(Seconds(0, YEAR), 0.0, "Time without traffic after which the link is ended; 0: never.")
     session_timeout: float = row(Seconds(0, YEAR), 0.0, "Time after which the link is ended; 0: never.")

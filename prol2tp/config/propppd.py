@@ -55,6 +55,8 @@ _OF_THE_SHELL = (
     "tls_minimum",
     "ccp",
     "use_radius",
+    "accounting",
+    "interim_interval",
     "ip_pool",
     "default_route",
     "proxy_arp",

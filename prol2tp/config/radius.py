@@ -69,12 +69,20 @@ class Radius:
     max_waiting: int = row(
         Number(0, 1_000_000, "requests"), 20_000, "Requests that wait for their turn; more are refused."
     )
+    interim_interval: float = row(
+        Seconds(0, 86400), 0.0, "Time between Interim-Updates where neither profile nor server says one; 0: none."
+    )
     resolve_interval: float = row(
         Seconds(1, 86400), 300.0, "Time after which the names of servers are resolved again."
     )
     servers: dict[str, RadiusServer] = field(default_factory=dict, compare=False)
     dynamic: DynamicAuthorization | None = field(default=None, compare=False)
     """None: nobody is listened to."""
+
+    @property
+    def accounts(self) -> bool:
+        """There is a server for accounting."""
+        return any(server.acct_port for server in self.servers.values())
 
 
 def radius_of(file: Given, hostname: str, problems: Problems) -> Radius:

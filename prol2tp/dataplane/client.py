@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from errno import EAGAIN, ECONNREFUSED, ENOENT
 from operator import attrgetter
+from struct import Struct
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError, fail, gatherResults, inlineCallbacks, succeed
@@ -50,6 +51,7 @@ LOCK_NAME = "pathd.lock"
 CONNECT_TIMEOUT = 20.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
+_UCRED = Struct("=iii")
 
 
 def take_lock(run_dir: str) -> int:
@@ -83,6 +85,16 @@ def spawn_pathd(run_dir: str) -> subprocess.Popen[bytes] | None:
         os.close(lock)
 
 
+def _instance(connection: socket.socket) -> str:
+    """The process at the other end: its id, and when it was started."""
+    pid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0]
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return f"{pid}-{file.read().rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
 @implementer(IDataPlane)
 class PathClient:
     """See the module docstring. Made by `connect`."""
@@ -90,6 +102,7 @@ class PathClient:
     def __init__(self, reactor: Any, connection: socket.socket) -> None:
         self.name = ""
         self.codecs: tuple[str, ...] = ()
+        self.instance = _instance(connection)
         self._events: IPathEvents = NoEvents()
         self._pending: dict[int, tuple[str, Deferred[Any], dict[int, tuple]]] = {}
         self._last_id = 0

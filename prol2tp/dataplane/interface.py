@@ -193,6 +193,7 @@ class IDataPlane(Interface):
     """A data path. See the module docstring."""
 
     name = Attribute("'memory', 'user', ... as `data_path` in the configuration and `show system` say")
+    instance = Attribute("text that names this very data path: one that begins anew, with other ports, has another")
 
     codecs = Attribute("tuple of words of `ppp.ccp.CODECS`: what `port_compress` can do; it may be empty")
 

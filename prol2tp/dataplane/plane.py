@@ -69,6 +69,7 @@ class BasePlane(Netifs, Lines):
 
     name = ""
     codecs = tuple(CODECS)
+    instance = ""
 
     def __init__(self) -> None:
         self.events: IPathEvents = NoEvents()

@@ -119,7 +119,7 @@ class RadiusClient:
         problem = record.problem()
         line = self._lines[exchange.kind]
         if problem:
-            self._cannot_be_sent(exchange, problem, now)
+            self._cannot_be_sent(exchange, problem, now, unsendable=True)
         elif line.in_progress < self.settings.max_in_progress:
             self._give_turn(exchange, line, now)
         elif line.queued >= self.settings.max_queue:
@@ -267,12 +267,16 @@ class RadiusClient:
 
     # one request
 
+    def group_of(self, record: AccessRequest | AccountingRequest) -> list[Service]:
+        """The servers that may be asked: those of the user's realm. Of the NAS as a whole, without a user: all."""
+        if isinstance(record, AccountingRequest):
+            if record.status in OF_THE_NAS and not record.user:
+                return self._groups.everywhere("acct")
+            return self._groups.of("acct", realm_of(record.user))
+        return self._groups.of("auth", realm_of(record.user))
+
     def _start(self, exchange: Exchange, now: float) -> None:
-        record = exchange.record
-        if isinstance(record, AccountingRequest) and record.status in OF_THE_NAS:
-            exchange.group = self._groups.everywhere(exchange.kind)
-        else:
-            exchange.group = self._groups.of(exchange.kind, realm_of(record.user))
+        exchange.group = self.group_of(exchange.record)
         service = self._groups.best(exchange.group, (), exchange.prefer)
         if service is None:
             self._cannot_be_sent(exchange, "no server is configured", now)
@@ -315,9 +319,9 @@ class RadiusClient:
         identifier = lane.free.popleft()
         try:
             authenticator = exchange.encode(identifier, now, self._random_bytes)
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # stored by an older version, perhaps: whatever is wrong costs this request
             lane.free.append(identifier)
-            self._cannot_be_sent(exchange, str(error), now)
+            self._cannot_be_sent(exchange, str(error), now, unsendable=True)
             return
         lane.waiting[identifier] = Waiting(exchange, authenticator)
         exchange.sendings.append((lane, identifier))
@@ -357,12 +361,12 @@ class RadiusClient:
             name = _COUNTED.get(record.status, "accounting_others")
             setattr(counters, name, getattr(counters, name) + 1)
 
-    def _cannot_be_sent(self, exchange: Exchange, reason: str, now: float) -> None:
+    def _cannot_be_sent(self, exchange: Exchange, reason: str, now: float, unsendable: bool = False) -> None:
         self.counters.refused_here += 1
         if exchange.kind == "auth" and exchange.record.problem():
             self._over(exchange, Rejected(exchange.handle, Answer(), "", reason), now)
         else:
-            self._over(exchange, NoAnswer(exchange.handle, reason), now)
+            self._over(exchange, NoAnswer(exchange.handle, reason, unsendable), now)
 
     def _over(self, exchange: Exchange, output: Output | None, now: float) -> None:
         """Give everything back that it held, and the turn to the next."""

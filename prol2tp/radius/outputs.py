@@ -73,6 +73,8 @@ class NoAnswer:
 
     handle: int
     reason: str
+    unsendable: bool = False
+    """No server will ever get it: it cannot be written as a packet."""
 
 
 @dataclass(slots=True)

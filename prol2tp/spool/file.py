@@ -1,9 +1,14 @@
 """The rows of the accounting queue: an sqlite file in WAL mode, used by one thread of one process.
 
     record(id INTEGER PRIMARY KEY, session TEXT, kind INTEGER, event_time REAL, payload BLOB)
+    refused(the same)                                   what cannot be sent, for people to look at
+    unfinished(session TEXT PRIMARY KEY, event_time REAL, payload BLOB)
+                                                        the last Start or Interim of each session without a Stop
 
-A row is there from the commit that saved it until the commit that removes it. `synchronous=FULL`: a commit has reached
-the disk when it returns, so that not even a power failure takes it back. The file is locked as long as it is open.
+A row of `record` is there from the commit that saved it until the commit that removes it; `unfinished` follows in
+the same commits, so that after a crash it is known which sessions never got their Stop. `synchronous=FULL`: a commit
+has reached the disk when it returns, so that not even a power failure takes it back. The file is locked as long as it
+is open.
 """
 
 from __future__ import annotations
@@ -11,10 +16,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prol2tp.spool.order import INTERIM, Order
+from prol2tp.spool.order import INTERIM, START, STOP, Order
 
 VERSION = 1
 """Of the table, in the file's user_version."""
@@ -23,17 +28,27 @@ OF_THE_SYSTEM = ("locked", "full", "unable to open", "readonly", "disk I/O", "ac
 """Words of sqlite's errors for which the file is not to blame."""
 READ_AT_ONCE = 500
 """Below the 999 variables that old sqlite libraries allow a statement."""
+_COLUMNS = (
+    "(id INTEGER PRIMARY KEY, session TEXT NOT NULL, kind INTEGER NOT NULL, event_time REAL NOT NULL,"
+    " payload BLOB NOT NULL)"
+)
 _CREATE = (
-    "CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, session TEXT NOT NULL, kind INTEGER NOT NULL,"
-    " event_time REAL NOT NULL, payload BLOB NOT NULL)"
+    f"CREATE TABLE IF NOT EXISTS record {_COLUMNS}",
+    f"CREATE TABLE IF NOT EXISTS refused {_COLUMNS}",
+    "CREATE TABLE IF NOT EXISTS unfinished (session TEXT PRIMARY KEY, event_time REAL NOT NULL, payload BLOB NOT NULL)"
+    " WITHOUT ROWID",
 )
 _WRONG_TYPES = (
     "SELECT 1 FROM record WHERE (typeof(session), typeof(kind), typeof(event_time), typeof(payload))"
-    " IS NOT ('text', 'integer', 'real', 'blob') LIMIT 1"
+    " IS NOT ('text', 'integer', 'real', 'blob') LIMIT 1",
+    "SELECT 1 FROM unfinished WHERE (typeof(session), typeof(event_time), typeof(payload))"
+    " IS NOT ('text', 'real', 'blob') LIMIT 1",
 )
 
 Fields = tuple[str, int, float, bytes]
 """Session, kind, event time, payload."""
+Unfinished = tuple[str, float, bytes]
+"""Session, event time, payload."""
 
 
 @dataclass(slots=True)
@@ -79,6 +94,12 @@ class SpoolFile:
         """Records that are not in the file, by id, in order."""
         self.unremoved: set[int] = set()
         """Records that are still in the file and should not be."""
+        self.refused = 0
+        """Records that were put aside, in the file's whole life."""
+        self._refusing: set[int] = set()
+        """Records that are to be put aside when the disk takes it."""
+        self._last: dict[str, Unfinished | None] = {}
+        """What `unfinished` does not have yet; None: the session has stopped."""
         self._say = say
         self._next = 1
         self._database: sqlite3.Connection | None = None
@@ -108,14 +129,17 @@ class SpoolFile:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
             raise Damaged(f"version {version} of the file, {VERSION} expected")
-        database.execute(_CREATE)
+        for statement in _CREATE:
+            database.execute(statement)
         database.execute(f"PRAGMA user_version={VERSION}")
         database.execute("COMMIT")
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise Damaged(str(found).splitlines()[-1])
-        if database.execute(_WRONG_TYPES).fetchone() is not None:
-            raise Damaged("values of the wrong type")
+        for statement in _WRONG_TYPES:
+            if database.execute(statement).fetchone() is not None:
+                raise Damaged("values of the wrong type")
+        self.refused = database.execute("SELECT count(*) FROM refused").fetchone()[0]
         order = Order()
         last = 0
         for record, session, kind in database.execute("SELECT id, session, kind FROM record ORDER BY id"):
@@ -125,6 +149,7 @@ class SpoolFile:
             order.add(fields[0], record, fields[1])
         self.order = order
         self.unremoved = set()
+        self._refusing = set()
         self._next = max(self._next, last + 1)  # a sender may still hold ids of a file that was set aside
 
     def set_aside(self, error: Exception) -> None:
@@ -151,25 +176,35 @@ class SpoolFile:
             except sqlite3.Error:
                 pass
 
-    def write(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> None:
+    def write(self, appends: Sequence[Fields], acknowledged: Iterable[int], refused: Iterable[int] = ()) -> None:
         """Save records in this order and remove what is acknowledged or superseded, with all that was held, in one
-        transaction. After an error nothing has changed, neither in the file nor in the order."""
-        removed, superseded = self._removed(appends, acknowledged)
-        rows = [(record, *fields) for record, fields in self.held.items() if record not in removed]
+        transaction; what is refused goes aside. After an error nothing has changed, neither in the file nor in the
+        order."""
+        put_aside = self._refusing.union(refused)
+        removed, superseded = self._removed(appends, [*acknowledged, *put_aside])
+        rows = [
+            (record, *fields) for record, fields in self.held.items() if record not in removed or record in put_aside
+        ]
         rows += [(record, *fields) for record, fields in enumerate(appends, self._next)]
-        self._commit(rows, removed.difference(self.held) | self.unremoved)
+        last = {**self._last, **_last_words(appends)}
+        self._commit(rows, put_aside, removed.difference(self.held) | put_aside | self.unremoved, last)
         self.held = {}
         self.unremoved = set()
+        self._refusing = set()
+        self._last = {}
+        self.refused += len(put_aside)
         self._apply(appends, removed, superseded)
 
-    def hold(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> None:
+    def hold(self, appends: Sequence[Fields], acknowledged: Iterable[int], refused: Iterable[int] = ()) -> None:
         """As `write`, but in memory, for a disk that takes nothing: records can be taken and acknowledged, and those
-        that are left are saved by the next `write`."""
+        that are left are saved by the next `write`, which puts aside what is refused."""
+        self._refusing.update(refused)
         removed, superseded = self._removed(appends, acknowledged)
         for record in removed:
             if self.held.pop(record, None) is None:
                 self.unremoved.add(record)
         self.held.update(enumerate(appends, self._next))
+        self._last.update(_last_words(appends))
         self._apply(appends, removed, superseded)
 
     def _removed(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> tuple[set[int], int]:
@@ -188,7 +223,13 @@ class SpoolFile:
             self.order.add(session, record, kind)
         self._next += len(appends)
 
-    def _commit(self, rows: Sequence[tuple[int, str, int, float, bytes]], removed: Iterable[int]) -> None:
+    def _commit(
+        self,
+        rows: Sequence[tuple[int, str, int, float, bytes]],
+        put_aside: Iterable[int],
+        removed: Iterable[int],
+        last: Mapping[str, Unfinished | None],
+    ) -> None:
         database = self._database
         if database is None:
             raise sqlite3.OperationalError("the file is not open")
@@ -197,7 +238,16 @@ class SpoolFile:
             database.executemany(
                 "INSERT INTO record (id, session, kind, event_time, payload) VALUES (?, ?, ?, ?, ?)", rows
             )
+            database.executemany(
+                "INSERT INTO refused (session, kind, event_time, payload)"
+                " SELECT session, kind, event_time, payload FROM record WHERE id = ?",
+                [(record,) for record in put_aside],
+            )
             database.executemany("DELETE FROM record WHERE id = ?", [(record,) for record in removed])
+            database.executemany("REPLACE INTO unfinished VALUES (?, ?, ?)", [row for row in last.values() if row])
+            database.executemany(
+                "DELETE FROM unfinished WHERE session = ?", [(session,) for session, row in last.items() if not row]
+            )
             database.execute("COMMIT")
         except sqlite3.Error:
             self._roll_back(database)
@@ -235,3 +285,24 @@ class SpoolFile:
         if row is None:
             row = next(((fields[2],) for fields in self.held.values()), None)
         return row[0] if row else None
+
+    def unfinished(self, after: str, limit: int) -> list[Unfinished]:
+        """Sessions that have a Start and no Stop, with their last record: a page, in the order of their keys."""
+        if self._database is None:
+            raise sqlite3.OperationalError("the file is not open")
+        rows = self._database.execute(
+            "SELECT session, event_time, payload FROM unfinished WHERE session > ? ORDER BY session LIMIT ?",
+            (after, limit),
+        )
+        return list(rows)
+
+
+def _last_words(appends: Iterable[Fields]) -> dict[str, Unfinished | None]:
+    """What `unfinished` says of these sessions afterwards."""
+    last: dict[str, Unfinished | None] = {}
+    for session, kind, event_time, payload in appends:
+        if kind in (START, INTERIM):
+            last[session] = (session, event_time, payload)
+        elif kind == STOP:
+            last[session] = None
+    return last

@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from prol2tp.spool.file import FAILURES, Fields, Record, SpoolFile, is_damage
+from prol2tp.spool.file import FAILURES, Fields, Record, SpoolFile, Unfinished, is_damage
 from prol2tp.spool.order import INTERIM, KINDS
 
 _log = Logger(namespace="accounting")
@@ -50,6 +50,8 @@ class Status:
     acknowledged: int = 0
     coalesced: int = 0
     """Interims that gave way to newer ones."""
+    refused: int = 0
+    """Records that were put aside because they cannot be sent."""
     trouble: str = ""
     """Why the disk takes nothing at present."""
 
@@ -66,6 +68,19 @@ class _Append:
 @dataclass(slots=True)
 class _Acknowledge:
     records: tuple[int, ...]
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Refuse:
+    records: tuple[int, ...]
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    after: str
+    limit: int
     waiting: list[Deferred[Any]] = field(default_factory=list)
 
 
@@ -90,14 +105,22 @@ class AccountingQueue:
     :param reactor: all Deferreds fire in it.
     :param on_ready: called in the reactor when records may be taken: at start, after appends, acknowledgements and
         releases, once for each turn. Not after `take`.
+    :param on_trouble: called in the reactor with the reason when the disk takes nothing, with "" when it does again.
 
-    `on_ready` may be set any time. A sender keeps its window full so: when called, `take` what fits the window, send,
-    `acknowledge` what the server has answered, `release` what it gives up.
+    `on_ready` and `on_trouble` may be set any time. A sender keeps its window full so: when called, `take` what fits
+    the window, send, `acknowledge` what the server has answered, `release` what it gives up.
     """
 
-    def __init__(self, path: str, reactor: Any, on_ready: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        on_ready: Callable[[], None] | None = None,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> None:
         self.status = Status()
         self.on_ready = on_ready
+        self.on_trouble = on_trouble
         self._reactor = reactor
         self._file = SpoolFile(path, self._say)
         self._condition = threading.Condition()
@@ -179,6 +202,28 @@ class AccountingQueue:
                 self._ask(_Acknowledge(tuple(map(int, records)), [done]))
         return done
 
+    def refuse(self, records: Iterable[int]) -> Deferred[None]:
+        """These cannot be sent, ever: they are put aside in the file for people to look at, and their sessions go
+        on."""
+        done: Deferred[None] = Deferred()
+        with self._condition:
+            if self._stopping:
+                done.errback(QueueFailed("the queue is stopped"))
+            else:
+                self._ask(_Refuse(tuple(map(int, records)), [done]))
+        return done
+
+    def unfinished(self, after: str, limit: int) -> Deferred[list[Unfinished]]:
+        """The sessions without a Stop, with event time and payload of their last Start or Interim: at most `limit`, in
+        the order of their keys, those behind `after`. Fails with `QueueFailed`."""
+        done: Deferred[list[Unfinished]] = Deferred()
+        with self._condition:
+            if self._stopping:
+                done.errback(QueueFailed("the queue is stopped"))
+            else:
+                self._ask(_Unfinished(after, int(limit), [done]))
+        return done
+
     def release(self, records: Iterable[int]) -> None:
         """No server took these: they may be taken again."""
         with self._condition:
@@ -200,7 +245,9 @@ class AccountingQueue:
             self._condition.notify()
 
     def _deliver(self, done: _Done, status: Status, ready: bool) -> None:
-        self.status = status
+        before, self.status = self.status, status
+        if bool(before.trouble) != bool(status.trouble) and self.on_trouble is not None:
+            self.on_trouble(status.trouble)
         for waiting, result in done:
             for deferred in waiting:
                 if isinstance(result, Exception):
@@ -261,9 +308,9 @@ class AccountingQueue:
             asked, self._asked = self._asked, []
             self._interims = {}
             last = self._stopping
-        others: list[_Take | _Release] = []
+        others: list[_Take | _Unfinished | _Release] = []
         for request in asked:
-            if isinstance(request, (_Append, _Acknowledge)):
+            if isinstance(request, (_Append, _Acknowledge, _Refuse)):
                 self._writes.append(request)
             else:
                 others.append(request)
@@ -280,22 +327,27 @@ class AccountingQueue:
         for other in others:
             if isinstance(other, _Take):
                 done.append((other.waiting, self._take(other.limit)))
+            elif isinstance(other, _Unfinished):
+                done.append((other.waiting, self._read_unfinished(other)))
             else:
                 self._file.order.release(other.records)
                 changed = True
         self._reactor.callFromThread(self._deliver, done, self._status(), changed)
         return not last
 
-    def _chunk(self) -> tuple[list[Any], list[Fields], list[int]]:
+    def _chunk(self) -> tuple[list[Any], list[Fields], list[int], list[int]]:
         some = self._writes[:CHUNK]
         appends: list[Fields] = []
         acknowledged: list[int] = []
+        refused: list[int] = []
         for request in some:
             if isinstance(request, _Append):
                 appends.append((request.session, request.kind, request.event_time, request.payload))
-            else:
+            elif isinstance(request, _Acknowledge):
                 acknowledged += request.records
-        return some, appends, acknowledged
+            else:
+                refused += request.records
+        return some, appends, acknowledged, refused
 
     def _settle(self, some: list[Any], appends: list[Fields], acknowledged: list[int], done: _Done) -> None:
         del self._writes[:CHUNK]
@@ -306,9 +358,9 @@ class AccountingQueue:
 
     def _write(self) -> bool:
         """One transaction; False when the disk does not take it."""
-        some, appends, acknowledged = self._chunk()
+        some, appends, acknowledged, refused = self._chunk()
         try:
-            self._file.write(appends, acknowledged)
+            self._file.write(appends, acknowledged, refused)
         except FAILURES as error:
             if is_damage(error) and not self._fresh and self._renewed(error):
                 self._fresh = True
@@ -325,8 +377,8 @@ class AccountingQueue:
 
     def _hold(self) -> None:
         """Into memory, until the disk is tried again."""
-        some, appends, acknowledged = self._chunk()
-        self._file.hold(appends, acknowledged)
+        some, appends, acknowledged, refused = self._chunk()
+        self._file.hold(appends, acknowledged, refused)
         self._waiting += [request.waiting for request in some]
         self._settle(some, appends, acknowledged, [])
 
@@ -370,6 +422,12 @@ class AccountingQueue:
                 self._unread = True
             return []
 
+    def _read_unfinished(self, asked: _Unfinished) -> list[Unfinished] | QueueFailed:
+        try:
+            return self._file.unfinished(asked.after, asked.limit)
+        except FAILURES as error:
+            return QueueFailed(f"accounting queue {self._file.path}: {error}")
+
     def _status(self) -> Status:
         order = self._file.order
         try:
@@ -385,5 +443,6 @@ class AccountingQueue:
             appended=self._counted,
             acknowledged=self._counted_acknowledged,
             coalesced=self._file.coalesced + self._replaced,
+            refused=self._file.refused,
             trouble=self._trouble,
         )

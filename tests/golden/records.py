@@ -162,11 +162,18 @@ STATUS: dict[str, Any] = {
         "coa_responses": 0,
         "dynamic_discards": 0,
     },
+    "accounting_queue": None,
     "events": {"created": 3, "destroyed": 0, "up": 3, "down": 0},
     "config": {"updates": 1, "failures": 0},
     "log_level": "notice",
     "started_at": 0.0,
     "config_file": "/etc/prol2tp/propppd.conf",
+}
+ACCOUNTING_STATUS = STATUS | {
+    "accounting_queue": {
+        "depth": 1204, "oldest": 83.25, "waiting": 948, "unsaved": 12, "coalesced": 7, "refused": 1,
+        "trouble": "database or disk is full",
+    },
 }
 
 

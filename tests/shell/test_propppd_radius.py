@@ -63,7 +63,7 @@ class RadiusWorld(LinksWorld):
     def __init__(self) -> None:
         super().__init__(TEXT)
         self.server = Server(self)
-        self.source = RadiusUsers(self.server, self.links.wall)
+        self.source = RadiusUsers(self.server, self.links.wall, lambda length: bytes([5]) * length)
         self.lookups: list[tuple[str, Deferred[list[str]]]] = []
         self.published: list[dict[str, Any]] = []
         self.servers = RadiusServers(self.server, self.clock, self.log, self.publish, self.resolve)
@@ -192,7 +192,7 @@ def test_a_question_says_who_where_and_through_which_tunnel(world: RadiusWorld) 
     record = world.server.asked[0][0]
     assert (record.user, record.method, record.framed_mtu) == (b"r@example.com", "chap", link.mtu)
     assert verify_md5(record.identifier, b"pw", record.challenge, record.response)
-    assert (record.nas.identifier, record.acct_session_id) == ("lns7", f"{1_500_001_000:08x}00000001")
+    assert (record.nas.identifier, record.acct_session_id) == ("lns7", f"{1_500_001_000:08x}050500000001")
     port = record.port
     assert (port.nas_port, port.nas_port_id) == (1, f"l2tp {link.carrier.id}")
     assert (port.calling_station_id, port.called_station_id) == ("0123", "0800")

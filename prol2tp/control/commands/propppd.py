@@ -50,6 +50,19 @@ RADIUS_COUNTS = _counts(
     ),
     "RADIUS; all 0 where it is not configured.",
 )
+ACCOUNTING_QUEUE = Record(
+    "accounting-queue",
+    (
+        Field("depth", "integer", "records that no server has acknowledged"),
+        Field("oldest", "number", "age of the oldest, seconds; 0: there is none"),
+        Field("waiting", "integer", "of these, records whose servers do not answer at present"),
+        Field("unsaved", "integer", "of these, records in memory alone, because the disk takes nothing"),
+        Field("coalesced", "integer", "updates that gave way to newer ones before a server had them"),
+        Field("refused", "integer", "records that cannot be sent and were put aside in the file"),
+        Field("trouble", "text", "why the disk takes nothing; empty: it does"),
+    ),
+    "The accounting queue: what no server has yet.",
+)
 EVENT_COUNTS = _counts(
     "event-counts",
     (("created", ""), ("destroyed", ""), ("up", ""), ("down", "")),
@@ -68,6 +81,7 @@ STATUS_RECORD = Record(
         Field("license", "text", ""),
         Field("ppp", "ppp-counts"),
         Field("radius", "radius-counts"),
+        Field("accounting_queue", "accounting-queue?", "null: nothing is accounted"),
         Field("events", "event-counts"),
         Field("config", "config-counts"),
         Field("log_level", "text", "of the daemon, lower case"),
@@ -307,6 +321,7 @@ RECORDS = {
         STATUS_RECORD,
         PPP_COUNTS,
         RADIUS_COUNTS,
+        ACCOUNTING_QUEUE,
         EVENT_COUNTS,
         CONFIG_COUNTS,
         SERVER_ROW,
@@ -405,4 +420,7 @@ COMMANDS = table(
 """What the daemon answers."""
 CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY))
 """What the daemon calls on those connected to it."""
-EVENTS = ("link-created", "link-up", "link-down", "link-destroyed", "server-dead", "server-alive")
+EVENTS = (
+    "link-created", "link-up", "link-down", "link-destroyed", "server-dead", "server-alive", "accounting-trouble",
+    "accounting-restored",
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
@@ -43,20 +44,26 @@ class RadiusUsers:
 
     :param port: a `net.radius.RadiusPort`.
     :param wall: the time of day in seconds since 1970.
+    :param random_bytes: tells runs apart that begin at one time, as those of machines without a clock of their own.
     """
 
-    def __init__(self, port: Any, wall: Callable[[], float]) -> None:
+    def __init__(self, port: Any, wall: Callable[[], float],
+                 random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._port = port
-        self._start = f"{int(wall()) & 0xFFFFFFFF:08x}"
+        self.run = f"{int(wall()) & 0xFFFFFFFF:08x}{random_bytes(2).hex()}"
+        """What Acct-Session-Ids begin with: no other run of the daemon has it."""
 
     @property
     def nas(self) -> Nas:
         """Who we are, in every request."""
         return self._port.core.nas  # type: ignore[no-any-return]
 
-    def session_id(self, link: Any) -> str:
-        """Acct-Session-Id (RFC 2866 section 5.5): not used again by a later run of the daemon."""
-        return f"{self._start}{link.number:08x}"
+    def session_id(self, link: Any, login: bool = False) -> str:
+        """Acct-Session-Id (RFC 2866 section 5.5) of the session on the link, or of the `login` that is under way: after
+        a session that was online it begins another one."""
+        session = link.accounting
+        number = 0 if session is None else session.following if login else session.number
+        return f"{self.run}{link.number:08x}{f'-{number}' if number else ''}"
 
     def authenticate(self, question: Question) -> Deferred[Grant | EapRequest]:
         link = question.link
@@ -76,7 +83,8 @@ class RadiusUsers:
             question.name or question.user.encode(), question.method, question.identifier,  # type: ignore[arg-type]
             question.password, question.challenge, question.response, question.peer_challenge, question.flags,
             question.eap, before.state if before is not None else b"",
-            acct_session_id=self.session_id(link), nas=self.nas, port=port_of(link), framed_mtu=link.mtu,
+            acct_session_id=self.session_id(link, not question.renewal), nas=self.nas, port=port_of(link),
+            framed_mtu=link.mtu,
         )
 
 

@@ -37,6 +37,8 @@ class RadiusServers:
         self._log = log
         self._publish = publish
         self._resolve = resolve
+        self.replaced: Callable[[], None] = lambda: None
+        """Called when the client has got other servers."""
         self._radius = Radius()
         self._addresses: dict[str, list[str]] = {}
         """Of each host that was resolved; the first is in use."""
@@ -85,6 +87,7 @@ class RadiusServers:
         port = self._port
         port.core.set_servers(servers_of(self._radius, self._addresses), port.driver.now())
         port.carry_out()
+        self.replaced()
 
     def _again(self, now: float = 0.0) -> None:
         for host in self._hosts:

@@ -24,12 +24,14 @@ from prol2tp.daemons.base import (
     DaemonOptions,
     DaemonService,
     first_problem,
+    make_directory,
     may_set_up_networks,
     read_config,
 )
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
+from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
@@ -43,6 +45,7 @@ from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
+from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for Terminate-Acks."""
@@ -61,6 +64,11 @@ class Options(DaemonOptions):
 
     def load(self) -> None:
         self.config = load_config(self["config-file"])
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        if self.config.radius.accounts:
+            make_directory(self["state-dir"], "state directory")
 
 
 def load_config(path: str) -> PropppdConfig:
@@ -109,17 +117,21 @@ class PropppdService(DaemonService):
         self._stopping = False
         self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
         self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()))
-        self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"], self.events.publish)
-        self.radius_port.server_changed = self.radius_servers.changed
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
+        self.accounting = AccountingService(reactor, self.links, self.radius, self.radius_port,
+                                            os.path.join(options["state-dir"], FILE), self.logs["radius"],
+                                            self._accounting_event)
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"])
         self.links.followers.add(self.dynamic)
         self.links.refusing = STARTING
+        self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"], self.events.publish)
+        self.radius_servers.replaced = self.accounting.servers_changed
+        self.radius_port.server_changed = self._server_changed
         self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
-                        self.dynamic.counters)
+                        self.dynamic.counters, self.accounting)
         commands = Commands(self.links, status, self.attachments, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
@@ -138,6 +150,7 @@ class PropppdService(DaemonService):
         self._set_levels()
         yield self.network.start()
         self.radius_servers.configure(self.config.radius)
+        yield self.accounting.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
         yield self._connect_path()
         try:
@@ -156,6 +169,7 @@ class PropppdService(DaemonService):
         try:
             path = yield self._open_path(self.reactor, self.options["run-dir"], "propppd")
             yield path.start(self)
+            yield self.accounting.path_ready(path)
         except Exception as error:
             self.log.error("no data path: {reason}", reason=error)
             self._try_again()
@@ -220,6 +234,14 @@ class PropppdService(DaemonService):
                 data |= {"cause": link.cause, "message": link.message}
             self.events.publish(name, **data)
 
+    def _server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
+        """Of `RadiusPort`."""
+        self.radius_servers.changed(change)
+        self.accounting.server_changed(change)
+
+    def _accounting_event(self, name: str, reason: str) -> None:
+        self.events.publish(name, reason=reason)
+
     # configuration
 
     def hangup(self) -> None:
@@ -232,6 +254,8 @@ class PropppdService(DaemonService):
         """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
         try:
             config = load_config(self.options["config-file"])
+            if config.radius.accounts:
+                make_directory(self.options["state-dir"], "state directory")
         except usage.UsageError as error:
             self.configs.failures += 1
             raise Refused(first_problem(error)) from None
@@ -239,6 +263,8 @@ class PropppdService(DaemonService):
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
         self.radius_servers.configure(config.radius)
         self.dynamic.configure(config.radius)
+        self.accounting.configure(config.radius).addErrback(
+            lambda failure: self.log.error("{reason}: nothing is accounted", reason=failure.getErrorMessage()))
         self.config = config
         self.configs.updates += 1
         self._set_levels()
@@ -276,6 +302,7 @@ class PropppdService(DaemonService):
         self.attachments.stop()
         yield self._within(self.control.stopService())
         links.stop()
+        yield self.accounting.stop()
         self.radius_servers.stop()
         self.dynamic.stop()
         self.radius_port.stop()

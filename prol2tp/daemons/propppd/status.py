@@ -8,6 +8,7 @@ from prol2tp import __version__
 from prol2tp.control.commands.propppd import LINK_KINDS, RADIUS_COUNTS
 from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.ppp import chap, eap, eappeer, pap
@@ -53,11 +54,13 @@ class Status:
     """Records of the daemon and its links."""
 
     def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
-                 radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None) -> None:
+                 radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None,
+                 accounting: AccountingService | None = None) -> None:
         self._links = links
         self._dynamic = dynamic
         self._log = log
         self._radius = radius
+        self._accounting = accounting
         self._configs = configs
         self._config_file = config_file
         self._started_at = links.wall()
@@ -75,6 +78,7 @@ class Status:
                 "destroy_requests": counts.destroy_requests, "destroy_failures": counts.destroy_failures,
             },
             "radius": self._radius_counts(),
+            "accounting_queue": self._accounting.record() if self._accounting is not None else None,
             "events": {"created": counts.created, "destroyed": counts.destroyed, "up": counts.up,
                        "down": counts.down},
             "config": {"updates": self._configs.updates, "failures": self._configs.failures},
@@ -160,7 +164,7 @@ class Status:
             "pap": _pap(link),
             "chap": _chap(link),
             "eap": _eap(link),
-            "radius": {"status": link.radius, "accounting_updates": 0} if link.radius else None,
+            "radius": _radius(link),
             "auth": _auth(link),
             **dict.fromkeys(LINK_KINDS),
             carrier.kind: carrier.record(),
@@ -175,6 +179,13 @@ class Status:
             "next_echo": 0 if at is None else round(max(0.0, at - self._links.clock.seconds()), 3),
             **automaton(link, core.lcp),
         }
+
+
+def _radius(link: PPPLink) -> dict[str, Any] | None:
+    session = link.accounting
+    if not link.radius and session is None:
+        return None
+    return {"status": link.radius, "accounting_updates": session.updates if session is not None else 0}
 
 
 def state(link: PPPLink) -> str:

@@ -1,0 +1,172 @@
+"""From the queue to the servers: a window full of records under way, those whose servers are dead out of the way.
+
+A record belongs to a group: the servers of its user's realm. While none of a group lives (the RADIUS client finds out,
+and when one lives again), its records are parked by their numbers, and those of other groups go on. A record that its
+living servers leave unanswered is tried again later and later. One that cannot be sent at all is put aside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from prol2tp.common.deadlines import Deadlines
+from prol2tp.daemons.propppd.accounting_records import Clocks, unpack
+from prol2tp.net.deadlines import LazyTimer
+from prol2tp.radius.accounting import AccountingRequest
+from prol2tp.radius.outputs import AccountingAcknowledged, AnswerDropped, NoAnswer, ServerAlive, ServerDead
+from prol2tp.spool.file import Record
+from prol2tp.spool.queue import AccountingQueue
+
+_log = Logger(namespace="accounting")
+
+FIRST_RETRY, LAST_RETRY = 5.0, 600.0
+"""Seconds until a record that got no answer is sent again: doubles each time."""
+
+Group = tuple[str, ...]
+
+
+class Sender:
+    """Empties a queue.
+
+    :param port: a `net.radius.RadiusPort`.
+    """
+
+    def __init__(self, clock: Any, queue: AccountingQueue, port: Any, clocks: Clocks) -> None:
+        self.refusals = 0
+        self._clock = clock
+        self._queue = queue
+        self._port = port
+        self._clocks = clocks
+        self._under_way: dict[int, tuple[Group, Deferred[Any] | None]] = {}
+        self._parked: dict[Group, list[int]] = {}
+        self._tries: dict[int, int] = {}
+        self._later = Deadlines()
+        self._timer = LazyTimer(clock, self._due)
+        self._acknowledged: list[int] = []
+        self._taking = False
+        self._stopped = False
+        queue.on_ready = self.fill
+
+    @property
+    def parked(self) -> int:
+        """Records whose servers are all dead."""
+        return sum(map(len, self._parked.values()))
+
+    def fill(self) -> None:
+        """Take what fits the window."""
+        room = self._port.core.settings.max_in_progress - len(self._under_way)
+        if self._taking or self._stopped or room <= 0:
+            return
+        self._taking = True
+        self._queue.take(room).addCallback(self._taken)
+
+    def _taken(self, records: list[Record]) -> None:
+        self._taking = False
+        if self._stopped:
+            return
+        for record in records:
+            self._send(record)
+        if records:
+            self.fill()
+
+    def _send(self, record: Record) -> None:
+        try:
+            stored = unpack(record.payload)
+        except ValueError as error:
+            self._refuse(record.id, str(error))
+            return
+        request = stored.request
+        group = self._group(request)
+        if not self._alive(group):
+            self._parked.setdefault(group, []).append(record.id)
+            return
+        request.delay = stored.age(self._clocks)
+        self._under_way[record.id] = (group, None)
+        asked = self._port.request(request)
+        if record.id in self._under_way:
+            self._under_way[record.id] = (group, asked)
+        asked.addBoth(self._over, record.id, group)
+
+    def _over(self, result: Any, record: int, group: Group) -> None:
+        self._under_way.pop(record, None)
+        if self._stopped:
+            return
+        if isinstance(result, AccountingAcknowledged):
+            self._tries.pop(record, None)
+            self._acknowledged.append(record)
+            if len(self._acknowledged) == 1:
+                self._clock.callLater(0, self._acknowledge)
+        elif isinstance(result, NoAnswer) and result.unsendable:
+            self._refuse(record, result.reason)
+        elif not self._alive(group):
+            self._parked.setdefault(group, []).append(record)
+        else:
+            tries = self._tries[record] = self._tries.get(record, 0) + 1
+            self._later.set(record, self._clock.seconds() + min(FIRST_RETRY * 2.0 ** min(tries - 1, 16), LAST_RETRY))
+            self._timer.want(self._later.next())
+
+    def _acknowledge(self) -> None:
+        records, self._acknowledged = self._acknowledged, []
+        if records and not self._stopped:
+            self._queue.acknowledge(records).addErrback(_unsaved)
+            self.fill()
+
+    def _refuse(self, record: int, reason: str) -> None:
+        self._tries.pop(record, None)
+        self.refusals += 1
+        _log.error("an accounting record cannot be sent ({reason}): it is put aside, see the table refused of the "
+                   "queue", reason=reason)
+        self._queue.refuse([record]).addErrback(_unsaved)
+
+    def _due(self, now: float) -> None:
+        self._queue.release(self._later.expired(now))  # type: ignore[arg-type]
+        self._timer.want(self._later.next())
+
+    # servers
+
+    def _group(self, request: AccountingRequest) -> Group:
+        return tuple(service.name for service in self._port.core.group_of(request))
+
+    def _alive(self, group: Group) -> bool:
+        services = self._port.core.services
+        return any((service := services.get((name, "acct"))) is not None and service.alive for name in group)
+
+    def server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
+        """Of `RadiusPort`."""
+        if change.kind != "acct" or self._stopped or isinstance(change, AnswerDropped):
+            return
+        if isinstance(change, ServerAlive):
+            self._unpark([group for group in self._parked if change.server in group])
+            return
+        dead = {group for group, _ in self._under_way.values() if change.server in group and not self._alive(group)}
+        if dead:
+            # a turn later: the client is within its own work
+            self._clock.callLater(0, self._give_up, dead)
+
+    def _give_up(self, groups: set[Group]) -> None:
+        """Room in the window for records whose servers live."""
+        for group, asked in list(self._under_way.values()):
+            if group in groups and asked is not None and not self._alive(group):
+                asked.cancel()
+        self.fill()
+
+    def servers_changed(self) -> None:
+        """There are other servers now."""
+        self._unpark(list(self._parked))
+
+    def _unpark(self, groups: list[Group]) -> None:
+        for group in groups:
+            self._queue.release(self._parked.pop(group))
+
+    def stop(self) -> None:
+        """Nothing is sent any more; what is under way stays in the queue, but for what was answered."""
+        self._acknowledge()
+        self._stopped = True
+        self._timer.stop()
+
+
+def _unsaved(failure: Any) -> None:
+    """The queue says itself what it loses; what is not acknowledged is sent again, at worst."""

@@ -1,0 +1,78 @@
+"""What FreeRADIUS writes down about users of our LNS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.daemons import Suite
+from tests.interop.test_freeradius import CONFIGURATION
+from tests.interop.test_radius_users import USERS, lac_links, lac_tunnels, lns_links, lns_tunnels
+from tests.netns import World, wait_until
+from tests.peers import FreeRADIUS
+
+pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "tshark")]
+
+
+def detail_records(path: Path) -> list[dict[str, str]]:
+    """Packets of a detail file, in the order of arrival."""
+    if not path.exists():
+        return []
+    records = []
+    for block in path.read_text().split("\n\n"):
+        lines = [line.strip() for line in block.splitlines() if line.startswith("\t")]
+        record = {name: value.strip('"') for name, _, value in (line.partition(" = ") for line in lines)}
+        if "Acct-Status-Type" in record:
+            records.append(record)
+    return records
+
+
+def of(records: list[dict[str, str]], kind: str) -> list[dict[str, str]]:
+    return [record for record in records if record["Acct-Status-Type"] == kind]
+
+
+def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octets(world: World) -> None:
+    host = world.namespaces["lns"]
+    users = USERS.replace("Session-Timeout", "Class = 0x303138,\n    Session-Timeout", 1)
+    radius = FreeRADIUS(host, users, configuration=CONFIGURATION)
+    links = lns_links("chap").replace("use_radius true", "use_radius true; interim_interval 2")
+    lns = Suite(host, lns_tunnels(), links)
+    lac = Suite(world.namespaces["lac"], lac_tunnels(("u1", "pw1"), ("u2", "pw2")), lac_links("chap"))
+    lns.wait_online(2)
+    rows = {str(row["user"]): row for row in lac.wait_online(2)}
+    interface = str(rows["u1@example.com"]["interface"])
+    world.namespaces["lac"].run("ping", "-c", "4", "-i", "0.1", "-s", "1000", "-I", interface, "10.6.0.1")
+
+    def told(kind: str, count: int) -> bool:
+        return len(of(detail_records(radius.detail), kind)) >= count
+
+    wait_until(lambda: told("Interim-Update", 4), 20, "updates")
+    lac.stop()
+    wait_until(lambda: told("Stop", 2), 20, "stops")
+    counts = lns.json("propppctl", "status")
+    lns.stop("propppd")
+    wait_until(lambda: told("Accounting-Off", 1), 20, "the end")
+
+    records = detail_records(radius.detail)
+    assert [len(of(records, kind)) for kind in ("Accounting-On", "Start", "Stop", "Accounting-Off")] == [1, 2, 2, 1]
+    assert records[0]["Acct-Status-Type"] == "Accounting-On" and records[-1]["Acct-Status-Type"] == "Accounting-Off"
+    starts = {record["User-Name"]: record for record in of(records, "Start")}
+    stops = {record["User-Name"]: record for record in of(records, "Stop")}
+    assert starts["u1@example.com"]["Framed-IP-Address"] == "10.6.0.101"
+    assert starts["u1@example.com"]["Class"] == "0x303138"
+    for user, stop in stops.items():
+        for name in ("Acct-Session-Id", "Framed-IP-Address", "NAS-Port", "NAS-Port-Id"):
+            assert stop[name] == starts[user][name]
+        assert (stop["Acct-Terminate-Cause"], stop["Acct-Authentic"]) == ("User-Request", "RADIUS")
+    # four packets of 1028 octets and a PPP header of one to four, and what IPCP and IPv6CP take
+    for way in ("Input", "Output"):
+        pinged, idle = (int(stops[f"u{user}@example.com"][f"Acct-{way}-Octets"]) for user in (1, 2))
+        assert 4 * 1029 <= pinged <= 4 * 1032 + 400 and idle < 400, (way, pinged, idle)
+        packets, others = (int(stops[f"u{user}@example.com"][f"Acct-{way}-Packets"]) for user in (1, 2))
+        assert packets >= 4 and others < packets
+    updates = of(records, "Interim-Update")
+    said = counts["radius"]
+    assert (said["accounting_starts"], said["accounting_stops"]) == (2, 2)
+    assert said["accounting_updates"] == len(updates) and said["accounting_responses"] == len(records) - 1
+    assert counts["accounting_queue"]["depth"] == 0
