@@ -125,9 +125,13 @@ class Links:
         """Take over profiles; `addresses` has its pools already. Links that exist keep their settings."""
         self.profiles = {name: (profile, network_settings(profile)) for name, profile in profiles.items()}
         self.max_links = max_links
+        self.files_changed()
+        return self.interfaces.pools_changed(network for _, network in self.profiles.values())
+
+    def files_changed(self) -> None:
+        """Certificates are read anew for links that are made from now on."""
         self._settings.clear()
         self._tls.forget()
-        return self.interfaces.pools_changed(network for _, network in self.profiles.values())
 
     def named(self, name: str) -> PPPLink | None:
         """By `session-N`."""

@@ -34,6 +34,7 @@ def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferre
 def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfig) -> tuple[str, Deferred[None]]:
     """Change over from the old configuration. -> one line about what changed, and the end of it."""
     changes = diff(old, new)
+    links.files_changed()
     return summary(changes), configure(links, users, new) if changes else succeed(None)
 
 
