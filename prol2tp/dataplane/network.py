@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Callable
 from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, fail, inlineCallbacks, succeed
 from zope.interface import Interface, implementer
 
-from prol2tp.net import netlink, rtnetlink
+from prol2tp.net import messages, netlink, rtnetlink
 from prol2tp.net.netlink import NetlinkError, NetlinkSocket
 
 NETWORKS_AGE = 10.0
@@ -38,18 +37,31 @@ class INetwork(Interface):
         """Change an interface. `link_local` False: the kernel makes no IPv6 link-local address of its own (must
         come before `up`). `master`: a VRF or bridge; 0 takes it out."""
 
-    def address_add(ifindex: int, local: str, peer: str = ""):
+    def address_add(ifindex: int, local: str, peer: str = "", routed: bool = True):
         """Our address; a length after a slash is taken as it is, without one it is the whole address. With `peer`
-        the interface is point to point, and the kernel routes the peer's address to it."""
+        the interface is point to point, and the kernel routes the peer's address to it, unless `routed` is False."""
 
     def address_delete(ifindex: int, local: str, peer: str = ""):
         """Take an address away that `address_add` set with the same arguments."""
 
-    def route_add(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
-        """Route a network to an interface. `table` 0: the main one. A route that is there already is an EEXIST."""
+    def route_add(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0, onlink: bool = False,
+                  beside: bool = False):
+        """Route a network to an interface. `table` 0: the main one. `onlink`: the gateway `via` is behind the
+        interface, whether there is a route to it or not. A route that is there already is an EEXIST; with `beside`
+        only one to the same interface, and of several IPv4 routes the newest counts."""
 
     def route_delete(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
         """Take a route away."""
+
+    def rule_add(device: str, table: int, ipv6: bool = False):
+        """Let packets that come from a device look into a routing table first. It does not go with the device."""
+
+    def rule_delete(device: str, table: int, ipv6: bool = False):
+        """Take such a rule away."""
+
+    def vrf(name: str):
+        """-> Deferred((index, table)) of a VRF device; ENODEV when there is none of that name, ENOTSUP when it is
+        another kind of device."""
 
     def default_route_add(ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
                           keep: str = ""):
@@ -126,22 +138,34 @@ class LinuxNetwork:
             done.addErrback(_allow, errno.EAFNOSUPPORT)
         return done.addCallback(_nothing)
 
-    def address_add(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
-        payload = rtnetlink.address(ifindex, local, peer)
+    def address_add(self, ifindex: int, local: str, peer: str = "", routed: bool = True) -> Deferred[None]:
+        payload = rtnetlink.address(ifindex, local, peer, routed)
         return self._request(rtnetlink.RTM_NEWADDR, payload, _NEW).addCallback(_nothing)
 
     def address_delete(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
         payload = rtnetlink.address(ifindex, local, peer)
         return self._request(rtnetlink.RTM_DELADDR, payload).addCallback(_nothing)
 
-    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0) -> Deferred[None]:
-        payload = rtnetlink.route(prefix, ifindex, via, table, metric)
-        return self._request(rtnetlink.RTM_NEWROUTE, payload, _NEW).addCallback(_nothing)
+    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0,
+                  onlink: bool = False, beside: bool = False) -> Deferred[None]:
+        payload = rtnetlink.route(prefix, ifindex, via, table, metric, onlink)
+        flags = netlink.NLM_F_CREATE if beside else _NEW
+        return self._request(rtnetlink.RTM_NEWROUTE, payload, flags).addCallback(_nothing)
 
     def route_delete(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
                      ) -> Deferred[None]:
         payload = rtnetlink.route(prefix, ifindex, via, table, metric)
         return self._request(rtnetlink.RTM_DELROUTE, payload).addCallback(_nothing)
+
+    def rule_add(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+        payload = rtnetlink.rule(device, table, ipv6)
+        return self._request(rtnetlink.RTM_NEWRULE, payload, _NEW).addCallback(_nothing)
+
+    def rule_delete(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+        return self._request(rtnetlink.RTM_DELRULE, rtnetlink.rule(device, table, ipv6)).addCallback(_nothing)
+
+    def vrf(self, name: str) -> Deferred[tuple[int, int]]:
+        return self._request(rtnetlink.RTM_GETLINK, rtnetlink.link_by_name(name)).addCallback(_vrf)
 
     # what is rare: with pyroute2's messages
 
@@ -155,7 +179,7 @@ class LinuxNetwork:
             if keep and (":" in keep) == ipv6 and (yield self._pin(keep, routes)):
                 kept = keep
             for route in routes if ipv6 else ():
-                yield self._request(rtnetlink.RTM_DELROUTE, _route(*route)).addErrback(_allow, errno.ESRCH)
+                yield self._request(rtnetlink.RTM_DELROUTE, messages.route(*route)).addErrback(_allow, errno.ESRCH)
                 saved.append(route)
         # IPv4: without NLM_F_EXCL ours is put before the others of its metric, and they count again when its
         # interface has gone, also when we are not there to see it. IPv6 has no such order.
@@ -178,7 +202,7 @@ class LinuxNetwork:
             fields, attributes = way
             route = {**fields, "dst_len": ip_address(address).max_prefixlen}, [*attributes, ("RTA_DST", address)]
             try:
-                yield self._request(rtnetlink.RTM_NEWROUTE, _route(*route), _NEW)
+                yield self._request(rtnetlink.RTM_NEWROUTE, messages.route(*route), _NEW)
             except NetlinkError as error:
                 if error.errno != errno.EEXIST:
                     raise
@@ -197,7 +221,8 @@ class LinuxNetwork:
             self._pinned[address] = (users - 1, route)
         elif users:
             del self._pinned[address]
-            yield self._request(rtnetlink.RTM_DELROUTE, _route(*route)).addErrback(_allow, errno.ESRCH, errno.ENODEV)
+            done = self._request(rtnetlink.RTM_DELROUTE, messages.route(*route))
+            yield done.addErrback(_allow, errno.ESRCH, errno.ENODEV)
 
     @inlineCallbacks
     def _through(self, address: str, routes: list[Any]) -> Any:
@@ -206,32 +231,32 @@ class LinuxNetwork:
             return None
         wanted = ip_address(address)
         family = rtnetlink.AF_INET if wanted.version == 4 else rtnetlink.AF_INET6
-        ask = _route({"family": family, "dst_len": wanted.max_prefixlen}, [("RTA_DST", address)])
+        ask = messages.route({"family": family, "dst_len": wanted.max_prefixlen}, [("RTA_DST", address)])
         try:
             parts = yield self._request(rtnetlink.RTM_GETROUTE, ask)
         except NetlinkError:
             return None
-        answer = _decoded("rtmsg", parts[0])
+        answer = messages.decoded("rtmsg", parts[0])
         hop = answer.get_attr("RTA_GATEWAY"), answer.get_attr("RTA_OIF")
-        return next((route for route in routes if hop in _hops(dict(route[1]))), None)
+        return next((route for route in routes if hop in messages.hops(dict(route[1]))), None)
 
     @inlineCallbacks
     def _default_routes(self, family: int) -> Any:
         """Default routes of the main table with metric 0: what `_route` makes them of."""
-        parts = yield self._dumps.run(self._request, rtnetlink.RTM_GETROUTE, _route({"family": family}, []),
+        parts = yield self._dumps.run(self._request, rtnetlink.RTM_GETROUTE, messages.route({"family": family}, []),
                                       netlink.NLM_F_DUMP)
         routes = []
         for part in parts:
-            if part[_LENGTH_AT]:
+            if part[messages.LENGTH_AT]:
                 continue  # to decode them all would take seconds where there are many links
-            route = _decoded("rtmsg", part)
+            route = messages.decoded("rtmsg", part)
             table = route.get_attr("RTA_TABLE") or route["table"]
             if (route["dst_len"] or route["type"] != rtnetlink.RTN_UNICAST or table != rtnetlink.TABLE_MAIN
                     or route.get_attr("RTA_PRIORITY")):
                 continue
             routes.append((
-                {field: route[field] for field in _ROUTE_FIELDS},
-                [(name, route.get_attr(name)) for name in _ROUTE_ATTRIBUTES if route.get_attr(name) is not None],
+                {field: route[field] for field in messages.ROUTE_FIELDS},
+                [(name, value) for name in messages.ROUTE_ATTRIBUTES if (value := route.get_attr(name)) is not None],
             ))
         return routes
 
@@ -241,7 +266,7 @@ class LinuxNetwork:
         if kept:
             yield self._unpin(kept)
         for route in routes:
-            done = self._request(rtnetlink.RTM_NEWROUTE, _route(*route),
+            done = self._request(rtnetlink.RTM_NEWROUTE, messages.route(*route),
                                  netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
             yield done.addErrback(_allow, errno.ENODEV, errno.ENETUNREACH, errno.EEXIST, errno.EINVAL, errno.ENETDOWN)
 
@@ -253,7 +278,7 @@ class LinuxNetwork:
             if length < network.prefixlen and wanted in network:
                 best, length = ifindex, network.prefixlen
         if best:
-            yield self._request(rtnetlink.RTM_NEWNEIGH, _proxy(address, best),
+            yield self._request(rtnetlink.RTM_NEWNEIGH, messages.proxy(address, best),
                                 netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE)
         return best
 
@@ -264,9 +289,9 @@ class LinuxNetwork:
         yield self._dumps.acquire()
         try:
             if self._reactor.seconds() >= self._networks_until:
-                ask = _encoded("ifaddrmsg", {"family": rtnetlink.AF_INET}, [])
+                ask = messages.encoded("ifaddrmsg", {"family": rtnetlink.AF_INET}, [])
                 parts = yield self._request(rtnetlink.RTM_GETADDR, ask, netlink.NLM_F_DUMP)
-                found = [_decoded("ifaddrmsg", part) for part in parts if part[_LENGTH_AT] < 32]
+                found = [messages.decoded("ifaddrmsg", part) for part in parts if part[messages.LENGTH_AT] < 32]
                 self._networks = [(IPv4Network(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}", strict=False),
                                    one["index"]) for one in found]
                 self._networks_until = self._reactor.seconds() + NETWORKS_AGE
@@ -275,55 +300,18 @@ class LinuxNetwork:
         return self._networks
 
     def proxy_arp_delete(self, address: str, ifindex: int) -> Deferred[None]:
-        done = self._request(rtnetlink.RTM_DELNEIGH, _proxy(address, ifindex))
+        done = self._request(rtnetlink.RTM_DELNEIGH, messages.proxy(address, ifindex))
         return done.addErrback(_allow, errno.ENOENT, errno.ENODEV).addCallback(_nothing)
 
 
 _NEW = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
-_NTF_PROXY, _NUD_PERMANENT = 8, 128
-_ROUTE_FIELDS = ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type")
-_ROUTE_ATTRIBUTES = ("RTA_TABLE", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_METRICS", "RTA_MULTIPATH", "RTA_VIA",
-                     "RTA_PREF")
-_HEADER = 16
-_LENGTH_AT = _HEADER + 1
-"""Where an address or route message has the length of its prefix."""
 
 
-def _message(kind: str) -> Any:
-    # the import takes a quarter of a second and some megabytes: only who needs it pays
-    module = import_module(f"pyroute2.netlink.rtnl.{kind}")
-    return getattr(module, kind)
-
-
-def _encoded(kind: str, fields: Mapping[str, int], attributes: list[tuple[str, Any]]) -> bytes:
-    """A message without its header."""
-    message = _message(kind)()
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = attributes
-    message.encode()
-    return bytes(message.data[_HEADER:])
-
-
-def _decoded(kind: str, data: bytes) -> Any:
-    message = _message(kind)(data)
-    message.decode()
-    return message
-
-
-def _route(fields: Mapping[str, int], attributes: list[tuple[str, Any]]) -> bytes:
-    return _encoded("rtmsg", fields, attributes)
-
-
-def _hops(attributes: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Gateway, None where there is none, and interface of each next hop of a route."""
-    several = [(hop.get_attr("RTA_GATEWAY"), hop["oif"]) for hop in attributes.get("RTA_MULTIPATH") or ()]
-    return several or [(attributes.get("RTA_GATEWAY"), attributes.get("RTA_OIF"))]
-
-
-def _proxy(address: str, ifindex: int) -> bytes:
-    return _encoded("ndmsg", {"family": rtnetlink.AF_INET, "ifindex": ifindex, "flags": _NTF_PROXY,
-                              "state": _NUD_PERMANENT}, [("NDA_DST", address)])
+def _vrf(parts: list[bytes]) -> tuple[int, int]:
+    found = rtnetlink.vrf(parts[0]) if parts else None
+    if found is None:
+        raise refused(errno.ENOTSUP, "this device is no VRF")
+    return found
 
 
 def _nothing(_: Any) -> None:
@@ -351,6 +339,14 @@ class MemoryNetwork:
         self.links: dict[int, dict[str, Any]] = {}
         self.addresses: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, int, int], tuple[int, str]] = {}
+        """The one that counts for each (prefix, table, metric)."""
+        self.beside: dict[tuple[str, int, int], list[tuple[int, str]]] = {}
+        """Older ones to other interfaces, the newest last."""
+        self.unrouted: set[tuple[int, str]] = set()
+        """Addresses that were added without the route to the peer."""
+        self.rules: set[tuple[str, int, bool]] = set()
+        self.vrfs: dict[str, tuple[int, int]] = {}
+        """VRF devices: index and table."""
         self.proxies: set[tuple[str, int]] = set()
         self.networks: dict[str, int] = {}
         """Networks for proxy ARP: prefix to interface index."""
@@ -369,7 +365,9 @@ class MemoryNetwork:
             self.interfaces.discard(ifindex)
         self.links.pop(ifindex, None)
         self.addresses = {key: value for key, value in self.addresses.items() if key[0] != ifindex}
-        self.routes = {key: value for key, value in self.routes.items() if value[0] != ifindex}
+        self.unrouted = {key for key in self.unrouted if key[0] != ifindex}
+        for key in list(self.routes):
+            self._unroute(key, lambda route: route[0] == ifindex)
 
     def _error(self, operation: str, ifindex: int) -> NetlinkError | None:
         self.requests += 1
@@ -389,30 +387,36 @@ class MemoryNetwork:
         link.update((key, value) for key, value in given.items() if value is not None)
         return succeed(None)
 
-    def address_add(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
+    def address_add(self, ifindex: int, local: str, peer: str = "", routed: bool = True) -> Deferred[None]:
         if error := self._error("address_add", ifindex):
             return fail(error)
         key = (ifindex, f"{_host(local)} {_host(peer)}" if peer else _host(local))
         if key in self.addresses:
             return fail(refused(errno.EEXIST))
         self.addresses[key] = peer
+        if not routed:
+            self.unrouted.add(key)
         return succeed(None)
 
     def address_delete(self, ifindex: int, local: str, peer: str = "") -> Deferred[None]:
         if error := self._error("address_delete", ifindex):
             return fail(error)
         key = (ifindex, f"{_host(local)} {_host(peer)}" if peer else _host(local))
+        self.unrouted.discard(key)
         if self.addresses.pop(key, None) is None:
             return fail(refused(errno.EADDRNOTAVAIL))
         return succeed(None)
 
-    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0
-                  ) -> Deferred[None]:
+    def route_add(self, prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0,
+                  onlink: bool = False, beside: bool = False) -> Deferred[None]:
         if error := self._error("route_add", ifindex):
             return fail(error)
         key = (str(ip_network(prefix, strict=False)), table, metric)
         if key in self.routes:
-            return fail(refused(errno.EEXIST))
+            older = [*self.beside.get(key, ()), self.routes[key]]
+            if not beside or any(index == ifindex for index, _ in older):
+                return fail(refused(errno.EEXIST))
+            self.beside[key] = older
         self.routes[key] = (ifindex, via)
         return succeed(None)
 
@@ -421,10 +425,39 @@ class MemoryNetwork:
         if error := self._error("route_delete", ifindex):
             return fail(error)
         key = (str(ip_network(prefix, strict=False)), table, metric)
-        if self.routes.get(key) != (ifindex, via):
+        if not self._unroute(key, lambda route: route == (ifindex, via)):
             return fail(refused(errno.ESRCH))
-        del self.routes[key]
         return succeed(None)
+
+    def _unroute(self, key: tuple[str, int, int], gone: Callable[[tuple[int, str]], bool]) -> bool:
+        """Remove routes; an older one counts again. -> whether there was one."""
+        known = [*self.beside.pop(key, ()), *([self.routes.pop(key)] if key in self.routes else ())]
+        left = [route for route in known if not gone(route)]
+        if left:
+            self.routes[key] = left.pop()
+        if left:
+            self.beside[key] = left
+        return len(left) + (key in self.routes) < len(known)
+
+    def rule_add(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+        self.requests += 1
+        if "rule_add" in self.refuse:
+            return fail(refused(self.refuse["rule_add"]))
+        if (device, table, ipv6) in self.rules:
+            return fail(refused(errno.EEXIST))
+        self.rules.add((device, table, ipv6))
+        return succeed(None)
+
+    def rule_delete(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+        self.requests += 1
+        if (device, table, ipv6) not in self.rules:
+            return fail(refused(errno.ENOENT))
+        self.rules.discard((device, table, ipv6))
+        return succeed(None)
+
+    def vrf(self, name: str) -> Deferred[tuple[int, int]]:
+        self.requests += 1
+        return succeed(self.vrfs[name]) if name in self.vrfs else fail(refused(errno.ENODEV))
 
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
                           keep: str = "") -> Deferred[Any]:

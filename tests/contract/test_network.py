@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from prol2tp.dataplane.network import INetwork, LinuxNetwork, MemoryNetwork
+from prol2tp.net import rtnetlink
 from prol2tp.net.netlink import NetlinkError, NetlinkSocket
 
 ONE, TWO = "ppp-test0", "ppp-test1"
@@ -32,9 +33,20 @@ class Memory:
     def addresses(self, name):
         return {text for index, text in self.network.addresses if index == self.index[name]}
 
-    def routes(self):
+    def routes(self, table=0):
         return {(prefix.removesuffix("/32"), {v: k for k, v in self.index.items()}[index], metric)
-                for (prefix, _, metric), (index, _) in self.network.routes.items()}
+                for (prefix, place, metric), (index, _) in self.network.routes.items() if place == table}
+
+    def gateways(self):
+        return {(prefix, via) for (prefix, _, _), (_, via) in self.network.routes.items() if via}
+
+    def routed(self, name):
+        """Peers that the kernel routes to an interface by itself."""
+        return {text.partition(" ")[2] for index, text in self.network.addresses.keys() - self.network.unrouted
+                if index == self.index[name]}
+
+    def rules(self):
+        return self.network.rules
 
     def way(self, address):
         """The interface that packets to an address take."""
@@ -85,9 +97,20 @@ class Kernel:
                           else f"{entry['local']}/{entry['prefixlen']}")
         return found
 
-    def routes(self):
+    def gateways(self):
+        return {(entry["dst"], entry["gateway"]) for version in "46"
+                for entry in self.show(f"-{version}", "route", "show", "proto", "static") if "gateway" in entry}
+
+    def routed(self, name):
+        return {f"{entry['dst']}/32" for entry in self.show("route", "show", "dev", name, "proto", "kernel")}
+
+    def rules(self):
+        return {(rule["iif"], int(rule["table"]), version == "6") for version in "46"
+                for rule in self.show(f"-{version}", "rule", "show") if "iif" in rule}
+
+    def routes(self, table=0):
         found = set()
-        for entry in self.show("route", "show", "proto", "static"):
+        for entry in self.show("route", "show", "table", str(table or "main"), "proto", "static"):
             prefix = "0.0.0.0/0" if entry["dst"] == "default" else entry["dst"]
             found.add((prefix, entry["dev"], entry.get("metric", 0)))
         return found
@@ -171,6 +194,62 @@ def test_what_is_there_already_and_what_is_not_are_errors_of_their_own(host):
 
 
 @pytest_twisted.inlineCallbacks
+def test_of_routes_beside_each_other_the_newest_counts_and_the_older_is_not_lost(host):
+    one, two = host.index[ONE], host.index[TWO]
+    yield host.network.link_set(one, up=True)
+    yield host.network.route_add("10.8.0.0/24", two)
+    yield host.network.route_add("10.8.0.0/24", one, beside=True)
+    assert host.way("10.8.0.0/24" if host.network.name == "memory" else "10.8.0.1") == ONE
+    for index in (one, two):
+        with refused_with(errno.EEXIST):
+            yield host.network.route_add("10.8.0.0/24", index, beside=True)
+    yield host.network.route_delete("10.8.0.0/24", one)
+    assert host.routes() == {("10.8.0.0/24", TWO, 0)}
+    yield host.network.route_add("10.8.0.0/24", one, beside=True)
+    yield host.network.route_delete("10.8.0.0/24", two)
+    assert host.routes() == {("10.8.0.0/24", ONE, 0)}
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_gateway_behind_an_interface_needs_no_route_to_it(host):
+    one = host.index[ONE]
+    yield host.network.link_set(one, up=True)
+    yield host.network.route_add("10.8.0.0/24", one, via="203.0.113.77", metric=5, onlink=True)
+    yield host.network.route_add("2001:db8:8::/48", one, via="2001:db8:7::1", metric=5, onlink=True)
+    assert host.gateways() == {("10.8.0.0/24", "203.0.113.77"), ("2001:db8:8::/48", "2001:db8:7::1")}
+    yield host.network.route_delete("10.8.0.0/24", one, via="203.0.113.77", metric=5)
+    yield host.network.route_delete("2001:db8:8::/48", one, via="2001:db8:7::1", metric=5)
+    assert host.gateways() == set()
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_peer_can_be_routed_in_a_table_of_its_own(host):
+    one = host.index[ONE]
+    yield host.network.link_set(one, up=True)
+    yield host.network.address_add(one, "10.5.1.1", "10.5.1.100", routed=False)
+    yield host.network.route_add("10.5.1.100/32", one, table=7777)
+    yield host.network.rule_add(ONE, 7777)
+    yield host.network.rule_add(ONE, 7777, ipv6=True)
+    assert host.routed(ONE) == set() and host.routes() == set()
+    assert host.routes(7777) == {("10.5.1.100", ONE, 0)}
+    assert host.rules() == {(ONE, 7777, False), (ONE, 7777, True)}
+    with refused_with(errno.EEXIST):
+        yield host.network.rule_add(ONE, 7777)
+    yield host.network.rule_delete(ONE, 7777)
+    with refused_with(errno.ENOENT):
+        yield host.network.rule_delete(ONE, 7777)
+    yield host.network.address_delete(one, "10.5.1.1", "10.5.1.100")
+    yield host.network.address_add(one, "10.5.1.1", "10.5.1.100")
+    assert host.routed(ONE) == {"10.5.1.100/32"} and host.rules() == {(ONE, 7777, True)}
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_vrf_that_is_not_there_is_an_error(host):
+    with refused_with(errno.ENODEV):
+        yield host.network.vrf("no-such-vrf")
+
+
+@pytest_twisted.inlineCallbacks
 def test_a_replaced_default_route_comes_back(host):
     one, two = host.index[ONE], host.index[TWO]
     yield host.network.link_set(one, up=True)
@@ -211,6 +290,23 @@ def test_after_stop_requests_fail_and_do_not_hang(host):
     yield host.network.start()
     yield host.network.link_set(host.index[ONE], mtu=1300)
     assert host.mtu(ONE) == 1300
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_another_device_is_no_vrf(kernel):
+    with refused_with(errno.ENOTSUP):
+        yield kernel.network.vrf(ONE)
+
+
+def test_a_vrf_device_has_an_index_and_a_table():
+    data = rtnetlink.attribute(1, struct.pack("=I", 77))
+    info = rtnetlink.attribute(1, b"vrf\0") + rtnetlink.attribute(2, data)
+    head = struct.pack("=IHHII", 0, 16, 0, 0, 0) + struct.pack("=BxHiII", 0, 0, 5, 0, 0)
+    name = rtnetlink.attribute(3, b"red\0")
+    assert rtnetlink.vrf(head + name + rtnetlink.attribute(18, info)) == (5, 77)
+    assert rtnetlink.vrf(head + name + rtnetlink.attribute(18, rtnetlink.attribute(1, b"tun\0"))) is None
+    assert rtnetlink.vrf(head + name) is None
 
 
 PEER = "198.51.100.7"

@@ -2,18 +2,20 @@
 
 A pool is a list of ranges, however large: taking and giving back cost the same for a /8 as for ten addresses.
 Pools may be chained: the next is asked when one is used up. A change of the ranges leaves the addresses in use alone;
-one outside the new ranges is not given out again.
+one outside the new ranges is not given out again. A pool that is used up says so once, until it has room again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 
 Range = tuple[int, int]
 """First and last address, as numbers."""
+ROOM = 20
+"""A pool that was used up has room again when one in this many of its addresses is free."""
 
 
 class NoAddress(Exception):
@@ -34,18 +36,34 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
 class Pool:
     """One pool."""
 
-    __slots__ = ("name", "_ranges", "_firsts", "_at", "_cursor", "_free", "used")
+    __slots__ = ("name", "next", "size", "used", "reserved", "exhausted", "failures", "ending", "_ranges",
+                 "_firsts", "_at", "_cursor", "_free")
 
     def __init__(self, name: str, ranges: Iterable[Range] = ()) -> None:
         self.name = name
+        self.next = ""
+        """Pool that is asked when this one is used up."""
         self.used = 0
-        """Addresses that came from here and are out."""
+        """Addresses of the ranges that somebody has."""
+        self.reserved = 0
+        """Addresses of the ranges that are not given out, not counted in `used`."""
+        self.exhausted = False
+        """It was used up, and has no room again yet."""
+        self.failures = 0
+        """Times that it had no address to give."""
+        self.ending: OrderedDict[int, Lease] = OrderedDict()
+        """Addresses of links that are over, whose interfaces wait to be removed."""
         self.resize(ranges)
+
+    @property
+    def free(self) -> int:
+        return self.size - self.used - self.reserved
 
     def resize(self, ranges: Iterable[Range]) -> None:
         """Replace the ranges; they may overlap."""
         self._ranges = merged(ranges)
         self._firsts = [first for first, _ in self._ranges]
+        self.size = sum(last - first + 1 for first, last in self._ranges)
         self._at = 0
         self._cursor = self._firsts[0] if self._firsts else 0
         # what was given back before is found again by the walk
@@ -54,10 +72,6 @@ class Pool:
     def __contains__(self, address: int) -> bool:
         index = bisect_right(self._firsts, address) - 1
         return index >= 0 and address <= self._ranges[index][1]
-
-    @property
-    def size(self) -> int:
-        return sum(last - first + 1 for first, last in self._ranges)
 
     @property
     def ranges(self) -> Sequence[Range]:
@@ -103,17 +117,24 @@ class Lease:
 
 
 class Addresses:
-    """All pools, and every address in use, from a pool or not."""
+    """All pools, and every address in use, from a pool or not.
 
-    def __init__(self) -> None:
+    :param changed: hears of a pool whose `exhausted` has changed.
+    """
+
+    def __init__(self, changed: Callable[[Pool], None] | None = None) -> None:
         self.pools: dict[str, Pool] = {}
         self.leases: dict[int, Lease] = {}
         self.reserved: set[int] = set()
         """Never given out by a pool: users' own addresses and ours."""
+        self._changed = changed or (lambda pool: None)
+        self._spans: list[tuple[int, int, Pool]] = []
+        """The ranges of all pools, which do not overlap, in order."""
 
-    def configure(self, pools: Mapping[str, Iterable[Range]], reserved: Iterable[str]) -> None:
-        """Take over a configuration: the ranges of all pools, and addresses that they leave out. Pools that are gone
-        give nothing out any more."""
+    def configure(self, pools: Mapping[str, Iterable[Range]], reserved: Iterable[str],
+                  following: Mapping[str, str] | None = None) -> None:
+        """Take over a configuration: the ranges of all pools, addresses that they leave out, and which pool is asked
+        after which. Pools that are gone give nothing out any more."""
         left_out = {int(IPv4Address(text)) for text in reserved}
         walk_again = not self.reserved <= left_out
         self.reserved = left_out
@@ -123,18 +144,58 @@ class Addresses:
             pool = self.pools.get(name)
             ranges = merged(ranges)
             if pool is None:
-                self.pools[name] = Pool(name, ranges)
+                pool = self.pools[name] = Pool(name, ranges)
             elif walk_again or ranges != pool.ranges:
                 pool.resize(ranges)
+                pool.ending.clear()
+            pool.next = (following or {}).get(name, "")
+        self._count()
+
+    def _count(self) -> None:
+        self._spans = sorted(((first, last, pool) for pool in self.pools.values() for first, last in pool.ranges),
+                             key=lambda span: span[0])
+        for pool in self.pools.values():
+            pool.used = pool.reserved = 0
+        for address in self.reserved:
+            if (found := self._pool_of(address)) is not None:
+                found.reserved += 1
+        for address in self.leases.keys() - self.reserved:
+            if (found := self._pool_of(address)) is not None:
+                found.used += 1
+        for pool in self.pools.values():
+            self._relieve(pool)
+
+    def _pool_of(self, address: int) -> Pool | None:
+        index = bisect_right(self._spans, address, key=lambda span: span[0]) - 1
+        return self._spans[index][2] if index >= 0 and address <= self._spans[index][1] else None
+
+    def chain(self, names: Iterable[str]) -> Iterator[Pool]:
+        """These pools and those that follow each, every one once."""
+        seen = set()
+        for name in names:
+            while (pool := self.pools.get(name)) is not None and name not in seen:
+                seen.add(name)
+                yield pool
+                name = pool.next
 
     def take(self, names: Sequence[str], owner: Hashable) -> Lease:
         """An address out of the first of these pools that has one. Raises `NoAddress`."""
-        for name in names:
-            pool = self.pools.get(name)
-            while pool is not None and (address := pool.candidate()) is not None:
+        for pool in self.chain(names):
+            while (address := pool.candidate()) is not None:
                 if address not in self.leases and address not in self.reserved:
-                    pool.used += 1
                     return self._lease(address, owner, pool)
+            if pool.ending:
+                # its interface goes in a moment, and a user who cannot come in has waited for longer
+                address, lease = pool.ending.popitem(last=False)
+                self.release(lease)
+                return self._lease(address, owner, pool)
+            pool.failures += 1
+            if not pool.exhausted:
+                pool.exhausted = True
+                self._changed(pool)
+        unknown = [name for name in names if name not in self.pools]
+        if unknown:
+            raise NoAddress(f"there is no ip_pool {' '.join(map(repr, unknown))}")
         raise NoAddress(f"no free address in ip_pool {' '.join(names)}")
 
     def claim(self, text: str, owner: Hashable) -> Lease:
@@ -143,15 +204,17 @@ class Addresses:
         address = int(IPv4Address(text))
         if address in self.leases:
             raise NoAddress(f"address {text} is in use")
-        pool = next((pool for pool in self.pools.values() if address in pool), None)
-        if pool is not None:
-            pool.used += 1
-        return self._lease(address, owner, pool)
+        return self._lease(address, owner, self._pool_of(address))
+
+    def end(self, lease: Lease) -> None:
+        """The link of a lease is over, but its interface is still there: the address is given out again last."""
+        pool = self._pool_of(lease.address)
+        if pool is not None and lease.address not in self.reserved and self.leases.get(lease.address) is lease:
+            pool.ending[lease.address] = lease
 
     def could_give(self, address: int, names: Sequence[str]) -> bool:
         """Whether one of these pools has the address to give."""
-        pools = (self.pools.get(name) for name in names)
-        return address not in self.reserved and any(pool is not None and address in pool for pool in pools)
+        return address not in self.reserved and any(address in pool for pool in self.chain(names))
 
     def holder(self, text: str) -> Hashable | None:
         """Who has the address."""
@@ -166,15 +229,27 @@ class Addresses:
 
     def release(self, lease: Lease) -> None:
         """Give an address back. A second time does nothing."""
-        if self.leases.get(lease.address) is not lease:
+        address = lease.address
+        if self.leases.get(address) is not lease:
             return
-        del self.leases[lease.address]
-        if lease.pool is not None:
-            lease.pool.used -= 1
-        # not only the lease's own: the ranges may have moved since
-        for pool in self.pools.values():
-            pool.returned(lease.address)
+        del self.leases[address]
+        # not the lease's own: the ranges may have moved since
+        pool = self._pool_of(address)
+        if pool is not None:
+            pool.returned(address)
+            if pool.ending.get(address) is lease:
+                del pool.ending[address]
+            if address not in self.reserved:
+                pool.used -= 1
+                self._relieve(pool)
+
+    def _relieve(self, pool: Pool) -> None:
+        if pool.exhausted and pool.free > pool.size // ROOM:
+            pool.exhausted = False
+            self._changed(pool)
 
     def _lease(self, address: int, owner: Hashable, pool: Pool | None) -> Lease:
         self.leases[address] = lease = Lease(address, owner, pool)
+        if pool is not None and address not in self.reserved:
+            pool.used += 1
         return lease

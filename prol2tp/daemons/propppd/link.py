@@ -11,13 +11,15 @@ from twisted.python.failure import Failure
 
 from prol2tp.config.propppd import Profile
 from prol2tp.daemons.logs import Level
+from prol2tp.daemons.propppd import admission
 from prol2tp.daemons.propppd.aaa import Denied, EapLocal, EapRequest, Question, Unanswered
-from prol2tp.daemons.propppd.addresses import Lease, NoAddress
-from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.addresses import Lease
+from prol2tp.daemons.propppd.authorization import Authorization, place
 from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
+from prol2tp.net.netlink import NetlinkError
 from prol2tp.ppp import outputs
 from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
@@ -238,17 +240,36 @@ class PPPLink:
     def _granted(self, grant: Grant | EapRequest | EapLocal, output: outputs.AskAuthentication) -> None:
         if self.ended or self.question is not output:
             return
-        self.question = None
         if isinstance(grant, EapRequest):
+            self.question = None
             self.eap = grant if self.core.asking else None
             self.tell(self.core.eap_request, grant.packet, wait=grant.wait)
             return
         if isinstance(grant, EapLocal):
+            self.question = None
             self.tell(self.core.eap_local)
             return
+        _, vrf = place(grant.authorization or NOTHING, self.network)
+        if vrf and not output.renewal:
+            found = self.links.interfaces.network.vrf(vrf)
+            found.addCallbacks(lambda _: "", self._no_vrf, errbackArgs=(grant.user, vrf))
+            found.addCallback(self._decided, grant, output).addErrback(self._broken)
+        else:
+            self._decided("", grant, output)
+
+    def _no_vrf(self, failure: Any, user: str, vrf: str) -> str:
+        failure.trap(NetlinkError)
+        self._told_refusal(Level.WARNING, user, f"VRF {vrf}: {failure.value.text}")
+        return "Service not available"
+
+    def _decided(self, refusal: str, grant: Grant, output: outputs.AskAuthentication) -> None:
+        """`refusal`: the text for the peer when the user cannot come in, whatever else was granted."""
+        if self.ended or self.question is not output:
+            return
+        self.question = None
         # else the link has started anew, and the user has to prove himself again
         if self.core.asking:
-            refusal = self._still(grant) if output.renewal else self._admit(grant)
+            refusal = refusal or (self._still(grant) if output.renewal else self._admit(grant))
             if refusal:
                 self.tell(self.core.refused, refusal)
                 return
@@ -265,67 +286,16 @@ class PPPLink:
 
     def _admit(self, grant: Grant) -> str:
         """Take over what was granted; the text for the peer when that cannot be."""
-        online = self.links.online
-        self._offline()
-        if self.profile.one_session_per_user and online.get(grant.user):
-            self._told_refusal(Level.NOTICE, grant.user, "online already, and one_session_per_user is set")
-            return "You are logged in already"
+        grant.authorization = grant.authorization or NOTHING
         try:
-            self._take_address(grant)
-        except NoAddress as error:
-            self._told_refusal(Level.WARNING, grant.user, str(error))
-            return "No address available"
-        self.user = grant.user
-        online[grant.user] = online.get(grant.user, 0) + 1
-        self.authorization = grant.authorization or NOTHING
+            admission.admit(self.links, self, grant)
+        except admission.Refused as refused:
+            self._told_refusal(refused.level, grant.user, str(refused))
+            return refused.message
         self.idle_timeout = self.profile.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
         # watched by us: the core is not told
         grant.idle_timeout = None
         return ""
-
-    def _offline(self) -> None:
-        """The user that is known up to now, if any, is no longer on this link."""
-        online = self.links.online
-        if self.user:
-            online[self.user] -= 1
-            if not online[self.user]:
-                del online[self.user]
-            self.user = ""
-
-    def _take_address(self, grant: Grant) -> None:
-        """The address of the grant, or one out of its pool or the profile's. Raises `NoAddress`."""
-        addresses, lease = self.links.addresses, self.lease
-        pools = grant.authorization.pools if grant.authorization is not None else ()
-        names = pools or self.profile.ip_pool
-        wanted = grant.peer_ip if self.core.settings.ip else None
-        if lease is not None:
-            if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):
-                # LCP was negotiated anew: no reason to change the address
-                grant.peer_ip = lease.text
-                return
-            addresses.release(lease)
-            self.lease = None
-        if not self.core.settings.ip:
-            return
-        if wanted:
-            self.lease = self._claim(wanted, grant.user)
-        elif names:
-            self.lease = addresses.take(names, self)
-            grant.peer_ip = self.lease.text
-
-    def _claim(self, address: str, user: str) -> Lease:
-        """A user's own address. Who logs in again while the old link is not known to be dead takes it over, and so
-        does who finds it with a link that is over, whose interface only waits for its turn to be removed."""
-        addresses = self.links.addresses
-        holder = addresses.holder(address)
-        if isinstance(holder, PPPLink) and holder is not self and holder.lease is not None:
-            if holder.ended or holder.user == user:
-                addresses.release(holder.lease)
-                holder.lease = None
-            if not holder.ended and holder.user == user:
-                holder.say(Level.NOTICE, "user {user} has come again as {other}", user=user, other=self.name)
-                holder.close("Port Preempted", "the user has logged in again")
-        return addresses.claim(address, self)
 
     def _denied(self, failure: Any, output: outputs.AskAuthentication, user: str) -> None:
         error, retry = AUTHENTICATION_FAILURE, False
@@ -484,7 +454,7 @@ class PPPLink:
         self._went_down()
         links.followers.tell("link_ended", self)
         user = self.shown_user
-        self._offline()
+        admission.leave(links, self)
         told = self.refused and not self.seconds_up
         why = f" ({self.message})" if self.message and self.message.lower() != self.cause.lower() else ""
         self.tell_all(Level.INFO if told else Level.NOTICE, "ended: {cause}{why}, user {user}, {seconds:.0f} s up",

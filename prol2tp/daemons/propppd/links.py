@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from prol2tp.config.propppd import Profile
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.addresses import Addresses, NoAddress
+from prol2tp.daemons.propppd.addresses import Addresses, NoAddress, Pool
+from prol2tp.daemons.propppd.admission import Online
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.filters import Filters
@@ -84,7 +85,7 @@ class Links:
         self.wall = world.wall
         self.event = world.event
         self.followers = Followers()
-        self.addresses = Addresses()
+        self.addresses = Addresses(self._pool_changed)
         self.filters = Filters(world.log)
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within)
@@ -98,8 +99,8 @@ class Links:
         self.by_port: dict[int, PPPLink] = {}
         self.roll = Roll()
         """Numbers of the links, for lists."""
-        self.online: dict[str, int] = {}
-        """Authenticated users, with the number of their links."""
+        self.online = Online()
+        """Authenticated users."""
         self._of_profile: dict[str, int] = {}
         self._settings: dict[Any, LinkSettings] = {}
         self._tls = TLSProfiles()
@@ -120,6 +121,13 @@ class Links:
     def _pool_prefixes(self, name: str) -> list[str]:
         pool = self.addresses.pools.get(name)
         return [] if pool is None else pool.prefixes()
+
+    def _pool_changed(self, pool: Pool) -> None:
+        if pool.exhausted:
+            self.log.error("ip_pool {name} is used up: {size} addresses, {reserved} of them reserved", name=pool.name,
+                           size=pool.size, reserved=pool.reserved)
+        else:
+            self.log.notice("ip_pool {name} has {free} free addresses again", name=pool.name, free=pool.free)
 
     def configure(self, profiles: Mapping[str, Profile], max_links: int = 0) -> Deferred[Any]:
         """Take over profiles; `addresses` has its pools already. Links that exist keep their settings."""
@@ -232,6 +240,8 @@ class Links:
         self._of_profile[link.carrier.ppp_profile] -= 1
         link.listener.link_closed(link, user)
         removed = link.interface.close() if link.interface is not None else succeed(None)
+        if link.lease is not None:
+            self.addresses.end(link.lease)
         self._closing.add(removed)
 
         def over(_: Any) -> None:

@@ -25,6 +25,7 @@ def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferre
     links.addresses.configure(
         {name: [(int(one.first), int(one.last)) for one in pool.ranges] for name, pool in config.pools.items()},
         [address for address in fixed_addresses(config) if address],
+        {name: pool.next for name, pool in config.pools.items()},
     )
     links.filters.configure(config.filters)
     users.users = config.users

@@ -133,3 +133,96 @@ def test_a_user_who_comes_every_day_with_an_address_of_the_pool_costs_no_memory(
     for _ in range(100):
         addresses.release(addresses.claim("10.0.0.1", "x"))
     assert list(addresses.pools["a"]._free) == [int(IPv4Address("10.0.0.1"))]
+
+
+def test_pools_that_follow_each_other_are_asked_in_turn_and_each_once():
+    addresses = Addresses()
+    spans = {"a": "10.0.0.1-10.0.0.1", "b": "10.0.1.1-10.0.1.1", "c": "10.0.2.1-10.0.2.1"}
+    addresses.configure({name: [span(text)] for name, text in spans.items()}, [], {"a": "b", "b": "c", "c": "a"})
+    assert [pool.name for pool in addresses.chain(["a", "c"])] == ["a", "b", "c"]
+    assert [addresses.take(["a"], n).text for n in range(3)] == ["10.0.0.1", "10.0.1.1", "10.0.2.1"]
+    assert addresses.could_give(int(IPv4Address("10.0.2.1")), ["a"])
+    with pytest.raises(NoAddress, match="no free address in ip_pool a"):
+        addresses.take(["a"], 4)
+
+
+def test_a_pool_that_is_not_there_is_named():
+    with pytest.raises(NoAddress, match="there is no ip_pool 'gold'"):
+        pools(a=["10.0.0.1-10.0.0.1"]).take(["gold"], "x")
+
+
+def test_a_pool_says_once_that_it_is_used_up_and_once_that_it_has_room():
+    said = []
+    addresses = Addresses(lambda pool: said.append((pool.name, pool.exhausted)))
+    addresses.configure({"a": [span("10.0.0.0-10.0.0.99")]}, [])
+    leases = [addresses.take(["a"], n) for n in range(100)]
+    assert said == []
+    for _ in range(3):
+        with pytest.raises(NoAddress):
+            addresses.take(["a"], "x")
+    for lease in leases[:5]:
+        addresses.release(lease)
+    assert said == [("a", True)] and addresses.pools["a"].failures == 3
+    addresses.release(leases[5])
+    assert said == [("a", True), ("a", False)]
+
+
+def test_a_pool_that_grows_has_room():
+    said = []
+    addresses = Addresses(lambda pool: said.append((pool.name, pool.exhausted)))
+    addresses.configure({"a": [span("10.0.0.1-10.0.0.1")]}, [])
+    addresses.take(["a"], "x")
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "y")
+    addresses.configure({"a": [span("10.0.0.1-10.0.0.9")]}, [])
+    assert said == [("a", True), ("a", False)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(("take", "release", "resize", "claim", "reserve")), st.integers(0, 30)),
+                max_size=100))
+def test_counts_of_a_pool_are_those_of_its_addresses(steps):
+    addresses = pools(["10.0.0.7"], a=["10.0.0.0-10.0.0.9"], b=["10.0.0.20-10.0.0.25"])
+    held, spans, reserved = [], {"a": "10.0.0.0-10.0.0.9", "b": "10.0.0.20-10.0.0.25"}, "10.0.0.7"
+    for step, number in steps:
+        try:
+            if step == "take":
+                held.append(addresses.take(["a", "b"], object()))
+            elif step == "claim":
+                held.append(addresses.claim(f"10.0.0.{number}", object()))
+            elif step == "release" and held:
+                addresses.release(held.pop(number % len(held)))
+            elif step in ("resize", "reserve"):
+                if step == "resize":
+                    spans = {"a": f"10.0.0.{number // 2}-10.0.0.{number // 2 + 5}", "b": "10.0.0.40-10.0.0.42"}
+                else:
+                    reserved = f"10.0.0.{number}"
+                addresses.configure({name: [span(text)] for name, text in spans.items()}, [reserved])
+        except NoAddress:
+            pass
+        fixed = int(IPv4Address(reserved))
+        for pool in addresses.pools.values():
+            within = {n for first, last in pool.ranges for n in range(first, last + 1)}
+            assert pool.used == len((within & addresses.leases.keys()) - {fixed})
+            assert pool.reserved == (fixed in within)
+            assert pool.free == len(within - addresses.leases.keys() - {fixed})
+
+
+def test_the_address_of_a_link_that_is_over_is_given_out_last_but_before_none_is():
+    addresses = pools(a=["10.0.0.1-10.0.0.3"])
+    old = addresses.take(["a"], "old")
+    addresses.end(old)
+    assert [addresses.take(["a"], n).text for n in range(3)] == ["10.0.0.2", "10.0.0.3", "10.0.0.1"]
+    addresses.release(old)
+    assert addresses.holder("10.0.0.1") == 2 and addresses.pools["a"].used == 3
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "x")
+
+
+def test_an_address_that_was_given_back_is_not_given_out_as_one_that_ends():
+    addresses = pools(a=["10.0.0.1-10.0.0.1"])
+    old = addresses.take(["a"], "old")
+    addresses.end(old)
+    addresses.release(old)
+    assert addresses.take(["a"], "x").text == "10.0.0.1"
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "y")

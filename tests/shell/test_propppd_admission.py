@@ -1,0 +1,166 @@
+"""Who may have one more link, with which address, and who has to go for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prol2tp.config.propppd import User
+from tests.shell.propppd_world import CONFIG, LinksWorld
+from tests.shell.test_log_lines import heard
+
+
+def configured(world: LinksWorld, parameters: str, more: str = "") -> None:
+    world.configure(CONFIG.replace("auth true", f"auth true\n ipv6 false\n {parameters}", 1) + more)
+
+
+def users(world: LinksWorld, **values: Any) -> None:
+    """Give a user other values."""
+    name = "u1@example.com"
+    world.users.users = {**world.users.users, name: User(name=name, password="pw1", **values)}
+
+
+@pytest.fixture
+def world() -> LinksWorld:
+    return LinksWorld()
+
+
+def test_a_second_login_is_refused_and_the_log_says_why(world: LinksWorld) -> None:
+    configured(world, "second_login refuse")
+    lines = heard(world.log)
+    _, link = world.client()
+    client, refused = world.client()
+    assert link.up and refused.ended and client.networks == {}
+    assert "user u1@example.com refused: online already, and second_login is refuse" in lines[-1] + lines[-2]
+    _, other = world.client("u3@example.com", "pw3")
+    assert other.up
+
+
+def test_a_second_login_ends_the_first(world: LinksWorld) -> None:
+    configured(world, "second_login preempt")
+    first, old = world.client()
+    client, new = world.client()
+    assert new.up and client.networks["ip"].local == "10.5.1.101"
+    assert old.ended and (old.cause, old.message) == ("Port Preempted", "the user has logged in again")
+    world.later(4)
+    assert first.down is not None and first.down.message == "the user has logged in again"
+    assert [row["state"] for row in world.prol2tpd.rows] == ["up", "closed", "up"]
+    assert world.links.online.of("u1@example.com") == [new]
+
+
+def test_a_dead_peer_does_not_keep_its_user_out(world: LinksWorld) -> None:
+    configured(world, "second_login preempt")
+    _, old = world.client()
+    world.far.port_receiver(old.port, None)
+    _, new = world.client()
+    assert new.up and not old.ended, "the old one waits for its Terminate-Ack"
+    assert world.links.online.of("u1@example.com") == [new]
+    world.later(10)
+    assert old.ended and new.up
+
+
+def test_a_user_who_just_hangs_up_may_come_again_at_once(world: LinksWorld) -> None:
+    configured(world, "second_login refuse")
+    _, old = world.client()
+    world.far.port_receiver(old.port, None)
+    old.close()
+    _, new = world.client()
+    assert new.up and not old.ended
+
+
+def test_the_port_limit_counts_links_of_all_profiles(world: LinksWorld) -> None:
+    more = 'profile "others" { auth true; ipv6 false; local_ip 10.5.1.1; ip_pool "pool1"; port_limit 2 }\n'
+    configured(world, "port_limit 2", more)
+    lines = heard(world.log)
+    links = [world.client()[1], world.client(profile="others")[1]]
+    _, refused = world.client()
+    assert [link.up for link in links] == [True, True] and refused.ended
+    assert any("online 2 times, and the port limit is 2" in line for line in lines)
+    links[0].close()
+    world.settle()
+    assert world.client()[1].up
+
+
+def test_the_users_limit_comes_before_that_of_the_profile(world: LinksWorld) -> None:
+    configured(world, "port_limit 1")
+    users(world, port_limit=2)
+    assert [world.client()[1].up for _ in range(3)] == [True, True, False]
+    users(world, port_limit=0)
+    assert world.client()[1].up
+
+
+def test_of_several_links_the_oldest_goes(world: LinksWorld) -> None:
+    configured(world, "second_login preempt\n port_limit 2")
+    first, second, third = (world.client()[1] for _ in range(3))
+    assert first.ended and second.up and third.up
+
+
+def test_whoever_is_refused_is_not_online(world: LinksWorld) -> None:
+    configured(world, "second_login refuse")
+    for _ in range(3):
+        world.client("u1@example.com", "wrong")
+    world.client("u2@example.com", "pw2")
+    world.client("u2@example.com", "pw2")
+    assert len(world.links.online) == 1
+    for link in list(world.links.by_number.values()):
+        link.close()
+    world.settle()
+    assert len(world.links.online) == 0
+
+
+def test_a_users_pools_come_before_those_of_the_profile(world: LinksWorld) -> None:
+    configured(world, "", 'ip_pool "gold" { range 10.7.0.1; next "pool1" }')
+    users(world, ip_pool=("gold",))
+    addresses = [world.client()[0].networks["ip"].local for _ in range(3)]
+    assert addresses == ["10.7.0.1", "10.5.1.100", "10.5.1.101"]
+
+
+def test_a_pool_that_is_used_up_is_logged_once(world: LinksWorld) -> None:
+    configured(world, "")
+    lines = heard(world.log)
+    links = [world.client(f"u{n}@example.com", f"pw{n}")[1] for n in (1, 3, 4)]
+    for _ in range(3):
+        assert world.client()[1].ended
+    said = [line for line in lines if "is used up" in line]
+    assert said == ["ip_pool pool1 is used up: 3 addresses, 0 of them reserved"]
+    assert world.links.addresses.pools["pool1"].failures == 3
+    links[0].close()
+    world.settle()
+    assert lines[-1] == "ip_pool pool1 has 1 free addresses again"
+
+
+def test_our_own_address_is_given_to_nobody(world: LinksWorld) -> None:
+    configured(world, "")
+    users(world, ip="10.5.1.1")
+    lines = heard(world.log)
+    _, link = world.client()
+    assert link.ended and any("address 10.5.1.1 is our own" in line for line in lines)
+
+
+def test_a_user_whose_vrf_is_missing_is_refused(world: LinksWorld) -> None:
+    configured(world, "")
+    users(world, vrf="red")
+    lines = heard(world.log)
+    _, link = world.client()
+    assert link.ended and any("refused: VRF red: No such device" in line for line in lines)
+    assert world.links.addresses.leases == {} and len(world.links.online) == 0
+
+
+def test_a_user_with_a_table_of_his_own_does_not_come_in_on_a_shared_interface(world: LinksWorld) -> None:
+    configured(world, "interface shared\n interface_name users")
+    users(world, table=7)
+    lines = heard(world.log)
+    _, link = world.client()
+    assert link.ended
+    assert any("interface users is shared, and the user has routing table 7 of his own" in line for line in lines)
+
+
+@pytest.mark.parametrize(("policy", "comes"), [("ignore", True), ("refuse", False)])
+def test_unknown_filters_keep_a_user_out_only_when_that_is_wanted(
+    world: LinksWorld, policy: str, comes: bool
+) -> None:
+    configured(world, f"unknown_filter {policy}")
+    users(world, filter=("gold",))
+    _, link = world.client()
+    assert link.up is comes and world.links.filters.unknown == 1
