@@ -185,8 +185,8 @@ class PathClient:
         self._receivers.clear()
         self._channel.close()
 
-    def listen(self, address: Address) -> Deferred[Listener]:
-        return self._ask("listen", (address,))
+    def listen(self, address: Address, encapsulation: str = "udp") -> Deferred[Listener]:
+        return self._ask("listen", (address, encapsulation))
 
     def unlisten(self, listener: int) -> Deferred[None]:
         return self._ask("unlisten", (listener,)).addCallback(_nothing)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from errno import EAGAIN, EINTR, EMSGSIZE, ENOBUFS
 from typing import TYPE_CHECKING, Any
 
-from prol2tp.dataplane import l2tpv2
+from prol2tp.dataplane import l2tpv2, l2tpv3
+from prol2tp.dataplane.iplistener import CONTROL, IPListener
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.packets import EXTENSIONS
 from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
@@ -62,6 +63,8 @@ def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int
     for key in carrier.keys:
         inbound.pop(key, None)
     carrier.keys = []
+    if carrier.tunnel.spec.version != l2tpv2.VERSION:
+        return
     port, attachment = carrier.port, carrier.port.attachment
     if attachment is None or descriptor < 0 or port.peer is not None or (carrier.send_sequence and not carrier.lns):
         return
@@ -136,6 +139,9 @@ def drain_mixed(plane: BasePlane, listener: UDPListener) -> Callable[[int, float
 
 def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: float) -> None:
     """A data message, the long way."""
+    if data[1:2] == b"\3" or listener.encapsulation == "ip":
+        receive3(plane, listener, data, source, now)
+        return
     parsed = l2tpv2.parse(data)
     if parsed is None:
         plane.bad_headers += 1
@@ -156,6 +162,51 @@ def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: floa
     deadline = carrier.receive(ns, data[start:end], now)
     if deadline is not None:
         plane.expire_at(carrier, deadline)
+
+
+def receive3(plane: BasePlane, listener: Any, data: bytes, source: Any, now: float) -> None:
+    """A data message of version 3, from the Session ID on when it came over IP."""
+    session_id = l2tpv3.session_id(data, 0 if listener.encapsulation == "ip" else 4)
+    if not session_id:
+        plane.bad_headers += 1
+        return
+    carrier = listener.carriers3.get(session_id)
+    if carrier is None:
+        plane.unknown_sessions += 1
+        plane.early.keep(listener.id, l2tpv3.EARLY_KEY | session_id, data, source, now)
+        return
+    tunnel = carrier.tunnel
+    if source != tunnel.socket_address:
+        carrier.port.rx_errors += 1
+        if now - tunnel.moved_at >= MOVED_INTERVAL:
+            tunnel.moved_at = now
+            plane.events.peer_moved(tunnel.id, (source[0], source[1]))
+        return
+    deadline = carrier.take(data, now)
+    if deadline is not None:
+        plane.expire_at(carrier, deadline)
+
+
+def drain_raw(plane: BasePlane, listener: IPListener) -> Callable[[int, float], None]:
+    """The drain function of protocol 115."""
+    recvmsg, payload = listener.data.recvmsg, listener.payload
+    ipv6 = listener.ipv6
+
+    def drain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                data, ancillary, _, source = recvmsg(LARGEST, _PKTINFO_SPACE)
+            except OSError as error:
+                if error.errno != EAGAIN:
+                    continue
+                return
+            data = payload(data)
+            if data.startswith(CONTROL):
+                listener.relay_control(data, ancillary, source)
+            else:
+                receive3(plane, listener, data, (source[0], 0, 0, source[3]) if ipv6 else source, now)
+
+    return drain
 
 
 def encapsulate(port: Port, packet: bytes, now: float) -> None:

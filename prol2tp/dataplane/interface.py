@@ -11,7 +11,7 @@ Implementations: `memory.MemoryDataPlane` (tests), `userspace.UserspaceDataPlane
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zope.interface import Attribute, Interface
 
@@ -65,6 +65,8 @@ class TunnelSpec:
     """DS field of outer packets; -1: copied from the inner packet."""
     pmtu_discovery: bool = False
     """Outer DF bit."""
+    encapsulation: str = "udp"
+    """Version 3: 'udp' or 'ip', as the listener's."""
 
 
 @dataclass(slots=True)
@@ -76,12 +78,22 @@ class SessionSpec:
     session_id: int
     peer_session_id: int
     pseudowire: str = "ppp"
+    """'ppp', in version 3 also 'eth' and 'vlan': ports of Ethernet frames, whose interface is a TAP."""
     send_sequence: bool = False
     receive_sequence: bool = False
     """Drop late or doubled packets that carry Ns."""
     reorder_timeout: float = 0.0
     lns: bool = False
-    """As LNS we never follow the peer in turning sequencing on or off; as LAC we do (RFC 2661 section 5.4)."""
+    """Version 2: as LNS we never follow the peer in turning sequencing on or off; as LAC we do (RFC 2661 section 5.4).
+    """
+    vlan: int = 0
+    """Pseudowire 'vlan': the VLAN ID of our side; 0: any."""
+    cookie: bytes = field(default=b"", repr=False)
+    """Version 3, as all that follows: what the peer puts before its frames, 0, 4 or 8 octets."""
+    peer_cookie: bytes = field(default=b"", repr=False)
+    receive_sublayer: bool = False
+    """The peer's frames have the Default L2-Specific Sublayer."""
+    send_sublayer: bool = False
 
 
 @dataclass(slots=True)
@@ -203,8 +215,9 @@ class IDataPlane(Interface):
     def stop(keep: bool = False):
         """-> Deferred(None). Removes all that this owner made; with `keep` forwarding goes on without the owner."""
 
-    def listen(address: Address):
-        """-> Deferred(Listener). Port 0: an ephemeral port."""
+    def listen(address: Address, encapsulation: str = "udp"):
+        """-> Deferred(Listener). Port 0: an ephemeral port. Encapsulation 'ip': protocol 115, port 0, control messages
+        without the four octets of zeros."""
 
     def unlisten(listener: int):
         """-> Deferred(None). Tunnels on it must be gone."""

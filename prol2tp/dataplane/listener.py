@@ -23,6 +23,7 @@ from prol2tp.dataplane.interface import IN_USE, INVALID, SYSTEM, Address, DataPa
 from prol2tp.dataplane.tunnels import Way
 
 if TYPE_CHECKING:
+    from prol2tp.dataplane.carrier3 import L2TPv3Carrier
     from prol2tp.dataplane.forward import Inbound
     from prol2tp.dataplane.ports import L2TPCarrier
 
@@ -79,6 +80,8 @@ class UDPListener:
         """The short way in: header, PPP header -> port. See `forward`."""
         self.carriers: dict[int, L2TPCarrier] = {}
         """By tunnel id << 16 | session id."""
+        self.carriers3: dict[int, L2TPv3Carrier] = {}
+        """Those of version 3, by session id."""
         self.tunnels: set[int] = set()
         self.dropped_seen = 0
         self.relayed_lost = 0
@@ -148,6 +151,9 @@ class UDPListener:
         self._receive_local_address(first)
         _set_buffers(first, DATA_BUFFER)
         first.bind(self._bound)
+        self._relay_pair()
+
+    def _relay_pair(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         ours.setblocking(False)
         for end in (ours, theirs):
@@ -272,11 +278,14 @@ class UDPListener:
                 unwatch(self.relay.fileno())
                 return
             try:
-                payload, peer, local, ifindex = relay.decode(datagram)
-                spec = TunnelSpec(self.id, local, peer, 0, 0, ifindex=ifindex)
-                self.way(spec, peer)[2](payload)
+                self._send_relayed(datagram)
             except (OSError, ValueError, WireError, StructError):
                 self.relayed_lost += 1
+
+    def _send_relayed(self, datagram: bytes) -> None:
+        payload, peer, local, ifindex = relay.decode(datagram)
+        spec = TunnelSpec(self.id, local, peer, 0, 0, ifindex=ifindex)
+        self.way(spec, peer)[2](payload)
 
     def kernel_drops(self) -> int:
         """Datagrams dropped for want of room since the last call."""

@@ -14,12 +14,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from prol2tp.dataplane import forward, l2tpv2, pppoe
+from prol2tp.dataplane import forward, l2tpv2, l2tpv3, pppoe
 from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TtySpec, TunnelSpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.pseudowires import EthernetPort
 from prol2tp.dataplane.tun import TUN
 from prol2tp.dataplane.tunnels import Way
 from prol2tp.ppp.hdlc import Deframer
@@ -34,6 +36,8 @@ class MemoryListener:
         self.address = address
         self.plane = plane
         self.carriers: dict[int, L2TPCarrier] = {}
+        self.carriers3: dict[int, L2TPv3Carrier] = {}
+        self.encapsulation = "udp"
         self.tunnels: set[int] = set()
         self.relay, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.relay.setblocking(False)
@@ -153,8 +157,12 @@ class MemoryDataPlane(BasePlane):
         forward.receive(self, self.listeners[listener], data, source, self.seconds())
 
     def inject(self, port: int, packet: bytes) -> None:
-        """A packet from the port's interface."""
-        forward.encapsulate(self.ports[port], packet, self.seconds())
+        """A packet from the port's interface, a frame when it is a TAP."""
+        entry = self.ports[port]
+        if isinstance(entry, EthernetPort):
+            entry.forward(packet, self.seconds())
+        else:
+            forward.encapsulate(entry, packet, self.seconds())
 
     def inject_shared(self, name: str, packet: bytes) -> None:
         """A packet from a shared interface: its destination chooses the port."""
@@ -202,8 +210,9 @@ class MemoryDataPlane(BasePlane):
         if error is not None:
             raise error
 
-    def open_listener(self, identifier: int, address: Address) -> tuple[MemoryListener, Listener]:
-        if address[1] == 0:
+    def open_listener(self, identifier: int, address: Address,
+                      encapsulation: str) -> tuple[MemoryListener, Listener]:
+        if address[1] == 0 and encapsulation == "udp":
             self._last_ephemeral += 1
             address = (address[0], self._last_ephemeral)
         listener = MemoryListener(self, identifier, address)
@@ -225,7 +234,7 @@ class MemoryDataPlane(BasePlane):
             raise DataPathError(IN_USE, f"{spec.device} is in use")
         return MemoryLine(self, carrier.port.id)
 
-    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool, ethernet: bool) -> Deferred[TUN]:
         number = 0
         made = name
         if "%d" in name:
@@ -261,13 +270,21 @@ class MemoryDataPlane(BasePlane):
 
     def datagram_sent(self, listener: int, tunnel_id: int, datagram: bytes) -> None:
         """A session of ours has sent a data message."""
+        over_ip = self.listeners[listener].encapsulation == "ip"
+        if over_ip or datagram[1] & 0x0F == l2tpv3.VERSION:
+            port = self._by_peer[listener, tunnel_id, l2tpv3.session_id(datagram, 0 if over_ip else 4)]
+            carrier = self.ports[port].carrier
+            assert isinstance(carrier, L2TPv3Carrier)
+            header = len(carrier.header) + (l2tpv3.SUBLAYER_LENGTH if carrier.send_sublayer else 0)
+            self.frame_sent(port, datagram[header:])
+            return
         parsed = l2tpv2.parse(datagram)
         assert parsed is not None
         key, _, start, end = parsed
         self.frame_sent(self._by_peer[listener, tunnel_id, key & 0xFFFF], datagram[start:end])
 
     def frame_sent(self, port: int, frame: bytes) -> None:
-        """A port has sent a PPP frame."""
+        """A port has sent a frame."""
         self.sent.append((port, frame))
         joined = self._joined.get(port)
         if joined is not None:

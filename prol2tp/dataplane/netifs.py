@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.dataplane.interface import (
     IN_USE,
+    INVALID,
     NOT_FOUND,
     SYSTEM,
     DataPathError,
@@ -23,6 +24,7 @@ from prol2tp.dataplane.interface import (
 from prol2tp.dataplane.links import Link, check_netif, check_rules
 from prol2tp.dataplane.ports import Attachment, Port
 from prol2tp.dataplane.prefixes import parse_prefix
+from prol2tp.dataplane.pseudowires import EthernetPort
 from prol2tp.dataplane.punting import Punting
 from prol2tp.dataplane.tun import TUN
 
@@ -64,7 +66,7 @@ class Netifs:
 
     # -- what a subclass brings --
 
-    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool, ethernet: bool) -> Deferred[TUN]:
         raise NotImplementedError
 
     def close_link(self, link: Link) -> Deferred[None]:
@@ -94,6 +96,9 @@ class Netifs:
         if entry.peer is not None or entry.attachment is not None or entry.pending is not None:
             raise DataPathError(IN_USE, f"port {port} is joined or has an interface already")
         shared = spec.mode == "shared"
+        ethernet = isinstance(entry, EthernetPort)
+        if shared and ethernet:
+            raise DataPathError(INVALID, "Ethernet ports have interfaces of their own; join them in a bridge")
         link = self.links.get(spec.name) if shared else None
         new = link is None
         if link is None:
@@ -105,7 +110,7 @@ class Netifs:
         ready = self._link_ready(link)
         if new:
             # last: it may answer at once, and a link without ports and waiters is closed again
-            self.open_link(spec.name, spec.multicast, shared).addCallbacks(
+            self.open_link(spec.name, spec.multicast, shared, ethernet).addCallbacks(
                 self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
                            lambda failure: self._not_attached(entry, token, failure))

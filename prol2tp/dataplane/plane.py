@@ -11,6 +11,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from prol2tp.dataplane import l2tpv3
+from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.compression import CODECS, Compression
 from prol2tp.dataplane.early import Early
 from prol2tp.dataplane.forward import receive
@@ -31,8 +33,10 @@ from prol2tp.dataplane.lines import Lines
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.netifs import Netifs, failing, together
 from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
+from prol2tp.dataplane.pseudowires import PSEUDOWIRES, EthernetPort, check_vlan
 from prol2tp.dataplane.tunnels import Tunnel
 
+ENCAPSULATIONS = ("udp", "ip")
 ENDED_MAX = 50_000
 """Deleted ports whose counters stay readable."""
 
@@ -61,6 +65,34 @@ class NoEvents:
 
     def path_lost(self, reason: str) -> None:
         """See `IPathEvents`."""
+
+
+def check_tunnel(spec: TunnelSpec, encapsulation: str) -> None:
+    """Raises `DataPathError`. The encapsulation is the listener's."""
+    if spec.version not in (2, l2tpv3.VERSION):
+        raise DataPathError(UNSUPPORTED, f"L2TP version {spec.version}")
+    largest = 0xFFFF if spec.version == 2 else 0xFFFFFFFF
+    if not 0 < spec.tunnel_id <= largest or not 0 < spec.peer_tunnel_id <= largest:
+        raise DataPathError(INVALID, f"a tunnel id of version {spec.version} is 1 to {largest}")
+    if spec.encapsulation != encapsulation or (encapsulation == "ip" and spec.version == 2):
+        raise DataPathError(INVALID, f"version {spec.version} over {spec.encapsulation} on a listener of "
+                                     f"{encapsulation}")
+
+
+def check_session(spec: SessionSpec, version: int) -> None:
+    """Raises `DataPathError`."""
+    third = version == l2tpv3.VERSION
+    if spec.pseudowire != "ppp" and not (third and spec.pseudowire in PSEUDOWIRES):
+        raise DataPathError(UNSUPPORTED, f"pseudowire type {spec.pseudowire} in version {version}")
+    largest = 0xFFFFFFFF if third else 0xFFFF
+    if not 0 < spec.session_id <= largest or not 0 < spec.peer_session_id <= largest:
+        raise DataPathError(INVALID, f"a session id of version {version} is 1 to {largest}")
+    for cookie in (spec.cookie, spec.peer_cookie):
+        if len(cookie) not in (l2tpv3.COOKIE_LENGTHS if third else (0,)):
+            raise DataPathError(INVALID, f"a cookie of {len(cookie)} octets in version {version}")
+    if spec.send_sequence and third and not spec.send_sublayer:
+        raise DataPathError(INVALID, "numbers of version 3 stand in the sublayer: there is none to send")
+    check_vlan(spec.pseudowire, spec.vlan)
 
 
 @implementer(IDataPlane)
@@ -96,7 +128,7 @@ class BasePlane(Netifs, Lines):
     def seconds(self) -> float:
         raise NotImplementedError
 
-    def open_listener(self, identifier: int, address: Address) -> tuple[Any, Listener]:
+    def open_listener(self, identifier: int, address: Address, encapsulation: str) -> tuple[Any, Listener]:
         raise NotImplementedError
 
     def close_listener(self, listener: Any) -> None:
@@ -125,12 +157,19 @@ class BasePlane(Netifs, Lines):
         return together(waiting)
 
     @failing
-    def listen(self, address: Address) -> Deferred[Listener]:
-        taken = [entry for entry in self.listeners.values() if entry.address == tuple(address)]
+    def listen(self, address: Address, encapsulation: str = "udp") -> Deferred[Listener]:
+        if encapsulation not in ENCAPSULATIONS:
+            raise DataPathError(INVALID, f"encapsulation {encapsulation!r} is neither udp nor ip")
+        over_ip = encapsulation == "ip"
+        taken = [entry for entry in self.listeners.values()
+                 if entry.address == tuple(address) and (entry.encapsulation == "ip") is over_ip]
         if taken:
-            raise DataPathError(IN_USE, f"{address[0]} port {address[1]} is listened on already")
+            where = "protocol 115" if over_ip else f"port {address[1]}"
+            raise DataPathError(IN_USE, f"{address[0]} {where} is listened on already")
         identifier = self.next_id()
-        self.listeners[identifier], answer = self.open_listener(identifier, address)
+        listener, answer = self.open_listener(identifier, address, encapsulation)
+        listener.encapsulation = encapsulation
+        self.listeners[identifier] = listener
         return succeed(answer)
 
     @failing
@@ -145,10 +184,7 @@ class BasePlane(Netifs, Lines):
     @failing
     def tunnel_add(self, spec: TunnelSpec) -> Deferred[int]:
         listener = self._find(self.listeners, spec.listener, "listener")
-        if spec.version != 2:
-            raise DataPathError(UNSUPPORTED, f"L2TP version {spec.version}")
-        if not 0 < spec.tunnel_id <= 0xFFFF or not 0 < spec.peer_tunnel_id <= 0xFFFF:
-            raise DataPathError(INVALID, "a tunnel id of version 2 is 1 to 65535")
+        check_tunnel(spec, listener.encapsulation)
         try:
             tunnel = Tunnel(self._last_id + 1, spec, listener, self.losses)
         except (OSError, ValueError) as error:
@@ -179,21 +215,26 @@ class BasePlane(Netifs, Lines):
     @failing
     def session_add(self, spec: SessionSpec) -> Deferred[int]:
         tunnel = self._find(self.tunnels, spec.tunnel, "tunnel")
-        if spec.pseudowire != "ppp":
-            raise DataPathError(UNSUPPORTED, f"pseudowire type {spec.pseudowire}")
-        if not 0 < spec.session_id <= 0xFFFF or not 0 < spec.peer_session_id <= 0xFFFF:
-            raise DataPathError(INVALID, "a session id of version 2 is 1 to 65535")
+        check_session(spec, tunnel.spec.version)
         listener = self.listeners[tunnel.spec.listener]
-        if tunnel.spec.tunnel_id << 16 | spec.session_id in listener.carriers:
+        third = tunnel.spec.version == l2tpv3.VERSION
+        table = listener.carriers3 if third else listener.carriers
+        key = spec.session_id if third else tunnel.spec.tunnel_id << 16 | spec.session_id
+        if key in table:
             raise DataPathError(IN_USE, f"session {tunnel.spec.tunnel_id}/{spec.session_id} is there already")
-        port = Port(self.next_id(), self.losses)
-        carrier = port.carrier = L2TPCarrier(port, tunnel, spec, self.session_changed)
-        listener.carriers[carrier.key] = carrier
+        if spec.pseudowire in PSEUDOWIRES:
+            port: Port = EthernetPort(self.next_id(), self.losses, spec.pseudowire, spec.vlan)
+        else:
+            port = Port(self.next_id(), self.losses)
+        of_version = L2TPv3Carrier if third else L2TPCarrier
+        carrier = port.carrier = of_version(port, tunnel, spec, self.session_changed)
+        carrier.table = table
+        table[key] = carrier
         tunnel.ports.add(port.id)
         self.ports[port.id] = port
         port.prepare()
         now = self.seconds()
-        for data, source in self.early.take(listener.id, carrier.key, now):
+        for data, source in self.early.take(listener.id, l2tpv3.EARLY_KEY | key if third else key, now):
             receive(self, listener, data, source, now)
         return succeed(port.id)
 

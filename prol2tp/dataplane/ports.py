@@ -6,11 +6,11 @@ Everything here works on octets in memory; sockets and interfaces come as callab
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prol2tp.dataplane import l2tpv2, packets
 from prol2tp.dataplane.compression import CCP, COMPRESSED, Compression, compressible
-from prol2tp.dataplane.interface import NetifSpec, SessionSpec
+from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.prefixes import allowed, parse_prefix
 from prol2tp.dataplane.punting import Punting
 from prol2tp.dataplane.sequencing import ReceiveSequence
@@ -356,16 +356,17 @@ class L2TPCarrier:
     :param changed: called when the short way of receiving must be worked out anew.
     """
 
-    __slots__ = ("port", "tunnel", "key", "header", "peer_tunnel_id", "peer_session_id", "lns", "send_sequence", "ns",
-                 "sequence", "reorder_timeout", "on_changed", "keys")
+    __slots__ = ("port", "tunnel", "table", "key", "header", "peer_tunnel_id", "peer_session_id", "lns",
+                 "send_sequence", "ns", "sequence", "reorder_timeout", "on_changed", "keys")
 
     def __init__(self, port: Port, tunnel: Tunnel, spec: SessionSpec, changed: Callable[[L2TPCarrier], None]) -> None:
         self.port = port
         self.tunnel = tunnel
-        self.key = tunnel.spec.tunnel_id << 16 | spec.session_id
+        self.table: dict[int, Any] = {}
+        """Of the listener: where it stands under its key."""
         self.peer_tunnel_id = tunnel.spec.peer_tunnel_id
         self.peer_session_id = spec.peer_session_id
-        self.header = l2tpv2.plain(self.peer_tunnel_id, spec.peer_session_id)
+        self.key, self.header = self._identify(tunnel.spec, spec)
         self.lns = spec.lns
         self.send_sequence = spec.send_sequence
         self.ns = 0
@@ -375,6 +376,10 @@ class L2TPCarrier:
         self.keys: list[bytes] = []
         """Of the listener's `inbound`."""
         self.expect_sequence(spec.receive_sequence)
+
+    def _identify(self, tunnel: TunnelSpec, spec: SessionSpec) -> tuple[int, bytes]:
+        """The key by which a data message finds us, and what stands before those that we send."""
+        return tunnel.tunnel_id << 16 | spec.session_id, l2tpv2.plain(tunnel.peer_tunnel_id, spec.peer_session_id)
 
     def expect_sequence(self, wanted: bool) -> None:
         self.sequence = ReceiveSequence(self.port.receive, self.reorder_timeout) if wanted else None
@@ -405,7 +410,7 @@ class L2TPCarrier:
             self.expect_sequence(receive_sequence)
 
     def close(self) -> None:
-        del self.tunnel.listener.carriers[self.key]
+        del self.table[self.key]
         self.tunnel.ports.discard(self.port.id)
 
     def receive(self, ns: int, frame: bytes, now: float) -> float | None:

@@ -24,7 +24,7 @@ from typing import Any
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TtySpec, TunnelSpec
 
-VERSION = 5
+VERSION = 6
 """Exchanged in `hello`, which stays as it is in all versions; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
@@ -58,10 +58,13 @@ class Operation:
 TUNNEL_FIELDS: Fields = (
     ("listener", "u32"), ("local", "address"), ("peer", "address"), ("tunnel_id", "u32"), ("peer_tunnel_id", "u32"),
     ("version", "u8"), ("ifindex", "u32"), ("udp_checksum", "bool"), ("tos", "i32"), ("pmtu_discovery", "bool"),
+    ("encapsulation", "text"),
 )
 SESSION_FIELDS: Fields = (
     ("tunnel", "u32"), ("session_id", "u32"), ("peer_session_id", "u32"), ("pseudowire", "text"),
     ("send_sequence", "bool"), ("receive_sequence", "bool"), ("reorder_timeout", "f64"), ("lns", "bool"),
+    ("vlan", "u16"), ("cookie", "octets"), ("peer_cookie", "octets"), ("receive_sublayer", "bool"),
+    ("send_sublayer", "bool"),
 )
 PPPOE_FIELDS: Fields = (
     ("ethernet", "u32"), ("peer", "octets"), ("session_id", "u32"), ("vlans", "tags"),
@@ -79,7 +82,7 @@ OPERATIONS = (
     Operation(1, "hello", (("version", "u16"), ("owner", "text")), (("version", "u16"), ("name", "text"))),
     Operation(2, "start", (), (("codecs", "texts"),)),
     Operation(3, "stop", (("keep", "bool"),)),
-    Operation(4, "listen", (("address", "address"),),
+    Operation(4, "listen", (("address", "address"), ("encapsulation", "text")),
               (("id", "u32"), ("address", "address"), ("relay", "bool"))),
     Operation(5, "unlisten", (("listener", "u32"),)),
     Operation(6, "tunnel_add", TUNNEL_FIELDS, (("tunnel", "u32"),), TunnelSpec),

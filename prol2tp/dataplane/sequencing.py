@@ -1,4 +1,5 @@
-"""Receiving numbered data messages (RFC 2661 section 5.4): late and doubled ones are dropped, or all put in order."""
+"""Receiving numbered data messages (RFC 2661 section 5.4, RFC 3931 section 4.6): late and doubled ones are dropped, or
+all put in order."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ class ReceiveSequence:
 
     :param deliver: called with each frame in order, and `now`.
     :param timeout: how long a frame waits for those before it, seconds; 0: frames after a gap pass at once.
+    :param modulus: of the numbers: 2^16, in version 3 2^24.
     """
 
-    __slots__ = ("_deliver", "_timeout", "_next", "_late_run", "_late_next", "_held", "_deadline",
+    __slots__ = ("_deliver", "_timeout", "_modulus", "_next", "_late_run", "_late_next", "_held", "_deadline",
                  "out_of_sequence", "discards")
 
-    def __init__(self, deliver: Callable[[bytes, float], None], timeout: float = 0.0) -> None:
+    def __init__(self, deliver: Callable[[bytes, float], None], timeout: float = 0.0,
+                 modulus: int = MODULUS_16) -> None:
         self._deliver = deliver
+        self._modulus = modulus
         self._timeout = timeout
         self._next = -1
         self._late_run = 0
@@ -45,7 +49,8 @@ class ReceiveSequence:
                 self._release(now)
             return
         self.out_of_sequence += 1
-        if before(ns, self._next) or distance(self._next, ns) == MODULUS_16 // 2:
+        modulus = self._modulus
+        if before(ns, self._next, modulus) or distance(self._next, ns, modulus) == modulus // 2:
             self._late(ns, frame, now)
         elif not self._timeout:
             self._pass(ns, frame, now)
@@ -64,13 +69,13 @@ class ReceiveSequence:
             self._skip(now)
 
     def _pass(self, ns: int, frame: bytes, now: float) -> None:
-        self._next = (ns + 1) % MODULUS_16
+        self._next = (ns + 1) % self._modulus
         self._late_run = 0
         self._deliver(frame, now)
 
     def _late(self, ns: int, frame: bytes, now: float) -> None:
         self._late_run = self._late_run + 1 if ns == self._late_next else 1
-        self._late_next = (ns + 1) % MODULUS_16
+        self._late_next = (ns + 1) % self._modulus
         if self._late_run < RESYNC:
             self.discards += 1
             return
@@ -80,7 +85,7 @@ class ReceiveSequence:
         self._pass(ns, frame, now)
 
     def _skip(self, now: float) -> None:
-        first = min(self._held, key=lambda ns: distance(self._next, ns))
+        first = min(self._held, key=lambda ns: distance(self._next, ns, self._modulus))
         self._pass(first, self._held.pop(first), now)
         self._release(now)
 

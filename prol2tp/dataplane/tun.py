@@ -22,6 +22,7 @@ from prol2tp.dataplane.rtlink import LinkRequests
 DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 IFF_TUN = 0x0001
+IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_TUN_EXCL = 0x8000
 _IFREQ = Struct("16sH22x")
@@ -48,14 +49,14 @@ def check_name(name: str) -> None:
         raise DataPathError(INVALID, f"{name!r} cannot be an interface name")
 
 
-def open_tun(requests: LinkRequests, name: str, multicast: bool, queue_length: int) -> TUN:
-    """Make an interface. Blocks. Raises `DataPathError`."""
+def open_tun(requests: LinkRequests, name: str, multicast: bool, queue_length: int, ethernet: bool = False) -> TUN:
+    """Make an interface, a TAP for Ethernet. Blocks. Raises `DataPathError`."""
     try:
         descriptor = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DataPathError(SYSTEM, f"{DEVICE}: {error.strerror}") from None
     try:
-        request = bytearray(_IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL))
+        request = bytearray(_IFREQ.pack(name.encode(), (IFF_TAP if ethernet else IFF_TUN) | IFF_NO_PI | IFF_TUN_EXCL))
         ioctl(descriptor, TUNSETIFF, request)
         made = bytes(request[:16]).split(b"\0", 1)[0].decode()
         ifindex = socket.if_nametoindex(made)
@@ -100,9 +101,9 @@ class LinkThread:
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
         self._thread.start()
 
-    def open(self, name: str, multicast: bool, queue_length: int = 0) -> Deferred[TUN]:
+    def open(self, name: str, multicast: bool, queue_length: int = 0, ethernet: bool = False) -> Deferred[TUN]:
         """`queue_length` 0: the kernel's default."""
-        return self._ask("open", (name, multicast, queue_length))
+        return self._ask("open", (name, multicast, queue_length, ethernet))
 
     def close(self, tun: TUN) -> Deferred[None]:
         """The descriptor must have left the poller."""

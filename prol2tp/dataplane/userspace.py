@@ -19,11 +19,13 @@ from prol2tp.dataplane import ethernet, forward
 from prol2tp.dataplane.asyncline import TtyCarrier
 from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener, TtySpec
+from prol2tp.dataplane.iplistener import IPListener
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.poller import Poller
 from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.pseudowires import EthernetPort, drain_tap
 from prol2tp.dataplane.ttydevice import TtyDevice
 from prol2tp.dataplane.tun import TUN, LinkThread
 
@@ -83,15 +85,19 @@ class UserspaceDataPlane(BasePlane):
 
     # -- listeners --
 
-    def open_listener(self, identifier: int, address: Address) -> tuple[UDPListener, Listener]:
+    def open_listener(self, identifier: int, address: Address, encapsulation: str) -> tuple[UDPListener, Listener]:
         assert self._poller is not None
-        listener = UDPListener(identifier, address, self._split)
+        over_ip = encapsulation == "ip"
+        listener = IPListener(identifier, address) if over_ip else UDPListener(identifier, address, self._split)
         poller = self._poller
         try:
-            if listener.relay is None:
+            if isinstance(listener, IPListener):
+                poller.add(listener.data.fileno(), forward.drain_raw(self, listener))
+            elif listener.relay is None:
                 poller.add(listener.data.fileno(), forward.drain_listener(self, listener))
             else:
                 poller.add(listener.data.fileno(), forward.drain_mixed(self, listener))
+            if listener.relay is not None:
                 poller.add(listener.relay.fileno(), lambda quota, now: listener.send_relayed(quota, poller.remove))
             control = listener.control_descriptor()
         except OSError as error:
@@ -128,9 +134,9 @@ class UserspaceDataPlane(BasePlane):
 
     # -- interfaces --
 
-    def open_link(self, name: str, multicast: bool, shared: bool) -> Deferred[TUN]:
+    def open_link(self, name: str, multicast: bool, shared: bool, ethernet: bool) -> Deferred[TUN]:
         assert self._thread is not None
-        return self._thread.open(name, multicast, SHARED_QUEUE if shared else 0)
+        return self._thread.open(name, multicast, SHARED_QUEUE if shared else 0, ethernet)
 
     def close_link(self, link: Link) -> Deferred[None]:
         assert self._thread is not None and self._poller is not None and link.tun is not None
@@ -146,7 +152,10 @@ class UserspaceDataPlane(BasePlane):
 
         if link.table is None:
             (port,) = link.ports
-            drain = forward.drain_tun(descriptor, port, gone)
+            if isinstance(port, EthernetPort):
+                drain = drain_tap(descriptor, port, gone)
+            else:
+                drain = forward.drain_tun(descriptor, port, gone)
         else:
             drain = forward.drain_shared(descriptor, link.table, gone)
         self._poller.add(descriptor, drain)

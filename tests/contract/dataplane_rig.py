@@ -89,6 +89,7 @@ class Rig:
     """What the tests use. Session `n` has our id 100 + n and the peer's id 200 + n, in tunnel 11 (ours), 22."""
 
     wire = True
+    encapsulation = "udp"
     plane: Any
 
     def __init__(self) -> None:
@@ -99,7 +100,7 @@ class Rig:
     async def open(self, **tunnel: Any) -> None:
         assert IDataPlane.providedBy(self.plane)
         await self.plane.start(self.events)
-        self.listener = await self.plane.listen(self.local())
+        self.listener = await self.plane.listen(self.local(), self.encapsulation)
         self.tunnel = await self.plane.tunnel_add(self.tunnel_spec(**tunnel))
 
     def local(self) -> tuple[str, int]:

@@ -150,7 +150,7 @@ async def test_bad_specifications_are_refused_and_leave_nothing(rig: Rig) -> Non
     plane = rig.plane
     await refused(plane.tunnel_add(rig.tunnel_spec(tunnel_id=0)), INVALID)
     await refused(plane.tunnel_add(rig.tunnel_spec(tunnel_id=65536)), INVALID)
-    await refused(plane.tunnel_add(rig.tunnel_spec(version=3)), UNSUPPORTED)
+    await refused(plane.tunnel_add(rig.tunnel_spec(version=4)), UNSUPPORTED)
     await refused(plane.session_add(SessionSpec(rig.tunnel, 1, 1, pseudowire="ethernet")), UNSUPPORTED)
     await refused(rig.session(-100), INVALID)
     port = await rig.session()

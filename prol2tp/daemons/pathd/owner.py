@@ -117,12 +117,12 @@ class Owner:
         self.stopping = True
         return self.server.leave(self, keep)
 
-    def _do_listen(self, address: Any) -> Deferred[Listener]:
+    def _do_listen(self, address: Any, encapsulation: str) -> Deferred[Listener]:
         def listening(listener: Listener) -> Listener:
             self.listeners.add(listener.id)
             return listener
 
-        return self.plane.listen(address).addCallback(listening)
+        return self.plane.listen(address, encapsulation).addCallback(listening)
 
     def _do_unlisten(self, listener: int) -> Deferred[None]:
         return self.plane.unlisten(listener).addCallback(lambda _: self.server.forget_listener(listener))
