@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from prol2tp.config.ipv6 import DomainName, IPv6Pool
 from prol2tp.config.network import Device, Netmask, NftSet, NftSetOf, RateLimit, RateLimitOf, RouteOf, RouteTo
 from prol2tp.config.parameter import BlockType, row
 from prol2tp.config.radius import RADIUS, Radius
@@ -182,6 +183,35 @@ class Profile:
     peer_interface_id: int = row(
         InterfaceId(), 0, "The peer's IPv6 interface identifier; without it its own or random."
     )
+    ipv6_pool: tuple[str, ...] = row(
+        Reference("ipv6_pool"), (), "Pools for the prefix of the link, of length 64.", many=True, most=64
+    )
+    ipv6_address_pool: tuple[str, ...] = row(
+        Reference("ipv6_pool"),
+        (),
+        "Pools for an address that DHCPv6 gives the peer, of length 128.",
+        many=True,
+        most=64,
+    )
+    delegated_pool: tuple[str, ...] = row(
+        Reference("ipv6_pool"), (), "Pools for the prefix that DHCPv6 delegates to the peer.", many=True, most=64
+    )
+    ipv6_dns: tuple[str, ...] = row(Ip(6), (), "IPv6 DNS servers that the peer is told.", many=True, most=8)
+    ipv6_domain: tuple[str, ...] = row(DomainName(), (), "DNS search list that the peer is told.", many=True, most=8)
+    ipv6_valid_lifetime: float = row(
+        Seconds(60, YEAR), 7200.0, "Time for which prefixes and addresses are valid when nothing is heard of us."
+    )
+    ipv6_preferred_lifetime: float = row(
+        Seconds(60, YEAR), 3600.0, "Time for which they are preferred; DHCPv6 clients renew after half of it."
+    )
+    ra: bool = row(Boolean(), True, "Send router advertisements to peers that have something of IPv6 from us.")
+    ra_interval: float = row(Seconds(4, 1800), 600.0, "Longest time between router advertisements; a third: shortest.")
+    ra_lifetime: float = row(
+        Seconds(0, 9000), 1800.0, "Time for which we are the peer's default router; 0: we are none."
+    )
+    ra_hop_limit: int = row(Number(0, 255, "hops"), 64, "Hop limit that hosts are told; 0: not said.")
+    ra_mtu: bool = row(Boolean(), True, "Say the link's MTU in router advertisements.")
+    dhcpv6: bool = row(Boolean(), True, "Answer DHCPv6 of peers that have something of IPv6 from us.")
     default_route: bool = row(Boolean(), False, "Add a default route through the link.")
     proxy_arp: bool = row(Boolean(), False, "Answer ARP for the peer's address on the local network.")
     table: int = row(Number(0, 2**32 - 1, "number"), 0, "Routing table for the addresses and routes of links; 0: main.")
@@ -253,13 +283,13 @@ class User:
     nbns: tuple[str, ...] | None = row(Ip(4), None, "NetBIOS name servers that the user is told.", many=True, most=2)
     interface_id: int | None = row(InterfaceId(), None, "IPv6 interface identifier.")
     ipv6_prefix: tuple[IPNetwork, ...] = row(Prefix(6), (), "Prefixes that the link has.", many=True, most=8)
-    ipv6_pool: str = row(Text(), "", "Pool for the prefix of the link.")
+    ipv6_pool: str = row(Reference("ipv6_pool"), "", "Pool for the prefix of the link.")
     ipv6_address: tuple[str, ...] = row(Ip(6), (), "Addresses that DHCPv6 gives the user.", many=True, most=8)
-    ipv6_address_pool: str = row(Text(), "", "Pool for the address that DHCPv6 gives the user.")
+    ipv6_address_pool: str = row(Reference("ipv6_pool"), "", "Pool for the address that DHCPv6 gives the user.")
     delegated_prefix: tuple[IPNetwork, ...] = row(
         Prefix(6), (), "Prefixes that DHCPv6 delegates to the user.", many=True, most=8
     )
-    delegated_pool: str = row(Text(), "", "Pool for the prefix that DHCPv6 delegates to the user.")
+    delegated_pool: str = row(Reference("ipv6_pool"), "", "Pool for the prefix that DHCPv6 delegates to the user.")
     ipv6_dns: tuple[str, ...] = row(Ip(6), (), "IPv6 DNS servers that the user is told.", many=True, most=8)
     routes: tuple[IPNetwork, ...] = row(Prefix(), (), "Networks behind the user.", many=True, most=64)
     route: tuple[RouteTo, ...] = row(
@@ -301,12 +331,18 @@ class PropppdConfig:
     users: dict[str, User] = field(repr=False)
     radius: Radius = field(default_factory=Radius)
     filters: dict[str, Filter] = field(default_factory=dict)
+    ipv6_pools: dict[str, IPv6Pool] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[tuple[str, tuple[str, ...], Any]]:
         """For `diff`."""
         yield "system", (), self.system
         named: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("ip_pool", self.pools), ("filter", self.filters), ("profile", self.profiles), ("user", self.users))
+            ("ip_pool", self.pools),
+            ("ipv6_pool", self.ipv6_pools),
+            ("filter", self.filters),
+            ("profile", self.profiles),
+            ("user", self.users),
+        )
         for kind, records in named:
             for name, record in records.items():
                 yield kind, (name,), record
@@ -323,6 +359,8 @@ CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by category.
 SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False, blocks=(CATEGORIES,))
 PROFILE = BlockType("profile", Profile, "What PPP links are told.")
 IP_POOL = BlockType("ip_pool", IpPool, "Addresses for peers.")
+IPV6_POOL = BlockType("ipv6_pool", IPv6Pool, "Prefixes, or addresses, for peers.")
 FILTER = BlockType("filter", Filter, "What a Filter-Id stands for.")
 USER = BlockType("user", User, "A local user.")
-FILE = BlockType("", None, "propppd.conf", named=False, blocks=(SYSTEM, PROFILE, IP_POOL, FILTER, USER, RADIUS))
+BLOCKS = (SYSTEM, PROFILE, IP_POOL, IPV6_POOL, FILTER, USER, RADIUS)
+FILE = BlockType("", None, "propppd.conf", named=False, blocks=BLOCKS)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from prol2tp.config import ipv6
+from prol2tp.config.ipv6 import IPv6Pool
 from prol2tp.config.links import (
     FILE,
     LOG_CATEGORIES,
@@ -32,6 +34,7 @@ __all__ = [
     "FILE",
     "ConfigError",
     "Filter",
+    "IPv6Pool",
     "IpPool",
     "LogCategories",
     "Profile",
@@ -74,6 +77,19 @@ _OF_THE_SHELL = (
     "rate_limit",
     "filter",
     "unknown_filter",
+    "ipv6_pool",
+    "ipv6_address_pool",
+    "delegated_pool",
+    "ipv6_dns",
+    "ipv6_domain",
+    "ipv6_valid_lifetime",
+    "ipv6_preferred_lifetime",
+    "ra",
+    "ra_interval",
+    "ra_lifetime",
+    "ra_hop_limit",
+    "ra_mtu",
+    "dhcpv6",
 )
 """Parameters of a profile that the PPP core does not see."""
 
@@ -88,6 +104,10 @@ def load(text: str, filename: str) -> PropppdConfig:
     system = _system(file)
     profiles = _profiles(file, system, problems)
     pools = _pools(file, problems)
+    ipv6_pools = ipv6.pools_of(file, problems)
+    for kind in ("profile", "user"):
+        for given in file.blocks[kind].values():
+            ipv6.check_uses(given, ipv6_pools, problems)
     radius = radius_of(file, system.hostname, problems)
     _check_use(file, profiles, radius, problems)
     _check_users(file, problems)
@@ -95,7 +115,7 @@ def load(text: str, filename: str) -> PropppdConfig:
     problems.refuse()
     users = {name: User(name=name, **one.values) for name, one in file.blocks["user"].items()}
     filters = {name: Filter(name=name, **one.values) for name, one in file.blocks["filter"].items()}
-    return PropppdConfig(system, profiles, pools, users, radius, filters)
+    return PropppdConfig(system, profiles, pools, users, radius, filters, ipv6_pools)
 
 
 def _system(file: Given) -> System:
@@ -125,6 +145,7 @@ def _profiles(file: Given, system: System, problems: Problems) -> dict[str, Prof
 
 
 def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
+    ipv6.check_profile(given, profile, problems)
     if profile.interface == "shared" and has_placeholder(profile.interface_name):
         given.wrong(
             problems,

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock, fail, inlineCallbacks, succeed
 from zope.interface import Interface, implementer
 
-from prol2tp.net import messages, netlink, rtnetlink
+from prol2tp.net import messages, netlink, rtnetlink, sysctl
 from prol2tp.net.netlink import NetlinkError, NetlinkSocket
 
 NETWORKS_AGE = 10.0
@@ -36,6 +36,10 @@ class INetwork(Interface):
                  master: int | None = None, alias: str | None = None):
         """Change an interface. `link_local` False: the kernel makes no IPv6 link-local address of its own (must
         come before `up`). `master`: a VRF or bridge; 0 takes it out."""
+
+    def ipv6_set(name: str, accept_ra: bool, default_router: bool):
+        """*At once, no Deferred.* Whether the interface takes addresses from router advertisements, and default routes
+        too (`net.sysctl.ipv6_settings`). Raises `OSError`."""
 
     def address_add(ifindex: int, local: str, peer: str = "", routed: bool = True):
         """Our address; a length after a slash is taken as it is, without one it is the whole address. With `peer`
@@ -137,6 +141,9 @@ class LinuxNetwork:
             # a host without IPv6 makes no link-local addresses either
             done.addErrback(_allow, errno.EAFNOSUPPORT)
         return done.addCallback(_nothing)
+
+    def ipv6_set(self, name: str, accept_ra: bool, default_router: bool) -> None:
+        sysctl.write(name, sysctl.ipv6_settings(accept_ra, default_router))
 
     def address_add(self, ifindex: int, local: str, peer: str = "", routed: bool = True) -> Deferred[None]:
         payload = rtnetlink.address(ifindex, local, peer, routed)
@@ -348,6 +355,8 @@ class MemoryNetwork:
         self.vrfs: dict[str, tuple[int, int]] = {}
         """VRF devices: index and table."""
         self.proxies: set[tuple[str, int]] = set()
+        self.settings: dict[str, dict[str, str]] = {}
+        """Of `ipv6_set`, by interface."""
         self.networks: dict[str, int] = {}
         """Networks for proxy ARP: prefix to interface index."""
         self.refuse: dict[str, int] = {}
@@ -386,6 +395,9 @@ class MemoryNetwork:
         link = self.links.setdefault(ifindex, {})
         link.update((key, value) for key, value in given.items() if value is not None)
         return succeed(None)
+
+    def ipv6_set(self, name: str, accept_ra: bool, default_router: bool) -> None:
+        self.settings[name] = sysctl.ipv6_settings(accept_ra, default_router)
 
     def address_add(self, ifindex: int, local: str, peer: str = "", routed: bool = True) -> Deferred[None]:
         if error := self._error("address_add", ifindex):

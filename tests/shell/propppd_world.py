@@ -14,6 +14,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.ipv6 import IPv6
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
@@ -23,6 +24,7 @@ from prol2tp.net.driver import Driver
 from prol2tp.ppp import outputs
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.settings import LinkSettings
+from tests.ipv6_ends import DUID
 
 CONFIG = """
 profile "subscribers" {
@@ -126,6 +128,7 @@ class LinksWorld:
         self.links = Links(World(
             self.clock, self.near, self.network, Chain([self.users]), self.log, self.log, run_dir, self.random,
             lambda: 1_500_000_000 + self.clock.seconds(), lambda name, link: self.events.append((name, link.name))))
+        self.links.followers.add(IPv6(self.links, lambda: DUID))
         reload.configure(self.links, self.users, self.config)
         self.prol2tpd = Prol2tpd()
         self.attachments = Attachments(self.links, self.clock, self.log)

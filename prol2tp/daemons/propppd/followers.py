@@ -37,6 +37,9 @@ class Follower:
     def link_changed(self, link: PPPLink, before: Authorization) -> None:
         """`link.authorization` was replaced on a link that is online."""
 
+    def addresses_changed(self, link: PPPLink) -> None:
+        """`link.ipv6.given` is another one: a prefix was given or taken away, a client has leased something."""
+
     def link_closing(self, link: PPPLink) -> None:
         """We end the link: the last moment at which packets can go to the peer."""
 

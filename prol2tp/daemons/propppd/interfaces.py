@@ -50,6 +50,17 @@ class Interfaces:
         """Names of own interfaces in use or about to be."""
         self._numbers: dict[str, int] = {}
         self.shared: dict[str, Shared] = {}
+        self._told_settings = False
+
+    def ipv6_set(self, name: str, settings: NetworkSettings) -> None:
+        """Take addresses and default routes from the router advertisements of a provider, and nothing from a user.
+        Where the system does not let us, as in a container, that is the operator's."""
+        try:
+            self.network.ipv6_set(name, not settings.serves, settings.default_route)
+        except OSError as error:
+            if not self._told_settings:
+                self._told_settings = True
+                self.log.warning("interface {name}: accept_ra cannot be set: {error}", name=name, error=error.strerror)
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, or with a number after it where one of our links has that name. A pattern with %d stays."""
@@ -97,6 +108,7 @@ class Interfaces:
     def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
         """What is set once for all links of a shared interface."""
         yield self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
+        self.ipv6_set(shared.netif.name, settings)
         yield self.serve(shared, settings)
 
     def serve(self, shared: Shared, settings: NetworkSettings) -> Deferred[Any]:

@@ -27,10 +27,13 @@ from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 if TYPE_CHECKING:
+    from prol2tp.daemons.propppd.ipv6 import LinkIPv6
     from prol2tp.daemons.propppd.links import Links
 
 _log = Logger(namespace="propppd")
 
+IPV6_HEADERS = (b"\xff\x03\x00\x57", b"\xff\x03\x57", b"\x00\x57", b"\x57")
+"""Of PPP frames with an IPv6 packet (RFC 5072), with and without compressed fields."""
 NOTHING = Authorization(source="")
 """Of a link whose user was not asked who he is."""
 
@@ -82,8 +85,9 @@ class PPPLink:
         self.eap: EapRequest | None = None
         """The last Request of a server that runs EAP for this link."""
         self.accounting: Any = None
-        """Of the follower of that name, as `ipv6`."""
-        self.ipv6: Any = None
+        """Of the follower of that name."""
+        self.ipv6: LinkIPv6 | None = None
+        """Of the follower of that name; None while there is nothing to give."""
         self._draining = False
         self.traced()
 
@@ -159,6 +163,13 @@ class PPPLink:
 
     def receive(self, frame: bytes) -> None:
         """A PPP frame from the data path."""
+        ipv6 = self.ipv6
+        if ipv6 is not None and frame.startswith(IPV6_HEADERS):
+            try:
+                ipv6.receive(frame)
+            except Exception:
+                self._broken()
+            return
         if self.waiting:
             self._begin()
         core = self.core

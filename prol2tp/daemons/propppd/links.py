@@ -23,6 +23,7 @@ from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.prefixes import Prefixes
 from prol2tp.daemons.propppd.settings import NetworkSettings, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.net.deadlines import ReactorDeadlines
@@ -87,6 +88,7 @@ class Links:
         self.followers = Followers()
         self.addresses = Addresses(self._pool_changed)
         self.filters = Filters(world.log)
+        self.prefixes = Prefixes()
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within)
         self.deadlines = ReactorDeadlines(world.clock)

@@ -278,6 +278,9 @@ class LinkInterface:
         steps = []
         if self._mtu != self._link.mtu:
             steps.append(network.link_set(ifindex, mtu=self._link.mtu))
+        if wanted.protocol == "ipv6":
+            # before the address, at which the kernel asks for routers
+            self._interfaces.ipv6_set(self.netif.name, self._link.network)
         if has_addresses(wanted):
             steps.append(network.address_add(ifindex, wanted.local, wanted.peer))
         return steps

@@ -7,7 +7,7 @@ what is in them now; an address outside stays with the link that has it. A user 
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -16,7 +16,7 @@ from prol2tp.config.propppd import PropppdConfig
 from prol2tp.daemons.propppd.aaa import LocalUsers
 from prol2tp.daemons.propppd.links import Links
 
-_ORDER = ("system", "profile", "ip_pool", "filter", "user", "radius", "radius server",
+_ORDER = ("system", "profile", "ip_pool", "ipv6_pool", "filter", "user", "radius", "radius server",
           "dynamic_authorization", "client")
 
 
@@ -28,6 +28,10 @@ def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferre
         {name: pool.next for name, pool in config.pools.items()},
     )
     links.filters.configure(config.filters)
+    links.prefixes.configure(
+        {name: ([IPv6Network(one) for one in pool.prefix], pool.length) for name, pool in config.ipv6_pools.items()},
+        fixed_prefixes(config),
+    )
     users.users = config.users
     return links.configure(config.profiles, config.system.max_links)
 
@@ -45,6 +49,12 @@ def fixed_addresses(config: PropppdConfig) -> list[str]:
     for profile in config.profiles.values():
         found |= {profile.local_ip, profile.peer_ip}
     return sorted(found - {""}, key=IPv4Address)
+
+
+def fixed_prefixes(config: PropppdConfig) -> list[IPv6Network]:
+    """What IPv6 pools must not give out: what users have of their own."""
+    return [IPv6Network(one) for user in config.users.values()
+            for one in (*user.ipv6_prefix, *user.ipv6_address, *user.delegated_prefix)]
 
 
 def summary(changes: list[Change]) -> str:

@@ -34,7 +34,9 @@ from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
+from prol2tp.daemons.propppd.duid import ServerDUID
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
+from prol2tp.daemons.propppd.ipv6 import IPv6
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.radius import RadiusUsers
@@ -120,6 +122,8 @@ class PropppdService(DaemonService):
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
+        # before those that tell of what it gives
+        self.links.followers.add(IPv6(self.links, ServerDUID(options["state-dir"], log)))
         self.accounting = AccountingService(reactor, self.links, self.radius, self.radius_port,
                                             os.path.join(options["state-dir"], FILE), self.logs["radius"],
                                             self._accounting_event)

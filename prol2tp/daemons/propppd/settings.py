@@ -37,6 +37,8 @@ class NetworkSettings:
     shared: bool = False
     name: str = "ppp%d"
     """Interface name: a template for own interfaces, the name itself for the shared one."""
+    serves: bool = False
+    """The peer has its addresses from us."""
     default_route: bool = False
     proxy_arp: bool = False
     table: int = 0
@@ -59,12 +61,14 @@ class NetworkSettings:
 
 _SAME_NAME = ("default_route", "proxy_arp", "table", "vrf", "usepeerdns", "mss_clamp", "clear_df", "mtu")
 
+_GIVING = ("auth", "ip_pool", "peer_ip", "ipv6_pool", "ipv6_address_pool", "delegated_pool")
+
 
 def network_settings(profile: Profile) -> NetworkSettings:
     """The network settings of a profile. Packets from a provider may have any source: the source is checked only
     where we give the peer its address."""
-    gives = bool(profile.auth or profile.ip_pool or profile.peer_ip) and not profile.default_route
+    serves = any(getattr(profile, name) for name in _GIVING) and not profile.default_route
     return NetworkSettings(
-        shared=profile.interface == "shared", name=profile.interface_name, pools=profile.ip_pool,
-        source_check=profile.source_check and gives, **{name: getattr(profile, name) for name in _SAME_NAME},
+        shared=profile.interface == "shared", name=profile.interface_name, pools=profile.ip_pool, serves=serves,
+        source_check=profile.source_check and serves, **{name: getattr(profile, name) for name in _SAME_NAME},
     )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prol2tp.config import links, tunnels
+from prol2tp.config.ipv6 import DomainName
 from prol2tp.config.network import (
     Device,
     Netmask,
@@ -204,6 +205,7 @@ BY_TYPE = {
     RouteOf: lambda t: st.builds(RouteTo, IPV4.map(lambda a: f"{a}/32"), st.just("") | IPV4.map(str),
                                  st.none() | st.integers(0, 2**32 - 1)).map(lambda route: (route,)),
     RateLimitOf: lambda t: st.builds(RateLimit, *[st.just(0) | st.integers(1000, 10**12)] * 2),
+    DomainName: lambda t: st.sampled_from(["example.net", "a", "x-1.corp_2.example"]),
     Device: lambda t: st.sampled_from(["vrf-red", "eth0.7"]),
     NftSetOf: lambda t: st.builds(NftSet, st.sampled_from(["ip", "ip6", "inet"]), st.just("fw"), st.just("gold_1")),
     Endpoint: lambda t: st.builds(Address, st.ip_addresses().map(str), st.integers(1, 65535)),

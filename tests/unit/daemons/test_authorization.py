@@ -18,6 +18,9 @@ from prol2tp.radius.values import Route
 
 USER = """
 ip_pool "a" { prefix 10.0.0.0/24 }
+ipv6_pool "p6" { prefix 2001:db8:100::/40 }
+ipv6_pool "a6" { prefix 2001:db8:200::/64; length 128 }
+ipv6_pool "d6" { prefix 2001:db8:300::/40; length 56 }
 filter "gold" { }
 user "u" {
     password "p"
