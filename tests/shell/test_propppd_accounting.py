@@ -11,6 +11,7 @@ from twisted.internet.defer import succeed
 
 from prol2tp.daemons.propppd.accounting import CHANGE_DELAY, JITTER, LEAST_INTERVAL, Accounting
 from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, unpack
+from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.interface import GONE, DataPathError
 from prol2tp.ppp.states import Event
@@ -179,8 +180,8 @@ def test_the_interval_is_the_profiles_else_the_servers_else_the_general_one(
 def test_a_changed_address_is_told_once_soon_and_without_any_interval(world: AccountingWorld) -> None:
     _, link = world.online()
     for prefixes in ((), ("2001:db8:5::/56",), ("2001:db8:5::/56", "2001:db8:6::/56")):
-        link.ipv6 = SimpleNamespace(prefixes=("2001:db8:1::/64",), delegated_prefixes=prefixes, addresses=())
-        world.accounting.addresses_changed(link)
+        link.ipv6 = SimpleNamespace(given=Given(("2001:db8:1::/64",), (), prefixes), close=lambda: None)
+        world.links.followers.tell("addresses_changed", link)
     world.later(CHANGE_DELAY + 1)
     world.accounting.addresses_changed(link)
     world.later(100)

@@ -37,7 +37,8 @@ radius {
 }
 """
 ROW = {"lns": True, "peer_address": "192.0.2.9", "local_address": "192.0.2.1", "calling_number": "0123",
-       "called_number": "0800", "tunnel_name": "lac1"}
+       "called_number": "0800", "tunnel_name": "lac1", "host_name": "lns", "peer_host_name": "lac",
+       "call_serial_number": 77, "tx_connect_speed": 50_000_000, "rx_connect_speed": 10_000_000}
 ACCEPT = Answer(framed_ip_address="10.1.2.3")
 
 
@@ -199,7 +200,8 @@ def test_a_question_says_who_where_and_through_which_tunnel(world: RadiusWorld) 
     tunnel = port.tunnel
     assert tunnel is not None
     assert (tunnel.medium, tunnel.client_endpoint, tunnel.server_endpoint) == (IPV4, "192.0.2.9", "192.0.2.1")
-    assert tunnel.assignment_id == "lac1"
+    assert (tunnel.assignment_id, tunnel.client_auth_id, tunnel.server_auth_id) == ("lac1", "lac", "lns")
+    assert (tunnel.connection, port.connect_info) == ("77", "50000000/10000000")
 
 
 def test_a_pap_password_goes_to_the_server_and_not_into_the_log(world: RadiusWorld) -> None:

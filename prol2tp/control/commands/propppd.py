@@ -279,6 +279,11 @@ ATTACH_ROW = Record(
         Field("called_number", "text"),
         Field("tunnel_name", "text"),
         Field("session_name", "text"),
+        Field("host_name", "text", "our name in the tunnel"),
+        Field("peer_host_name", "text", "the peer's"),
+        Field("call_serial_number", "integer", "of the call, the same at both ends"),
+        Field("tx_connect_speed", "integer", "bit/s from the LAC to the subscriber; 0: not known"),
+        Field("rx_connect_speed", "integer", "bit/s from the subscriber to the LAC; 0: not known, or the same"),
         Field("mtu", "integer", "largest PPP payload that the tunnel carries; 0: the profile's"),
         Field("log_level", "text", "empty: the daemon's"),
         Field("options", "json", "null, or an object: parameters of the profile that are otherwise for this link, each"

@@ -220,6 +220,16 @@ def ppp_profile(record: SessionRecord) -> str:
     return getattr(record.profile, "ppp_profile", "") or ""
 
 
+def _speed(core: Any, way: str) -> int:
+    """bit/s of the subscriber's line, as the peer says; 0: it does not."""
+    for message in (core.connect_message, core.peer_message):
+        for name in (f"{way}_connect_speed", f"{way}_connect_speed_bps"):
+            found = getattr(message, name, None)
+            if found:
+                return int(found)
+    return 0
+
+
 def attach_row(plane: Any, record: SessionRecord) -> dict[str, Any]:
     """The `attach-row` of a session that is up."""
     tunnel = plane.endpoint.tunnels[record.tunnel.tunnel_id]
@@ -238,6 +248,9 @@ def attach_row(plane: Any, record: SessionRecord) -> dict[str, Any]:
         "calling_number": getattr(message, "calling_number", None) or core.settings.calling_number,
         "called_number": getattr(message, "called_number", None) or core.settings.called_number,
         "tunnel_name": tunnel.settings.name, "session_name": core.settings.name,
+        "host_name": tunnel.settings.host_name, "peer_host_name": tunnel.peer_host_name,
+        "call_serial_number": core.call_serial_number,
+        "tx_connect_speed": _speed(core, "tx"), "rx_connect_speed": _speed(core, "rx"),
         "mtu": profile.mtu if profile is not None else 0, "log_level": "",
         "options": record.claim[1] if record.claim is not None else None, "proxy": None,
     }

@@ -250,14 +250,14 @@ class Accounting(Follower):
         for start in range(0, len(asking), COUNTED_AT_ONCE):
             some = asking[start:start + COUNTED_AT_ONCE]
             self._counting += 1
-            counted = self._links.dataplane.counters([session.port for session, _ in some])
+            counted = self._links.dataplane.counters([session.link.port for session, _ in some])
             counted.addErrback(lambda _: {}).addCallback(self._counted, some)
 
     def _counted(self, counters: dict[int, tuple[Any, ...]],
                  asking: list[tuple[Session, Callable[[Session], None]]]) -> None:
         self._counting -= 1
         for session, then in asking:
-            found = counters.get(session.port)
+            found = counters.get(session.link.port)
             if found is not None:
                 session.counters = found
             try:
@@ -273,7 +273,7 @@ class Accounting(Follower):
         if append is None:
             return
         request = request_of(session, status, event.wall, self._nas(), seconds, cause)
-        payload = pack(Stored(request, event.monotonic, self._clocks.boot, session.port, session.baseline,
+        payload = pack(Stored(request, event.monotonic, self._clocks.boot, session.link.port, session.baseline,
                               self._links.dataplane.instance))
         append(session.id, KINDS[status], payload, event.wall).addErrback(_unsaved)
 

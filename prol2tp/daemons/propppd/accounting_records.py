@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
 from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.ipv6 import NOTHING
 from prol2tp.daemons.propppd.radius import port_of
 from prol2tp.dataplane.interface import COUNTERS
 from prol2tp.ppp.causes import CAUSES
@@ -48,7 +49,7 @@ class Clocks:
 class Session:
     """A user's session on a link, from his login to the next one or the end of the link."""
 
-    __slots__ = ("link", "number", "id", "accounted", "user", "authorization", "addresses", "port", "baseline",
+    __slots__ = ("link", "number", "id", "accounted", "user", "authorization", "addresses", "baseline",
                  "counters", "began", "told", "up_before", "down", "seconds", "updates", "soon")
 
     def __init__(self, link: Any, number: int, identifier: str, accounted: bool) -> None:
@@ -62,7 +63,6 @@ class Session:
         self.authorization: Authorization = link.authorization
         self.addresses = Addresses()
         """As known last."""
-        self.port: int = link.port
         self.baseline: tuple[int, ...] = ()
         """The port's counters at the login: an earlier session's are not counted again."""
         self.counters: tuple[Any, ...] = ()
@@ -97,8 +97,9 @@ class Session:
 
 
 def addresses_of(link: Any) -> Addresses:
-    """What the subscriber has now. `link.ipv6`, when there is one, says what IPv6 has given out."""
-    interface, authorization, ipv6 = link.interface, link.authorization, link.ipv6
+    """What the subscriber has now."""
+    interface, authorization = link.interface, link.authorization
+    given = NOTHING if link.ipv6 is None else link.ipv6.given
     ip = interface.network("ip") if interface is not None else None
     six = interface.network("ipv6") if interface is not None else None
     subscriber = link.carrier.subscriber or link.profile.auth
@@ -107,7 +108,7 @@ def addresses_of(link: Any) -> Addresses:
     return Addresses(
         address, authorization.netmask if address else "",
         int(IPv6Address(identifier)) & _INTERFACE_ID if identifier else None,
-        *((ipv6.prefixes, ipv6.delegated_prefixes, ipv6.addresses) if ipv6 is not None else ()),
+        given.prefixes, given.delegated, given.addresses,
     )
 
 
@@ -183,7 +184,7 @@ def unpack(payload: bytes) -> Stored:
         stored = Stored(from_record(found["record"]), float(found["at"]), str(found["boot"]), int(found["port"]),
                         tuple(map(int, found["baseline"])), str(found["path"]))
         if stored.request.problem() or not isinstance(stored.request.event_timestamp, int):
-            raise ValueError(stored.request.problem() or "event_timestamp")
+            raise ValueError(stored.request.problem() or "event_timestamp is no number")
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     return stored

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 
 from prol2tp.daemons.propppd.accounting import KINDS
 from prol2tp.daemons.propppd.accounting_records import STOP, Clocks, Stored, count, pack, unpack
@@ -55,19 +55,20 @@ class Recovery:
             if not rows:
                 return
             after = rows[-1][0]
-            found = [(session, stored) for session, _, payload in rows if not session.startswith(self._run)
-                     and (stored := self._read(payload)) is not None]
+            found: list[tuple[str, Stored]] = []
+            saved: list[Deferred[None]] = []
+            for session, event_time, payload in rows:
+                if session.startswith(self._run):
+                    continue
+                try:
+                    found.append((session, unpack(payload)))
+                except ValueError:
+                    self.unreadable += 1
+                    # as a record that nobody can read it is put aside, and not found again at every start
+                    saved.append(self._queue.append(session, KINDS[STOP], payload, event_time))
             counters = yield self._counters(dataplane, live, (stored for _, stored in found))
-            saved = [self._end(session, stored, counters) for session, stored in found]
-            if saved:
-                yield saved[-1]
-
-    def _read(self, payload: bytes) -> Stored | None:
-        try:
-            return unpack(payload)
-        except ValueError:
-            self.unreadable += 1
-            return None
+            saved += [self._end(session, stored, counters) for session, stored in found]
+            yield gatherResults(saved, consumeErrors=True)
 
     @inlineCallbacks
     def _counters(self, dataplane: Any, live: Counters, sessions: Iterable[Stored]) -> Any:

@@ -68,16 +68,16 @@ class Sender:
         if self._stopped:
             return
         for record in records:
-            self._send(record)
+            try:
+                self._send(record)
+            except Exception as error:  # whatever the file holds costs this record
+                self._under_way.pop(record.id, None)
+                self._refuse(record.id, f"{type(error).__name__}: {error}")
         if records:
             self.fill()
 
     def _send(self, record: Record) -> None:
-        try:
-            stored = unpack(record.payload)
-        except ValueError as error:
-            self._refuse(record.id, str(error))
-            return
+        stored = unpack(record.payload)
         request = stored.request
         group = self._group(request)
         if not self._alive(group):
@@ -110,7 +110,7 @@ class Sender:
 
     def _acknowledge(self) -> None:
         records, self._acknowledged = self._acknowledged, []
-        if records and not self._stopped:
+        if records:
             self._queue.acknowledge(records).addErrback(_unsaved)
             self.fill()
 
@@ -163,8 +163,8 @@ class Sender:
 
     def stop(self) -> None:
         """Nothing is sent any more; what is under way stays in the queue, but for what was answered."""
-        self._acknowledge()
         self._stopped = True
+        self._acknowledge()
         self._timer.stop()
 
 

@@ -76,6 +76,11 @@ class L2TPSession(Carrier):
     called_number: str = ""
     tunnel_name: str = ""
     session_name: str = ""
+    host_name: str = ""
+    peer_host_name: str = ""
+    call_serial_number: int = 0
+    tx_connect_speed: int = 0
+    rx_connect_speed: int = 0
 
     @property
     def subscriber(self) -> bool:

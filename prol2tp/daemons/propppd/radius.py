@@ -97,7 +97,14 @@ def port_of(link: Any) -> Port:
 
 def _l2tp_port(carrier: L2TPSession) -> Port:
     return Port(nas_port_id=f"l2tp {carrier.id}", calling_station_id=carrier.calling_number,
-                called_station_id=carrier.called_number, tunnel=tunnel_of(carrier))
+                called_station_id=carrier.called_number, connect_info=_connect_info(carrier),
+                tunnel=tunnel_of(carrier))
+
+
+def _connect_info(carrier: L2TPSession) -> str:
+    """Connect-Info (RFC 2869 section 5.11): the speeds in bit/s, towards the subscriber first."""
+    transmit, receive = carrier.tx_connect_speed, carrier.rx_connect_speed
+    return f"{transmit}/{receive}" if transmit and receive not in (0, transmit) else str(transmit or receive or "")
 
 
 _PORTS: dict[str, Callable[[Any], Port]] = {L2TPSession.kind: _l2tp_port}
@@ -105,10 +112,13 @@ _PORTS: dict[str, Callable[[Any], Port]] = {L2TPSession.kind: _l2tp_port}
 
 def tunnel_of(carrier: L2TPSession) -> TunnelFacts:
     """The tunnel (RFC 2868): the LAC is the client, the LNS the server."""
-    ends = (carrier.local_address, carrier.peer_address)
+    ends = ((carrier.local_address, carrier.host_name), (carrier.peer_address, carrier.peer_host_name))
     server, client = ends if carrier.lns else ends[::-1]
-    return TunnelFacts(medium=IPV6 if ":" in server else IPV4, client_endpoint=client, server_endpoint=server,
-                       assignment_id=carrier.tunnel_name)
+    # RFC 2867 section 4.1 wants it unique for the tunnel and its two ends
+    connection = str(carrier.call_serial_number) if carrier.call_serial_number else ""
+    return TunnelFacts(medium=IPV6 if ":" in server[0] else IPV4, client_endpoint=client[0],
+                       server_endpoint=server[0], connection=connection, assignment_id=carrier.tunnel_name,
+                       client_auth_id=client[1], server_auth_id=server[1])
 
 
 def _verdict(result: Any, question: Question) -> Grant | EapRequest:
