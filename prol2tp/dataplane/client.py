@@ -217,8 +217,9 @@ class PathClient:
 
     def port_modify(self, port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
                     pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
-                    receive_accm: int | None = None) -> Deferred[None]:
-        values = (port, send_sequence, receive_sequence, pcomp, accomp, send_accm, receive_accm)
+                    receive_accm: int | None = None, rate_up: int | None = None,
+                    rate_down: int | None = None) -> Deferred[None]:
+        values = (port, send_sequence, receive_sequence, pcomp, accomp, send_accm, receive_accm, rate_up, rate_down)
         return self._ask("port_modify", values).addCallback(_nothing)
 
     def port_delete(self, port: int) -> Deferred[tuple]:

@@ -68,8 +68,8 @@ def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int
     port, attachment = carrier.port, carrier.port.attachment
     if attachment is None or descriptor < 0 or port.peer is not None or (carrier.send_sequence and not carrier.lns):
         return
-    if port.compression is not None and port.compression.decompressor is not None:
-        return  # its history takes every packet
+    if port.up is not None or (port.compression is not None and port.compression.decompressor is not None):
+        return  # every packet counts
     for protocol, octet in (("ip", b"\x21"), ("ipv6", b"\x57")):
         if protocol in attachment.protocols:
             key = b"\0\2" + carrier.key.to_bytes(4, "big") + _FF03 + octet

@@ -249,8 +249,11 @@ class IDataPlane(Interface):
 
     def port_modify(port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
                     pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
-                    receive_accm: int | None = None):
-        """-> Deferred(None). pcomp/accomp: data packets towards the peer may compress protocol/address fields.
+                    receive_accm: int | None = None, rate_up: int | None = None, rate_down: int | None = None):
+        """-> Deferred(None). None: as it is. pcomp/accomp: data packets towards the peer may compress protocol/address
+        fields. rate_up, rate_down: most bit/s of IP packets from and to the peer, 0: no limit; a quarter of a second's
+        worth may come at once. What is above that is dropped, and counts as rx_discards and tx_errors. Control
+        frames and those of joined ports pass.
         send_accm, receive_accm: of a tty, which control characters are escaped towards the peer, and which are dropped
         where the peer has not escaped them. What a port has no use for is passed over."""
 

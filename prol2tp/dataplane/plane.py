@@ -32,11 +32,15 @@ from prol2tp.dataplane.interface import (
 from prol2tp.dataplane.lines import Lines
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.netifs import Netifs, failing, together
+from prol2tp.dataplane.policing import Policer
 from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
 from prol2tp.dataplane.pseudowires import PSEUDOWIRES, EthernetPort, check_vlan
 from prol2tp.dataplane.tunnels import Tunnel
 
 ENCAPSULATIONS = ("udp", "ip")
+RATE_MAX = 10**13
+"""bit/s."""
+
 ENDED_MAX = 50_000
 """Deleted ports whose counters stay readable."""
 
@@ -241,13 +245,21 @@ class BasePlane(Netifs, Lines):
     @failing
     def port_modify(self, port: int, send_sequence: bool | None = None, receive_sequence: bool | None = None,
                     pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
-                    receive_accm: int | None = None) -> Deferred[None]:
+                    receive_accm: int | None = None, rate_up: int | None = None,
+                    rate_down: int | None = None) -> Deferred[None]:
         entry = self.find_port(port)
+        for rate in (rate_up or 0, rate_down or 0):
+            if not 0 <= rate <= RATE_MAX:
+                raise DataPathError(INVALID, f"{rate} is not a rate in bit/s")
         entry.carrier.modify(send_sequence, receive_sequence, send_accm, receive_accm)
         if pcomp is not None:
             entry.pcomp = pcomp
         if accomp is not None:
             entry.accomp = accomp
+        if rate_up is not None:
+            entry.up = Policer(rate_up, self.seconds) if rate_up else None
+        if rate_down is not None:
+            entry.down = Policer(rate_down, self.seconds) if rate_down else None
         entry.prepare()
         return succeed(None)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from prol2tp.dataplane import l2tpv2, packets
 from prol2tp.dataplane.compression import CCP, COMPRESSED, Compression, compressible
 from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.policing import Policer
 from prol2tp.dataplane.prefixes import allowed, parse_prefix
 from prol2tp.dataplane.punting import Punting
 from prol2tp.dataplane.sequencing import ReceiveSequence
@@ -110,7 +111,8 @@ class Port:
 
     __slots__ = ("id", "carrier", "receiver", "early", "second", "frames", "frames_lost", "losses", "attachment",
                  "pending", "peer",
-                 "pcomp", "accomp", "compression", "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
+                 "pcomp", "accomp", "compression", "up", "down",
+                 "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
                  "tx_packets", "tx_octets", "tx_errors", "rx_packets", "rx_octets", "rx_errors",
                  "rx_out_of_sequence", "rx_discards")
 
@@ -132,6 +134,9 @@ class Port:
         self.pcomp = False
         self.accomp = False
         self.compression: Compression | None = None
+        self.up: Policer | None = None
+        self.down: Policer | None = None
+        """Of what the peer sends, and of what it is sent."""
         self.head4: bytes | None = None
         """What stands before an IPv4 packet towards the peer; None: the long way."""
         self.head6: bytes | None = None
@@ -165,6 +170,9 @@ class Port:
             if "ipv6" in attachment.protocols:
                 self.head6 = self.carrier.prefix(ppp_header(IPV6, self.pcomp, self.accomp))
         self.carrier.changed()
+        head = self.head4 or self.head6
+        if self.down is not None and head is not None and self.transmit is not None:
+            self.transmit = self.down.guard(self.transmit, len(head))
 
     # -- towards the peer --
 
@@ -200,6 +208,9 @@ class Port:
         mtu = attachment.mtu
         if self.compression is not None:
             mtu -= self.compression.expansion
+        if self.down is not None and not self.down.take(len(packet), now):
+            self.tx_errors += 1
+            return
         if attachment.spec.mss_clamp:
             packet = packets.clamp_mss(packet, mtu)
         self.last = now
@@ -304,6 +315,9 @@ class Port:
                 self._punt(attachment, punting, packet, frame, now)
                 return
         if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes, attachment.own)):
+            self.rx_discards += 1
+            return
+        if self.up is not None and not self.up.take(size, now):
             self.rx_discards += 1
             return
         if attachment.spec.mss_clamp:

@@ -91,7 +91,8 @@ OPERATIONS = (
     Operation(9, "session_add", SESSION_FIELDS, (("port", "u32"),), SessionSpec),
     Operation(10, "port_modify", (("port", "u32"), ("send_sequence", "maybe"), ("receive_sequence", "maybe"),
                                   ("pcomp", "maybe"), ("accomp", "maybe"), ("send_accm", "maybe_u32"),
-                                  ("receive_accm", "maybe_u32"))),
+                                  ("receive_accm", "maybe_u32"), ("rate_up", "maybe_u32"),
+                                  ("rate_down", "maybe_u32"))),
     Operation(11, "port_delete", (("port", "u32"),), (("counters", "rows"),)),
     Operation(12, "port_receiver", (("port", "u32"), ("wanted", "bool"))),
     Operation(13, "netif_attach", (("port", "u32"), *NETIF_FIELDS), (("name", "text"), ("ifindex", "u32")), NetifSpec),
@@ -273,6 +274,8 @@ class _Codec:
             for index, _ in self._maybe:
                 if values[index] is None:
                     values[index] = -1
+                elif values[index] < 0:
+                    raise ValueError(f"{values[index]} is below 0")
         parts = []
         at = 0
         for fixed, count, pack, _ in self._steps:

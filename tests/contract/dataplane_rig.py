@@ -130,11 +130,15 @@ class Rig:
 
     async def received(self, port: int, count: int) -> None:
         """So many packets have come from the peer."""
+        await self.counted(port, "rx_packets", count)
+
+    async def counted(self, port: int, name: str, count: int) -> None:
+        """A counter has come so far."""
         for _ in range(2000):
-            if counter(await self.row(port), "rx_packets") >= count:
+            if counter(await self.row(port), name) >= count:
                 return
             await pause()
-        raise AssertionError(f"not {count} packets")
+        raise AssertionError(f"{name} is below {count}")
 
     # -- by kind --
 

@@ -694,6 +694,43 @@ async def test_reordered_packets_are_put_in_order_in_time(rig: Rig) -> None:
     assert [packet[-1] for packet in got] == [0, 1, 2, 3, 5, 6]
 
 
+@on(*KINDS)
+async def test_packets_above_the_rate_of_a_port_are_dropped_and_control_is_not(rig: Rig) -> None:
+    plane = rig.plane
+    await refused(plane.port_modify(999, rate_up=1), NOT_FOUND)
+    ports = [await rig.session(number) for number in range(2)]
+    # so slow that what passes is the burst alone: 23 packets of 1400 octets out of 30
+    for number, (port, mode) in enumerate(zip(ports, ("own", "shared"), strict=True)):
+        for rate in (-1, 10**14):
+            await refused(plane.port_modify(port, rate_down=rate), INVALID)
+        got: list[bytes] = []
+        plane.port_receiver(port, got.append)
+        netif = await rig.netif(port, mode=mode, name=f"rate{number}")
+        await plane.port_modify(port, rate_up=80, rate_down=80)
+        up, down = (ipv4(*pair, bytes(1380)) for pair in (("10.0.0.1", "192.0.2.1"), ("192.0.2.1", "10.0.0.1")))
+        for _ in range(30):
+            rig.peer_send(v4_frame(up), number)
+        rig.peer_send(LCP_ECHO, number)
+        assert await rig.packets(netif, 23) == [up] * 23
+        await until(partial(has, got, 1), "the control frame")
+        for _ in range(30):
+            rig.inject(netif, down)
+        await rig.counted(port, "tx_errors", 7)
+        plane.port_send(port, LCP_ECHO)
+        frames = [frame for _, _, frame in await rig.peer_frames(24)]
+        assert frames == [v4_frame(down)] * 23 + [LCP_ECHO]
+        row = await rig.row(port)
+        assert (counter(row, "rx_discards"), counter(row, "tx_errors"), counter(row, "tx_packets")) == (7, 7, 24)
+        # without a limit all pass again
+        await plane.port_modify(port, rate_up=0, rate_down=0)
+        for _ in range(30):
+            rig.peer_send(v4_frame(up), number)
+            rig.inject(netif, down)
+        assert await rig.packets(netif, 30) == [up] * 30
+        assert [frame for _, _, frame in await rig.peer_frames(30)] == [v4_frame(down)] * 30
+        await plane.netif_detach(port)
+
+
 SOLICITATION = b"\x85\0\0\0\0\0\0\0\1\1abcdef"
 LINK_LOCAL, ALL_ROUTERS, ALL_SERVERS = "fe80::5", "ff02::2", "ff02::1:2"
 

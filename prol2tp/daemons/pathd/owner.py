@@ -277,7 +277,7 @@ class Owner:
             waiting.append(plane.switch_delete(port))
         for port in self.altered - self.ports:
             # as a new owner expects to find it
-            plane.port_modify(port, pcomp=False, accomp=False).addErrback(_forget)
+            plane.port_modify(port, pcomp=False, accomp=False, rate_up=0, rate_down=0).addErrback(_forget)
             plane.port_compress(port).addErrback(_forget)
         for port in list(self.netifs):
             waiting.append(self._do_netif_detach(port))

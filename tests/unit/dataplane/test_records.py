@@ -76,7 +76,7 @@ def test_frames_and_errors_share_a_datagram() -> None:
 
 def test_optional_values_keep_all_three_states() -> None:
     for value in (None, True, False):
-        body = records.split(records.encode_request(1, "port_modify", (1, value, None, None, None, None, None)))[0][3]
+        body = records.split(records.encode_request(1, "port_modify", (1, value, *[None] * 7)))[0][3]
         assert records.decode_request(records.BY_NAME["port_modify"].code, body)[1][1] is value
     for texts in (None, (), ("10.0.0.0/8",)):
         body = records.split(records.encode_request(1, "netif_modify", (1, None, texts, None, texts)))[0][3]
