@@ -253,7 +253,7 @@ class IDataPlane(Interface):
         """-> Deferred(None). None: as it is. pcomp/accomp: data packets towards the peer may compress protocol/address
         fields. rate_up, rate_down: most bit/s of IP packets from and to the peer, 0: no limit; a quarter of a second's
         worth may come at once. What is above that is dropped, and counts as rx_discards and tx_errors. Control
-        frames and those of joined ports pass.
+        frames and those of joined ports pass. Of Ethernet ports rates are refused as `UNSUPPORTED`.
         send_accm, receive_accm: of a tty, which control characters are escaped towards the peer, and which are dropped
         where the peer has not escaped them. What a port has no use for is passed over."""
 

@@ -251,6 +251,8 @@ class BasePlane(Netifs, Lines):
         for rate in (rate_up or 0, rate_down or 0):
             if not 0 <= rate <= RATE_MAX:
                 raise DataPathError(INVALID, f"{rate} is not a rate in bit/s")
+            if rate and isinstance(entry, EthernetPort):
+                raise DataPathError(UNSUPPORTED, f"port {port} carries Ethernet, which is not policed")
         entry.carrier.modify(send_sequence, receive_sequence, send_accm, receive_accm)
         if pcomp is not None:
             entry.pcomp = pcomp
@@ -282,6 +284,8 @@ class BasePlane(Netifs, Lines):
         entry = self.find_port(port)
         if entry.peer is not None:
             raise DataPathError(IN_USE, f"port {port} is joined")
+        if isinstance(entry, EthernetPort):
+            raise DataPathError(UNSUPPORTED, f"port {port} carries Ethernet, which is not compressed")
         if send_key or receive_key:
             raise DataPathError(UNSUPPORTED, "this data path does not encrypt")
         compression = entry.compression or Compression()

@@ -59,6 +59,8 @@ async def test_bad_specifications_are_refused_and_leave_nothing(rig: Third) -> N
     await refused(rig.session(-OURS), INVALID)
     port = await rig.session(pseudowire="eth")
     await refused(rig.session(pseudowire="eth"), IN_USE)
+    await refused(rig.plane.port_modify(port, rate_up=1000), UNSUPPORTED)
+    await refused(rig.plane.port_compress(port, "predictor1"), UNSUPPORTED)
     await refused(plane.netif_attach(port, NetifSpec("all", "shared")), INVALID)
     await refused(plane.listen(("127.0.0.1", 0), "sctp"), INVALID)
     await refused(plane.listen(rig.listener.address, rig.encapsulation), IN_USE)

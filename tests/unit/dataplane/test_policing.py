@@ -52,6 +52,6 @@ def test_the_short_way_is_guarded_with_the_size_of_the_packet_alone() -> None:
     with pytest.raises(Policed) as caught:
         transmit(bytes(11))
     assert caught.value.errno is None and len(sent) == 1
-    time.now += 0.1
+    time.now += 0.125
     transmit(bytes(11))
     assert len(sent) == 2
