@@ -129,7 +129,7 @@ async def test_a_pathd_that_never_answers_is_given_up(tmp_path) -> None:
         with pytest.raises(DataPathError) as caught:
             await connecting.addTimeout(5, reactor)
         assert caught.value.code == GONE and "does not answer" in caught.value.text
-        assert descriptors() == before
+        assert descriptors() <= before
 
 
 def test_a_receiver_that_fails_at_every_frame_is_logged_once() -> None:
