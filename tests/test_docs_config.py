@@ -137,6 +137,8 @@ def test_option_words_of_propppctl_create_stand_in_its_page() -> None:
     words = {word for line in options.splitlines() if line.startswith(".It Cm ")
              for word in re.findall(r"Cm ([\w-]+)", line)}
     methods = {f"{verb}-{method}" for verb in ("require", "refuse") for method in create.METHODS}
-    assert words == {*create.FLAGS, *create.VALUES, *methods, "tunnel-id", "session-id", "profile"}
+    own = {word for kind in create.REQUESTS for word in (*create.WORDS[kind], *create.FIELD_FLAGS[kind])}
+    bare = {"profile", "nic-", "plugin", "asyncmap", "default-asyncmap"}
+    assert words == {*create.FLAGS, *create.VALUES, *methods, *own, *bare}
     assert all(name in PROFILE.parameters for name, _ in create.FLAGS.values())
     assert all(name in PROFILE.parameters for name in create.VALUES.values())

@@ -411,6 +411,27 @@ def _pppol2tp(record: JSON) -> list[str]:
     ]
 
 
+def _pppoe(record: JSON) -> list[str]:
+    vlan = f", vlan: {record['vlan']}" if record["vlan"] else ""
+    return [
+        f"  interface: {clean(record['interface'])}{vlan}",
+        f"  service name: '{clean(record['service_name'])}', ac name: '{clean(record['ac_name'])}'",
+        f"  state: {clean(record['state'])}",
+        f"  session id: {record['session_id']}, peer mac: {clean(record['peer_mac'] or '-')}",
+        f"  interface mtu: {record['interface_mtu']}, max payload: {record['max_payload']}",
+        f"  failures: {record['failures']}",
+    ]
+
+
+def _tty(record: JSON) -> list[str]:
+    return [
+        f"  device: {clean(record['device'])}, speed: {record['speed']}",
+        f"  send asyncmap: {record['send_accm']:08x}, receive asyncmap: {record['receive_accm']:08x}",
+        f"  bad frames: {record['bad_frames']}",
+        f"  failures: {record['failures']}",
+    ]
+
+
 _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("lcp", _lcp),
     ("ccp", _automaton),
@@ -422,6 +443,8 @@ _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("radius", _radius),
     ("auth", _auth),
     ("pppol2tp", _pppol2tp),
+    ("pppoe", _pppoe),
+    ("tty", _tty),
 )
 _TYPES = {"pppol2tp": "PPPoL2TP", "pppoe": "PPPoE"}
 

@@ -18,10 +18,12 @@ MAGIC = 5
 PFC = 7
 ACFC = 8
 
+ACCM_DEFAULT = b"\xff\xff\xff\xff"
+
 OPTIONS = options.table(
     #  type   name                                      flag        format    length more   default
     (MRU, "MRU", "mru", "number", 2, False, b"\x05\xdc"),
-    (ACCM, "ACCM", "asyncmap", "hex", 4, False, b"\xff\xff\xff\xff"),
+    (ACCM, "ACCM", "asyncmap", "hex", 4, False, ACCM_DEFAULT),
     (AUTH, "Authentication-Protocol", "", "octets", 2, True, b""),
     (MAGIC, "Magic-Number", "magic", "hex", 4, False, b""),
     (PFC, "Protocol-Field-Compression", "pcomp", "flag", 0, False, b""),
@@ -187,6 +189,16 @@ class LCP(Automaton):
     def peer_mru(self) -> int:
         """Largest information field that the peer takes."""
         return int.from_bytes(self.granted[MRU], "big") if MRU in self.granted else frame.DEFAULT_MRU
+
+    @property
+    def accm(self) -> int:
+        """Control characters that the peer escapes on an asynchronous line (RFC 1662 section 7.1)."""
+        return int.from_bytes(self.asked.get(ACCM, ACCM_DEFAULT), "big")
+
+    @property
+    def peer_accm(self) -> int:
+        """Control characters that we have to escape."""
+        return int.from_bytes(self.granted.get(ACCM, ACCM_DEFAULT), "big")
 
     @property
     def demanded(self) -> Method | None:

@@ -117,6 +117,11 @@ class Link:
         self._lower.trace = trace
 
     @property
+    def mtu_limit(self) -> int:
+        """The largest that we would send, whatever the peer's MRU: of the settings and the user's grant."""
+        return self._mtu_limit
+
+    @property
     def asking(self) -> bool:
         """The answer to the question that is open is still of use: the link has not started anew since."""
         return self._asking.matters and self.phase in (Phase.AUTHENTICATE, Phase.NETWORK)

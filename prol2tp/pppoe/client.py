@@ -191,7 +191,7 @@ class Host(Machine):
     # actions
 
     def _start(self, message: Any, now: float) -> None:
-        self.host_uniq = self._random_bytes(HOST_UNIQ_LENGTH)
+        self.host_uniq = self.settings.host_uniq or self._random_bytes(HOST_UNIQ_LENGTH)
         self._peer = ANY
         self._padis = 0
         self._look(message, now)

@@ -81,5 +81,8 @@ class HostSettings:
     max_timeout: float = 60.0
     padi_tries: int = 0
     """PADIs in all before `DiscoveryFailed`; 0: for ever."""
+    host_uniq: bytes = b""
+    """Host-Uniq of our packets; b"": random ones. Two sessions on one interface with the same one take each other's
+    offers."""
     padr_tries: int = 3
     """PADRs to one access concentrator before going back to PADI."""

@@ -223,6 +223,7 @@ LINK: dict[str, Any] = {
     "connect_seconds": 522.0,
     "mtu": 1500,
     "peer_mru": 1500,
+    "mtu_limits": {"profile": 1500, "carrier": 0, "user": 1500, "peer": 1500},
     "run_count": 84,
     "lcp": {
         "echo_interval": 30,
@@ -270,4 +271,13 @@ LINK: dict[str, Any] = {
         "peer_tunnel_id": 24377,
         "peer_session_id": 57566,
     },
+    "pppoe": None,
+    "tty": None,
 }
+PPPOE: dict[str, Any] = {
+    "interface": "eth1", "vlan": 0, "service_name": "gold", "ac_name": "bras1", "state": "SESSION", "session_id": 5051,
+    "peer_mac": "08:00:27:4E:71:75", "interface_mtu": 1500, "max_payload": 1492, "failures": 0,
+}  # fmt: skip
+TTY: dict[str, Any] = {
+    "device": "/dev/ttyS0", "speed": 115200, "send_accm": 0x000A0000, "receive_accm": 0, "bad_frames": 3, "failures": 1,
+}  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -14,9 +15,14 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.commands import Commands
+from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.ipv6 import IPv6
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
+from prol2tp.daemons.propppd.pppoe import PPPoEDial
+from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.network import MemoryNetwork
@@ -130,6 +136,9 @@ class LinksWorld:
             lambda: 1_500_000_000 + self.clock.seconds(), lambda name, link: self.events.append((name, link.name))))
         self.links.followers.add(IPv6(self.links, lambda: DUID))
         reload.configure(self.links, self.users, self.config)
+        self.segments: dict[str, Any] = {}
+        """What opens an Ethernet interface, by its name: `(receive, lost, tagged)`."""
+        self.dials = Dials(self.links, self.clock, self.log, {"pppoe": PPPoEDial, "tty": TtyDial}, self._open_ethernet)
         self.prol2tpd = Prol2tpd()
         self.attachments = Attachments(self.links, self.clock, self.log)
         self._tunnel = {plane: self._start(plane) for plane in (self.near, self.far)}
@@ -141,6 +150,17 @@ class LinksWorld:
         summary, done = reload.apply(self.links, self.users, old, self.config)
         result(done)
         return summary
+
+    def _open_ethernet(self, interface: str, *arguments: Any) -> Any:
+        if interface not in self.segments:
+            raise OSError(errno.ENODEV, "no such device")
+        return self.segments[interface](*arguments)
+
+    def commands(self) -> dict[str, Any]:
+        """Responders of the control channel."""
+        status = Status(self.links, ConfigCounts(), "/etc/prol2tp/propppd.conf", self.log)
+        return Commands(self.links, status, self.attachments, self.dials, lambda: "nothing changed",
+                        lambda level: None).table()
 
     def random(self, length: int) -> bytes:
         self._random += 1

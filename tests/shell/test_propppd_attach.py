@@ -10,7 +10,6 @@ from twisted.internet.defer import succeed
 from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS, STATUS_RECORD
 from prol2tp.daemons.propppd.attach import Attachments
-from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from tests.shell.propppd_world import CONFIG, LinksWorld, Prol2tpd, result
 
@@ -176,15 +175,15 @@ def shape(record, fields, records):
         if nested is not None and value is not None:
             shape(value, nested.fields, records)
         elif nested is None:
-            kinds = {"text": str, "integer": int, "number": (int, float), "boolean": bool, "words": list}
+            kinds = {"text": str, "integer": int, "number": (int, float), "boolean": bool, "words": list,
+                     "json": object}
             assert isinstance(value, kinds[field.type.rstrip("?")]), (field.name, value)
         else:
             assert field.type.endswith("?")
 
 
 def commands(world):
-    status = Status(world.links, ConfigCounts(), "test.conf", world.log)
-    return Commands(world.links, status, world.attachments, lambda: "nothing changed", lambda level: None).table()
+    return world.commands()
 
 
 def test_the_records_are_those_of_the_control_protocol(world):
@@ -277,7 +276,20 @@ def test_a_claimed_session_whose_link_is_refused_is_released(world):
 
 
 @pytest.mark.parametrize(("words", "error", "text"), [
-    (["pppoe", "eth0"], Refused, "not available yet"),
+    (["pppoe", "eth0"], Invalid, "no option 'eth0'"),
+    (["pppoe", "service", "x"], Invalid, "interface eth0"),
+    (["pppoe", "interface", "eth0"], Refused, "interface eth0: No such device"),
+    (["pppoe", "interface", "eth0", "profile", "nobody"], Refused, "no PPP profile"),
+    (["pppoe", "interface"], Invalid, "interface needs a value"),
+    (["pppoe", "interface", "eth0", "host-uniq", "xyz"], Invalid, "hexadecimal"),
+    (["pppoe", "interface", "eth0", "vlan", "4095"], Invalid, "1 to 4094"),
+    (["pppoe", "interface", "eth0", "mru", "1"], Invalid, "128 to 16384"),
+    (["tty"], Invalid, "needs a device"),
+    (["tty", "ttyS0", "escape", "30"], Invalid, "octet 30"),
+    (["tty", "ttyS0", "escape", "zz"], Invalid, "11,13"),
+    (["tty", "ttyS0", "asyncmap", "0x100000000"], Invalid, "a0000"),
+    (["tty", "ttyS0", "maxfail", "many"], Invalid, "needs a number"),
+    (["ppp"], Invalid, "pppol2tp, pppoe, tty"),
     ([], Invalid, "type of the link"),
     (["pppol2tp", "tunnel-id", "7"], Invalid, "session-id"),
     ([*WORDS[:5], "profile", "nobody"], Refused, "no PPP profile"),

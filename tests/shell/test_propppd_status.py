@@ -48,7 +48,7 @@ class Daemon(LinksWorld):
         super().__init__(WAITING)
         self.configs = ConfigCounts()
         self.status = Status(self.links, self.configs, "t.conf", self.log)
-        self.commands = Commands(self.links, self.status, self.attachments, lambda: "", lambda level: None)
+        self.commands = Commands(self.links, self.status, self.attachments, self.dials, lambda: "", lambda level: None)
 
     def session_link(self, profile: str, **row: Any) -> PPPLink:
         """A link whose peer says nothing."""

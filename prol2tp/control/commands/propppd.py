@@ -117,7 +117,7 @@ LINK_ROW = Record(
         Field("up", "boolean", "at least one network protocol is up"),
         Field("state", "text", "phase, as in `link`"),
         Field("user", "text", "authenticated user, or else our own name towards the peer; empty: neither"),
-        Field("id", "text", "what carries it; L2TP: `TUNNEL/SESSION`, our ids"),
+        Field("id", "text", "what carries it; L2TP: `TUNNEL/SESSION`, our ids; PPPoE: interface and name; tty: device"),
     ),
     "A line of `propppctl list`.",
 )
@@ -226,7 +226,36 @@ L2TP_RECORD = Record(
     ),
     "The L2TP session that carries the link.",
 )
-LINK_KINDS = {L2TP_RECORD.name: L2TP_RECORD}
+PPPOE_RECORD = Record(
+    "pppoe",
+    (
+        Field("interface", "text", "Ethernet interface"),
+        Field("vlan", "integer", "VLAN id of our tags; 0: none"),
+        Field("service_name", "text", "that we ask for, or have; empty: any"),
+        Field("ac_name", "text", "access concentrator that we ask for, or have; empty: any"),
+        Field("state", "text", "of discovery: IDLE PADI_SENT PADR_SENT SESSION"),
+        Field("session_id", "integer", "0: none yet"),
+        Field("peer_mac", "text", "of the access concentrator, upper case with colons; empty: none yet"),
+        Field("interface_mtu", "integer", "of the Ethernet interface; 0: not known yet"),
+        Field("max_payload", "integer", "largest PPP payload: 1492, or what PPP-Max-Payload has settled (RFC 4638);"
+                                        " 0: not known yet"),
+        Field("failures", "integer", "tries in a row without success"),
+    ),
+    "The PPPoE session that carries the link.",
+)
+TTY_RECORD = Record(
+    "tty",
+    (
+        Field("device", "text", ""),
+        Field("speed", "integer", "bit/s; 0: as it was"),
+        Field("send_accm", "integer", "control characters that we escape: bit N stands for character N (RFC 1662)"),
+        Field("receive_accm", "integer", "control characters that are dropped where the peer has not escaped them"),
+        Field("bad_frames", "integer", "frames with a wrong FCS, aborted, too long, or bad packets"),
+        Field("failures", "integer", "tries in a row without success"),
+    ),
+    "The tty that carries the link.",
+)
+LINK_KINDS = {record.name: record for record in (L2TP_RECORD, PPPOE_RECORD, TTY_RECORD)}
 """What may carry a link, each with its record."""
 LINK_RECORD = Record(
     "link",
@@ -244,6 +273,8 @@ LINK_RECORD = Record(
         Field("connect_seconds", "number", "seconds since the network came up"),
         Field("mtu", "integer", "largest packet that we send"),
         Field("peer_mru", "integer", "the peer's MRU"),
+        Field("mtu_limits", "json", "object of what `mtu` is the least of: `profile`, `carrier` (what carries the link;"
+                                    " 0: no limit), `user` (his MTU, or that of both before) and `peer`"),
         Field("run_count", "integer", "times that a frame or a timer came"),
         Field("lcp", "lcp"),
         Field("ccp", "ccp?", "null: not part of this link"),
@@ -342,7 +373,7 @@ RECORDS = {
         EAP_SIDE,
         RADIUS_RECORD,
         AUTH_RECORD,
-        L2TP_RECORD,
+        *LINK_KINDS.values(),
         ATTACH_ROW,
         DETACH_ROW,
         CHANGED_ROW,

@@ -12,7 +12,7 @@ from prol2tp.control.command import Invalid, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.carriers import carrier_of
-from prol2tp.daemons.propppd.create import Request, check
+from prol2tp.daemons.propppd.create import L2TPRequest, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
 
@@ -85,7 +85,7 @@ class Attachments:
             return f"internal error: {error!r}"
         return None
 
-    def create(self, request: Request) -> Deferred[str]:
+    def create(self, request: L2TPRequest) -> Deferred[str]:
         """Put PPP on an L2TP session that has none. -> the link's name; fails with `Refused`, `NotFound`."""
         if self._connection is None:
             raise Refused("prol2tpd is not connected")
@@ -124,6 +124,9 @@ class Attachments:
 
     def link_closed(self, link: PPPLink, user: str) -> None:
         self._tell(link.carrier.id, "closed", user, link.interface_name, link.cause, link.message)
+
+    def link_gone(self, link: PPPLink) -> None:
+        """The session is prol2tpd's: nothing is left to do."""
 
     def _tell(self, id: str, state: str, user: str, interface: str, cause: str, message: str) -> None:
         if self._connection is None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+
+from prol2tp.dataplane.interface import COUNTERS
+from prol2tp.ppp.hdlc import ALL
+from prol2tp.ppp.lcp import LCP
+from prol2tp.pppoe.packets import mac_text
 
 CONNECT_DELAY = 1.0
 """Seconds that an LNS may take until it is ready for a call that is up."""
@@ -17,11 +22,18 @@ class Carrier:
     the same name in `control/commands/propppd.py`."""
 
     kind: ClassVar[str]
+    lcp: ClassVar[Mapping[str, Any]] = {}
+    """Fields of the core's settings that this kind decides, whatever the profile says."""
+    lcp_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Fields that it decides when the profile does not."""
+
+    counted: ClassVar[bool] = False
+    """`record` has figures of the data path."""
 
     id: str
     """Unique among the links."""
     port: int
-    """Of the data path; 0: not there yet."""
+    """Of the data path; 0: not there yet, and the link has not started."""
     ppp_profile: str
     user_name: str = ""
     interface_name: str = ""
@@ -54,7 +66,12 @@ class Carrier:
         """Tunnel and session id, for names of interfaces."""
         return 0, 0
 
-    def record(self) -> dict[str, Any]:
+    def agreed(self, lcp: LCP) -> dict[str, int]:
+        """What else the data path has to know when LCP is open: arguments of `port_modify`."""
+        return {}
+
+    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        """`counters`: those of the port, where they are known."""
         raise NotImplementedError
 
 
@@ -103,10 +120,78 @@ class L2TPSession(Carrier):
     def numbers(self) -> tuple[int, int]:
         return self.tunnel_id, self.session_id
 
-    def record(self) -> dict[str, Any]:
+    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _L2TP_RECORD}
 
 
+@dataclass(slots=True)
+class PPPoESession(Carrier):
+    """A PPPoE session of ours, or one that is looked for."""
+
+    kind: ClassVar[str] = "pppoe"
+    # RFC 2516 section 7: these are not for Ethernet
+    lcp: ClassVar[Mapping[str, Any]] = {"asyncmap": None, "accomp": False, "pcomp": False}
+
+    interface: str = ""
+    vlan: int = 0
+    service_name: str = ""
+    ac_name: str = ""
+    session_id: int = 0
+    peer_mac: bytes = b""
+    interface_mtu: int = 0
+    max_payload: int = 0
+    """Largest PPP payload: 1492, or what PPP-Max-Payload has settled (RFC 4638)."""
+    failures: int = 0
+    """Tries in a row without success."""
+    host: Any = field(default=None, repr=False)
+    """The core of discovery (`pppoe.client.Host`), once it has begun."""
+
+    @property
+    def peer(self) -> str:
+        return mac_text(self.peer_mac) if self.peer_mac else ""
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        return 0, self.session_id
+
+    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        return {**{name: getattr(self, name) for name in _PPPOE_RECORD}, "peer_mac": self.peer,
+                "state": "IDLE" if self.host is None else self.host.state.name}
+
+
+@dataclass(slots=True)
+class TtyLine(Carrier):
+    """A tty."""
+
+    kind: ClassVar[str] = "tty"
+    lcp_defaults: ClassVar[Mapping[str, Any]] = {"asyncmap": 0}
+    counted: ClassVar[bool] = True
+
+    device: str = ""
+    speed: int = 0
+    receive_all: bool = False
+    """Drop no control characters that have come."""
+    send_accm: int = ALL
+    receive_accm: int = ALL
+    failures: int = 0
+
+    @property
+    def peer(self) -> str:
+        return self.device
+
+    def agreed(self, lcp: LCP) -> dict[str, int]:
+        self.send_accm = lcp.peer_accm
+        self.receive_accm = 0 if self.receive_all else lcp.accm
+        return {"send_accm": self.send_accm, "receive_accm": self.receive_accm}
+
+    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        bad = counters[COUNTERS.index("rx_errors")] if counters else 0
+        return {**{name: getattr(self, name) for name in _TTY_RECORD}, "bad_frames": bad}
+
+
+_PPPOE_RECORD = ("interface", "vlan", "service_name", "ac_name", "session_id", "interface_mtu", "max_payload",
+                 "failures")
+_TTY_RECORD = ("device", "speed", "send_accm", "receive_accm", "failures")
 _L2TP_RECORD = ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
 _REQUIRED = frozenset(("id", "port", "ppp_profile", "tunnel_id", "session_id"))
 _TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}

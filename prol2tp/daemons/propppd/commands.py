@@ -12,7 +12,8 @@ from prol2tp.control.command import Invalid, NotFound
 from prol2tp.control.commands.shared import LEVELS
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.attach import Attachments
-from prol2tp.daemons.propppd.create import parse
+from prol2tp.daemons.propppd.create import DialRequest, L2TPRequest, parse
+from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.status import Status
@@ -21,11 +22,12 @@ from prol2tp.daemons.propppd.status import Status
 class Commands:
     """Responders of all commands but Subscribe and Unsubscribe."""
 
-    def __init__(self, links: Links, status: Status, attachments: Attachments, reload: Callable[[], str],
-                 set_level: Callable[[Level], None]) -> None:
+    def __init__(self, links: Links, status: Status, attachments: Attachments, dials: Dials,
+                 reload: Callable[[], str], set_level: Callable[[Level], None]) -> None:
         self._links = links
         self._status = status
         self._attachments = attachments
+        self._dials = dials
         self._reload = reload
         self._set_level = set_level
 
@@ -35,7 +37,7 @@ class Commands:
             "Status": lambda connection: {"status": self._status.system()},
             "Servers": lambda connection, cursor, limit: self._status.servers(cursor, limit),
             "List": self._list,
-            "Show": lambda connection, name: {"link": self._status.link(self._link(name))},
+            "Show": self._show,
             "Create": self._create,
             "Destroy": self._destroy,
             "SetLogLevel": self._set_log_level,
@@ -55,6 +57,16 @@ class Commands:
             raise Invalid("filter: up or down")
         return self._status.list(filter, cursor, limit)
 
+    def _show(self, connection: Any, name: str) -> dict[str, Any] | Deferred[dict[str, Any]]:
+        link = self._link(name)
+        if not link.carrier.counted or not link.port:
+            return {"link": self._status.link(link)}
+
+        def counted(counters: dict[int, tuple[Any, ...]]) -> dict[str, Any]:
+            return {"link": self._status.link(link, counters.get(link.port))}
+
+        return self._links.dataplane.counters([link.port]).addErrback(lambda _: {}).addCallback(counted)
+
     def _create(self, connection: Any, words: Any) -> Deferred[dict[str, Any]]:
         counts = self._links.counts
         before = counts.create_requests
@@ -66,12 +78,23 @@ class Commands:
                 counts.create_failures += 1
             return failure
 
-        made = maybeDeferred(lambda: self._attachments.create(parse(words)))
+        def make() -> Deferred[str]:
+            request = parse(words)
+            if isinstance(request, L2TPRequest):
+                return self._attachments.create(request)
+            assert isinstance(request, DialRequest)
+            return self._dials.create(request)
+
+        made = maybeDeferred(make)
         return made.addCallbacks(lambda name: {"name": name}, failed)
 
     def _destroy(self, connection: Any, name: str) -> None:
         counts = self._links.counts
         counts.destroy_requests += 1
+        dial = self._dials.named(name)
+        if dial is not None:
+            dial.destroy()
+            return
         try:
             link = self._link(name)
         except NotFound:

@@ -1,22 +1,27 @@
 """What `propppctl create` asks for: option words, values as the following word, in pppd's spelling where it has one.
 
     pppol2tp tunnel-id N session-id N [profile NAME] [OPTION [VALUE]] ...
+    pppoe interface IF [service NAME] [ac NAME] [host-uniq HEX] [profile NAME] [OPTION [VALUE]] ...
+    tty DEVICE [SPEED] [profile NAME] [OPTION [VALUE]] ...
 
-Besides the words of `FLAGS` and `VALUES` every parameter of a `profile` block is an option, with - or _.
+Besides the words of `WORDS`, `FLAGS` and `VALUES` every parameter of a `profile` block is an option, with - or _.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from prol2tp.config.links import PROFILE
 from prol2tp.config.parameter import read_values
 from prol2tp.config.problems import ConfigError
-from prol2tp.control.command import Invalid, Refused
+from prol2tp.control.command import Invalid
+from prol2tp.ppp.hdlc import NEVER_ESCAPED
 
-KINDS = ("pppol2tp",)
-LATER = ("pppoe", "tty")
+Words = Mapping[str, tuple[str, Callable[[str], Any]]]
+Flags = Mapping[str, tuple[str, Any]]
+
 FLAGS: dict[str, tuple[str, str]] = {
     "auth": ("auth", "true"), "noauth": ("auth", "false"),
     "defaultroute": ("default_route", "true"), "nodefaultroute": ("default_route", "false"),
@@ -43,41 +48,200 @@ METHODS = ("chap", "pap")
 
 @dataclass(slots=True)
 class Request:
-    """A link to be made on an L2TP session that has none. `options`: parameters of the profile that are otherwise for
-    this link, as text; checked."""
+    """A link to be made. `options`: parameters of the profile that are otherwise for this link, as text; checked."""
 
-    kind: str
-    tunnel_id: int
-    session_id: int
+    kind: ClassVar[str]
     profile: str = "default"
     options: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
 
+@dataclass(slots=True)
+class L2TPRequest(Request):
+    """On an L2TP session that has none."""
+
+    kind: ClassVar[str] = "pppol2tp"
+    tunnel_id: int = 0
+    session_id: int = 0
+
+
+@dataclass(slots=True)
+class DialRequest(Request):
+    """On a line that we open ourselves. Times in seconds."""
+
+    persist: bool = False
+    """Open it again when the link has ended."""
+    maxfail: int = 10
+    """Tries in a row without success after which that ends; 0: never."""
+    holdoff: int = 30
+    """Time to the next try, doubled while there is no success."""
+
+
+@dataclass(slots=True)
+class PPPoERequest(DialRequest):
+    """As a PPPoE host."""
+
+    kind: ClassVar[str] = "pppoe"
+    interface: str = ""
+    service: str = ""
+    ac: str = ""
+    host_uniq: bytes = b""
+    vlan: int = 0
+    """0: none."""
+    padi_attempts: int = 3
+    padi_timeout: int = 3
+
+
+@dataclass(slots=True)
+class TtyRequest(DialRequest):
+    """Over a tty."""
+
+    kind: ClassVar[str] = "tty"
+    device: str = ""
+    speed: int = 0
+    crtscts: bool = False
+    modem: bool = True
+    escape: bytes = b""
+    receive_all: bool = False
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
+            raise ValueError(f"needs a number from {least} to {most}, not {text[:20]!r}")
+        return int(text)
+
+    return read
+
+
+def _hexadecimal(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if not 0 < len(value) <= 64 or " " in text:
+        raise ValueError(f"needs 1 to 64 octets as hexadecimal digits, not {text[:40]!r}")
+    return value
+
+
+def _octets(text: str) -> bytes:
+    try:
+        value = bytes(int(part, 16) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"needs octets like 11,13,ff, not {text[:40]!r}") from None
+    if bad := sorted(NEVER_ESCAPED & set(value)):
+        raise ValueError(f"cannot have octet {bad[0]:02x}: nobody could tell it from others when it is escaped")
+    return value
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) <= 255:
+        raise ValueError("needs 1 to 255 octets")
+    return text
+
+
+_U32 = _number(0, 2**32 - 1)
+_DIAL_WORDS: Words = {"maxfail": ("maxfail", _U32), "holdoff": ("holdoff", _number(0, 86400))}
+_DIAL_FLAGS: Flags = {"persist": ("persist", True), "nopersist": ("persist", False)}
+WORDS: dict[str, Words] = {
+    "pppol2tp": {"tunnel-id": ("tunnel_id", _U32), "session-id": ("session_id", _U32)},
+    "pppoe": {
+        "interface": ("interface", _name),
+        "service": ("service", _name), "pppoe-service": ("service", _name), "rp_pppoe_service": ("service", _name),
+        "ac": ("ac", _name), "pppoe-ac": ("ac", _name), "rp_pppoe_ac": ("ac", _name),
+        "host-uniq": ("host_uniq", _hexadecimal), "pppoe-host-uniq": ("host_uniq", _hexadecimal),
+        "vlan": ("vlan", _number(1, 4094)),
+        "pppoe-padi-attempts": ("padi_attempts", _number(1, 1000)),
+        "pppoe-padi-timeout": ("padi_timeout", _number(1, 60)),
+        **_DIAL_WORDS,
+    },
+    "tty": {"escape": ("escape", _octets), **_DIAL_WORDS},
+}
+"""Words of a kind of link with a value: the field of its request, and what reads it."""
+FIELD_FLAGS: dict[str, Flags] = {
+    "pppol2tp": {},
+    "pppoe": _DIAL_FLAGS,
+    "tty": {
+        "local": ("modem", False), "modem": ("modem", True), "crtscts": ("crtscts", True),
+        "nocrtscts": ("crtscts", False), "receive-all": ("receive_all", True), **_DIAL_FLAGS,
+    },
+}
+"""Words of a kind of link without a value."""
+REQUESTS: dict[str, type[Request]] = {request.kind: request for request in (L2TPRequest, PPPoERequest, TtyRequest)}
+
+
 def parse(words: Sequence[object]) -> Request:
-    """Raises `Invalid` with what is wrong and what would be right, `Refused` for what is not there yet."""
+    """Raises `Invalid` with what is wrong and what would be right."""
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise Invalid("words: must be a list of text")
     rest = [str(word) for word in words]
     kind = rest.pop(0) if rest else ""
-    if kind in LATER:
-        raise Refused(f"links of type {kind} are not available yet; there is {', '.join(KINDS)}")
-    if kind not in KINDS:
-        raise Invalid(f"the first word is the type of the link: {', '.join(KINDS)}")
-    numbers: dict[str, int] = {}
-    request = Request(kind, 0, 0)
+    if kind not in REQUESTS:
+        raise Invalid(f"the first word is the type of the link: {', '.join(REQUESTS)}")
+    request = REQUESTS[kind]()
+    given: set[str] = set()
     while rest:
         word = rest.pop(0)
-        if word in ("tunnel-id", "session-id"):
-            numbers[word] = _number(word, rest)
+        name, read = WORDS[kind].get(word, ("", None))
+        if read is not None:
+            given.add(name)
+            try:
+                setattr(request, name, read(_value(word, rest)))
+            except ValueError as error:
+                raise Invalid(f"{word} {error}") from None
+        elif word in FIELD_FLAGS[kind]:
+            setattr(request, *FIELD_FLAGS[kind][word])
         elif word == "profile":
             request.profile = _value(word, rest)
-        elif not _method(word, request.options):
+        elif not _bare(request, word, rest) and not _method(word, request.options):
             _option(word, rest, request.options)
-    if len(numbers) < 2:
-        raise Invalid(f"{kind} needs tunnel-id and session-id, each with a number")
-    request.tunnel_id, request.session_id = numbers["tunnel-id"], numbers["session-id"]
+    _complete(request, given)
     check(request.options)
     return request
+
+
+def _bare(request: Request, word: str, rest: list[str]) -> bool:
+    """A word of one kind that stands for itself."""
+    if isinstance(request, TtyRequest):
+        if not request.device:
+            request.device = word if "/" in word else f"/dev/{word}"
+        elif word.isascii() and word.isdigit():
+            request.speed = _U32(word[:10])
+        elif word in ("asyncmap", "default-asyncmap"):
+            request.options["asyncmap"] = [_map(word, rest)]
+        else:
+            return False
+        return True
+    if isinstance(request, PPPoERequest):
+        if word.startswith("nic-"):
+            request.interface = word.removeprefix("nic-")
+            return True
+        if word == "plugin" and rest and rest[0].rpartition("/")[2] in _PLUGINS:
+            rest.pop(0)
+            return True
+    return False
+
+
+_PLUGINS = ("rp-pppoe.so", "pppoe.so")
+
+
+def _map(word: str, rest: list[str]) -> str:
+    """pppd writes the map in hexadecimal without 0x."""
+    if word == "default-asyncmap":
+        return "0xffffffff"
+    text = _value(word, rest)
+    digits = text.removeprefix("0x")
+    if not 0 < len(digits) <= 8 or set(digits) - set("0123456789abcdefABCDEF"):
+        raise Invalid(f"{word} needs a 32-bit map in hexadecimal, for example a0000, not {text[:20]!r}")
+    return f"0x{digits}"
+
+
+def _complete(request: Request, given: set[str]) -> None:
+    if isinstance(request, L2TPRequest) and given != {"tunnel_id", "session_id"}:
+        raise Invalid("pppol2tp needs tunnel-id and session-id, each with a number")
+    if isinstance(request, PPPoERequest) and not request.interface:
+        raise Invalid("pppoe needs an Ethernet interface, for example: interface eth0")
+    if isinstance(request, TtyRequest) and not request.device:
+        raise Invalid("tty needs a device, for example /dev/ttyS0")
 
 
 def check(options: dict[str, list[str]]) -> dict[str, object]:
@@ -92,13 +256,6 @@ def _value(word: str, rest: list[str]) -> str:
     if not rest:
         raise Invalid(f"{word} needs a value")
     return rest.pop(0)
-
-
-def _number(word: str, rest: list[str]) -> int:
-    text = _value(word, rest)
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise Invalid(f"{word} needs a number, not {text[:20]!r}")
-    return int(text)
 
 
 def _method(word: str, options: dict[str, list[str]]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
@@ -38,16 +38,30 @@ NOTHING = Authorization(source="")
 """Of a link whose user was not asked who he is."""
 
 
+class Listener(Protocol):
+    """Who has brought what carries a link."""
+
+    def link_up(self, link: PPPLink) -> None:
+        """A network protocol is up."""
+
+    def link_closed(self, link: PPPLink, user: str) -> None:
+        """It is over: `link.cause`, `message`; its interface is still to be removed."""
+
+    def link_gone(self, link: PPPLink) -> None:
+        """Nothing is left of it."""
+
+
 class PPPLink:
-    """One link. `listener` hears of it: `link_up(link)`, `link_closed(link, user)`."""
+    """One link. It begins with `start`, when what carries it is there; it may be closed before."""
 
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
                  "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
                  "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
-                 "waiting", "totals", "radius", "eap", "accounting", "ipv6", "_draining", "__weakref__")
+                 "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "_draining",
+                 "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
-                 settings: LinkSettings, listener: Any) -> None:
+                 settings: LinkSettings, listener: Listener) -> None:
         self.links = links
         self.number = number
         self.carrier = carrier
@@ -78,6 +92,9 @@ class PPPLink:
         """The data path sends compressed headers."""
         self.waiting = False
         """For the peer's first frame."""
+        self.started = False
+        self.serial = 0
+        """Counts the links of the daemon; those of one line have one number and name."""
         self.totals: tuple[Any, ...] = ()
         """Final counters (`dataplane.interface.COUNTERS`), soon after the end."""
         self.radius = ""
@@ -146,6 +163,7 @@ class PPPLink:
 
     def start(self) -> None:
         """The session is up: take its frames, start LCP."""
+        self.started = True
         self.links.followers.tell("link_created", self)
         if self.connect_delay:
             self.waiting = True
@@ -232,10 +250,12 @@ class PPPLink:
         self.eap = None
         his = self.core.lcp.his
         pcomp, accomp = "pcomp" in his, "accomp" in his
-        if pcomp or accomp or self.compressed:
+        agreed = self.carrier.agreed(self.core.lcp)
+        if pcomp or accomp or self.compressed or agreed:
             self.compressed = pcomp or accomp
             # that the peer allows it obliges nobody
-            self.links.dataplane.port_modify(self.port, pcomp=pcomp, accomp=accomp).addErrback(_forget)
+            modified = self.links.dataplane.port_modify(self.port, pcomp=pcomp, accomp=accomp, **agreed)
+            modified.addErrback(_forget)
 
     def _ask(self, output: outputs.AskAuthentication) -> None:
         self.question = output
@@ -423,7 +443,8 @@ class PPPLink:
     def close(self, cause: str = "User Request", message: str = "") -> None:
         """LCP Terminate-Request; the end follows by itself, at the latest when the peer has not answered."""
         if not self.ended:
-            self.links.followers.tell("link_closing", self)
+            if self.started:
+                self.links.followers.tell("link_closing", self)
             self.tell(self.core.close, cause=cause, message=message)
 
     def lost(self, cause: str, message: str) -> None:
@@ -461,9 +482,10 @@ class PPPLink:
         self.question = None
         links = self.links
         links.deadlines.set(self, None)
-        links.dataplane.port_receiver(self.port, None)
-        self._went_down()
-        links.followers.tell("link_ended", self)
+        if self.started:
+            links.dataplane.port_receiver(self.port, None)
+            self._went_down()
+            links.followers.tell("link_ended", self)
         user = self.shown_user
         admission.leave(links, self)
         told = self.refused and not self.seconds_up

@@ -22,11 +22,12 @@ from prol2tp.daemons.propppd.filters import Filters
 from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
-from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.link import Listener, PPPLink
 from prol2tp.daemons.propppd.prefixes import Prefixes
-from prol2tp.daemons.propppd.settings import NetworkSettings, link_settings, network_settings
+from prol2tp.daemons.propppd.settings import NetworkSettings, limits, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.net.deadlines import ReactorDeadlines
+from prol2tp.ppp.link import Link
 from prol2tp.ppp.settings import LinkSettings
 
 COUNTED_AT_ONCE = 500
@@ -110,6 +111,7 @@ class Links:
         self._shared_identifier = int.from_bytes(self.random_bytes(8), "big") & ~(2 << 56) or 1
         """Our interface identifier on shared interfaces: one link-local address there, not one for each link."""
         self._next = 1
+        self._made = 0
         self._traced = self.log.enabled(Level.DEBUG)
         self._uncounted: list[PPPLink] = []
         self._when_empty: Callable[[], None] | None = None
@@ -150,28 +152,49 @@ class Links:
             return None
         return self.by_number.get(int(number))
 
-    def attach(self, carrier: Carrier, password: str, listener: Any,
-               otherwise: Mapping[str, Any] | None = None) -> PPPLink:
-        """A link for a session; `otherwise`: parameters of the profile with other values for this link. Raises
-        `RefusedLink`."""
-        self.counts.create_requests += 1
+    def reserve(self) -> int:
+        """A number for links that come one after the other."""
+        self._next += 1
+        return self._next - 1
+
+    def attach(self, carrier: Carrier, password: str, listener: Listener,
+               otherwise: Mapping[str, Any] | None = None, number: int = 0, again: bool = False) -> PPPLink:
+        """A link for a session; it starts now, or when its carrier is there (`carried`). `otherwise`: parameters of the
+        profile with other values for this link. `number`: one that is reserved; `again`: nobody has asked for it this
+        time. Raises `RefusedLink`."""
+        self.counts.create_requests += not again
         try:
-            link = self._make(carrier, password, listener, otherwise)
+            link = self._make(carrier, password, listener, otherwise, number or self.reserve(), again)
         except RefusedLink:
-            self.counts.create_failures += 1
+            self.counts.create_failures += not again
             raise
         self.counts.created += 1
-        self.by_number[link.number] = self.by_id[carrier.id] = self.by_port[carrier.port] = link
+        self.by_number[link.number] = self.by_id[carrier.id] = link
         self.roll.add(link.number)
         self._of_profile[carrier.ppp_profile] = self._of_profile.get(carrier.ppp_profile, 0) + 1
         link.tell_all(Level.INFO, "created, profile {profile}", profile=carrier.ppp_profile)
         self.event("link-created", link)
-        link.start()
+        if carrier.port:
+            self._start(link)
         return link
 
-    def _make(self, carrier: Carrier, password: str, listener: Any,
-              otherwise: Mapping[str, Any] | None) -> PPPLink:
-        if self.refusing:
+    def carried(self, link: PPPLink, port: int) -> None:
+        """What carries a link is there: its frames come and go through `port`, and `link.carrier` knows the rest."""
+        link.carrier.port = port
+        mtu, mru = limits(link.profile, link.carrier)
+        settings = link.core.settings
+        if (settings.mtu, settings.mru) != (mtu, mru):
+            link.core = Link(replace(settings, mtu=mtu, mru=mru), self.random_bytes)
+            link.traced()
+        self._start(link)
+
+    def _start(self, link: PPPLink) -> None:
+        self.by_port[link.port] = link
+        link.start()
+
+    def _make(self, carrier: Carrier, password: str, listener: Listener, otherwise: Mapping[str, Any] | None,
+              number: int, again: bool) -> PPPLink:
+        if self.refusing and not again:
             raise RefusedLink(self.refusing)
         found = self.profiles.get(carrier.ppp_profile)
         if found is None:
@@ -180,7 +203,7 @@ class Links:
         if otherwise:
             profile = replace(profile, **otherwise)
             network = network_settings(profile)
-        if carrier.port in self.by_port:
+        if carrier.port and carrier.port in self.by_port:
             raise RefusedLink(f"port {carrier.port} has a link, {self.by_port[carrier.port].name}")
         if self.max_links and len(self.by_number) >= self.max_links:
             raise RefusedLink(f"there are {self.max_links} links, as many as max_links allows")
@@ -196,12 +219,13 @@ class Links:
                 raise RefusedLink(str(error)) from None
             settings = replace(settings, peer_ip=lease.text)
         try:
-            link = PPPLink(self, self._next, carrier, profile, network, settings, listener)
+            link = PPPLink(self, number, carrier, profile, network, settings, listener)
         except ValueError as error:
             if lease is not None:
                 self.addresses.release(lease)
             raise RefusedLink(f"profile {carrier.ppp_profile!r}: {error}") from None
-        self._next += 1
+        self._made += 1
+        link.serial = self._made
         if lease is not None:
             lease.owner = link
             link.lease = lease
@@ -209,7 +233,7 @@ class Links:
 
     def _link_settings(self, profile: Profile, carrier: Carrier, password: str, cached: bool) -> LinkSettings:
         """One record for all links that are told the same."""
-        key = (carrier.ppp_profile, carrier.mtu)
+        key = (carrier.ppp_profile, carrier.kind, carrier.mtu)
         cached = cached and not carrier.user_name
         settings = self._settings.get(key) if cached else None
         if settings is None:
@@ -253,11 +277,13 @@ class Links:
                 self.addresses.release(link.lease)
                 link.lease = None
             self.event("link-destroyed", link)
+            link.listener.link_gone(link)
 
         removed.addBoth(over)
-        self._uncounted.append(link)
-        if len(self._uncounted) == 1:
-            self.clock.callLater(0, self._count)
+        if link.started:
+            self._uncounted.append(link)
+            if len(self._uncounted) == 1:
+                self.clock.callLater(0, self._count)
         if self._when_empty is not None:
             self._when_empty()
 

@@ -13,14 +13,25 @@ from zope.interface import implementer
 
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, IAuthentication, NotMine, Question, Unanswered
 from prol2tp.daemons.propppd.authorization import FROM_A_POOL, of_answer
-from prol2tp.daemons.propppd.carriers import L2TPSession
+from prol2tp.daemons.propppd.carriers import L2TPSession, PPPoESession, TtyLine
 from prol2tp.ppp import mppe
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
 from prol2tp.radius import avpairs
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import Answer
-from prol2tp.radius.attributes import FRAMED, IPV4, IPV6, PPP, Nas, Port, TunnelFacts
+from prol2tp.radius.attributes import (
+    ASYNC,
+    FRAMED,
+    IPV4,
+    IPV6,
+    PPP,
+    PPPOE_OVER_ETHERNET,
+    PPPOE_OVER_VLAN,
+    Nas,
+    Port,
+    TunnelFacts,
+)
 from prol2tp.radius.outputs import Accepted, Challenged, NoAnswer, Rejected
 
 METHODS = ("pap", "chap", "mschapv1", "mschapv2", "eap")
@@ -63,7 +74,7 @@ class RadiusUsers:
         a session that was online it begins another one."""
         session = link.accounting
         number = 0 if session is None else session.following if login else session.number
-        return f"{self.run}{link.number:08x}{f'-{number}' if number else ''}"
+        return f"{self.run}{link.serial:08x}{f'-{number}' if number else ''}"
 
     def authenticate(self, question: Question) -> Deferred[Grant | EapRequest]:
         link = question.link
@@ -107,7 +118,21 @@ def _connect_info(carrier: L2TPSession) -> str:
     return f"{transmit}/{receive}" if transmit and receive not in (0, transmit) else str(transmit or receive or "")
 
 
-_PORTS: dict[str, Callable[[Any], Port]] = {L2TPSession.kind: _l2tp_port}
+def _pppoe_port(carrier: PPPoESession) -> Port:
+    vlan = f".{carrier.vlan}" if carrier.vlan else ""
+    return Port(nas_port_type=PPPOE_OVER_VLAN if carrier.vlan else PPPOE_OVER_ETHERNET,
+                nas_port_id=f"pppoe {carrier.interface}{vlan}:{carrier.session_id}", calling_station_id=carrier.peer,
+                called_station_id=carrier.service_name)
+
+
+def _tty_port(carrier: TtyLine) -> Port:
+    return Port(nas_port_type=ASYNC, nas_port_id=carrier.device,
+                connect_info=str(carrier.speed) if carrier.speed else "")
+
+
+_PORTS: dict[str, Callable[[Any], Port]] = {
+    L2TPSession.kind: _l2tp_port, PPPoESession.kind: _pppoe_port, TtyLine.kind: _tty_port,
+}
 
 
 def tunnel_of(carrier: L2TPSession) -> TunnelFacts:

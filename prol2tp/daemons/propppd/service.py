@@ -34,17 +34,21 @@ from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
 from prol2tp.daemons.propppd.attach import Attachments
 from prol2tp.daemons.propppd.commands import Commands
+from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.duid import ServerDUID
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
 from prol2tp.daemons.propppd.ipv6 import IPv6
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
+from prol2tp.daemons.propppd.pppoe import PPPoEDial
 from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
+from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
+from prol2tp.net.ethernet import EthernetPort
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
@@ -130,13 +134,15 @@ class PropppdService(DaemonService):
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"])
         self.links.followers.add(self.dynamic)
         self.links.refusing = STARTING
+        self.dials = Dials(self.links, reactor, self.logs["ppp"], {"pppoe": PPPoEDial, "tty": TtyDial},
+                           self._open_ethernet)
         self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"], self.events.publish)
         self.radius_servers.replaced = self.accounting.servers_changed
         self.radius_port.server_changed = self._server_changed
         self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
                         self.dynamic.counters, self.accounting)
-        commands = Commands(self.links, status, self.attachments, self.reload, self.set_level)
+        commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
 
@@ -216,6 +222,12 @@ class PropppdService(DaemonService):
             link.say(Level.DEBUG, "a packet of the peer cannot be decompressed: it is asked to begin anew")
             link.tell(link.core.decompression_failed)
 
+    def carrier_lost(self, port: int, reason: str) -> None:
+        """IPathEvents."""
+        link = self.links.by_port.get(port)
+        if link is not None:
+            link.lost("Lost Carrier", reason)
+
     def overload(self, dropped: int) -> None:
         """IPathEvents: prol2tpd's business."""
 
@@ -227,6 +239,10 @@ class PropppdService(DaemonService):
         self.log.critical("the data path process is gone ({reason}): all links end", reason=reason)
         self.links.refusing = STARTING
         self.links.path_lost("the data path is gone").addCallback(lambda _: self._try_again())
+
+    def _open_ethernet(self, interface: str, receive: Any, lost: Callable[[], None], tagged: bool) -> EthernetPort:
+        """Of `Dials`."""
+        return EthernetPort(self.reactor, interface, receive, lost=lost, tagged=tagged)
 
     # events
 
@@ -304,6 +320,7 @@ class PropppdService(DaemonService):
             yield links.end_all("Admin Reboot", "propppd stops", STOP_PATIENCE)
         yield self._within(links.interfaces_gone())
         self.attachments.stop()
+        self.dials.stop()
         yield self._within(self.control.stopService())
         links.stop()
         yield self.accounting.stop()

@@ -10,16 +10,22 @@ from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.ppp.settings import LinkSettings
 
 
-def link_settings(profile: Profile, carrier: Carrier, password: str) -> LinkSettings:
-    """The settings of a link: those of its profile, and what its session adds.
+def limits(profile: Profile, carrier: Carrier) -> tuple[int, int]:
+    """MTU and MRU of a link to begin with: what the profile says, and never more than what carries it. The user's
+    Framed-MTU and the peer's MRU lower the MTU further, in the core (`link.mtu`)."""
+    if not carrier.mtu:
+        return profile.mtu, profile.mru
+    return min(profile.mtu, carrier.mtu), min(profile.mru, carrier.mtu)
 
-    MTU and MRU are what the profile says, and never more than the tunnel carries; the peer's MRU lowers the MTU
-    further when LCP is up (`link.mtu`).
-    """
-    settings = LinkSettings(**propppd.link_settings(profile))
-    if carrier.mtu:
-        settings.mtu = min(settings.mtu, carrier.mtu)
-        settings.mru = min(settings.mru, carrier.mtu)
+
+def link_settings(profile: Profile, carrier: Carrier, password: str) -> LinkSettings:
+    """The settings of a link: those of its profile, and what its carrier adds."""
+    values = {**propppd.link_settings(profile), **carrier.lcp}
+    for name, value in carrier.lcp_defaults.items():
+        if values[name] is None:
+            values[name] = value
+    settings = LinkSettings(**values)
+    settings.mtu, settings.mru = limits(profile, carrier)
     # after the Identity it is known whether the user is one of ours
     settings.eap_passthrough = profile.use_radius
     # only the data path knows of traffic: propppd watches it (`idle.IdleWatch`)

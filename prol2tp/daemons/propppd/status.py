@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prol2tp import __version__
@@ -138,8 +139,8 @@ class Status:
     def _duration(self, link: PPPLink) -> float:
         return round(self._links.clock.seconds() - link.up_since, 3) if link.up else 0
 
-    def link(self, link: PPPLink) -> dict[str, Any]:
-        """A `link` record."""
+    def link(self, link: PPPLink, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        """A `link` record. `counters`: those of its port, where the carrier shows some."""
         core, carrier = link.core, link.carrier
         level = self._links.log.level if link.level is None else link.level
         return {
@@ -156,6 +157,8 @@ class Status:
             "connect_seconds": self._duration(link),
             "mtu": core.mtu,
             "peer_mru": core.peer_mru,
+            "mtu_limits": {"profile": link.profile.mtu, "carrier": carrier.mtu, "user": core.mtu_limit,
+                           "peer": core.peer_mru},
             "run_count": core.run_count,
             "lcp": self._lcp(link),
             "ccp": None if core.ccp is None else automaton(link, core.ccp),
@@ -167,7 +170,7 @@ class Status:
             "radius": _radius(link),
             "auth": _auth(link),
             **dict.fromkeys(LINK_KINDS),
-            carrier.kind: carrier.record(),
+            carrier.kind: carrier.record(counters),
         }
 
     def _lcp(self, link: PPPLink) -> dict[str, Any]:

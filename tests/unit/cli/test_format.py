@@ -99,6 +99,32 @@ def test_ipv6cp_stands_after_ipcp_and_absent_protocols_have_no_section():
     assert "  local ip: fe80::1" in lines and "  peer ip: -" in lines
 
 
+def test_what_carries_a_link_is_its_last_section():
+    record = {**records.LINK, "pppol2tp": None}
+    pppoe = format.link({**record, "type": "pppoe", "pppoe": records.PPPOE})
+    assert "  type: PPPoE" in pppoe
+    assert pppoe[pppoe.index(" pppoe:"):] == [
+        " pppoe:",
+        "  interface: eth1",
+        "  service name: 'gold', ac name: 'bras1'",
+        "  state: SESSION",
+        "  session id: 5051, peer mac: 08:00:27:4E:71:75",
+        "  interface mtu: 1500, max payload: 1492",
+        "  failures: 0",
+    ]
+    tagged = format.link({**record, "pppoe": {**records.PPPOE, "vlan": 7, "peer_mac": ""}})
+    assert "  interface: eth1, vlan: 7" in tagged and "  session id: 5051, peer mac: -" in tagged
+    tty = format.link({**record, "type": "tty", "tty": records.TTY})
+    assert "  type: tty" in tty
+    assert tty[tty.index(" tty:"):] == [
+        " tty:",
+        "  device: /dev/ttyS0, speed: 115200",
+        "  send asyncmap: 000a0000, receive asyncmap: 00000000",
+        "  bad frames: 3",
+        "  failures: 1",
+    ]
+
+
 def test_option_lists_that_are_empty_leave_no_blank_at_the_end():
     lines = format.link({**records.LINK, "ipcp": {**records.LINK["ipcp"], "want": []}})
     assert "  want:" in lines
