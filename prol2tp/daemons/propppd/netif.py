@@ -11,7 +11,7 @@ import errno
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -121,25 +121,26 @@ class LinkInterface:
     def _go(self) -> None:
         if not self._busy:
             self._busy = True
-            self._settle().addErrback(lambda failure: _log.failure("interface of {link}", failure=failure,
-                                                                   link=self._link.name))
+            # one Deferred for all of it: every one less is felt when thousands come at once
+            settled = Deferred.fromCoroutine(self._settle())
+            settled.addErrback(lambda failure: _log.failure("interface of {link}", failure=failure,
+                                                            link=self._link.name))
 
-    @inlineCallbacks
-    def _settle(self) -> Any:
+    async def _settle(self) -> Any:
         try:
             while not self._closing:
                 protocol = next((p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)), None)
                 if protocol is None:
                     if not self._stale:
                         return
-                    yield self._tell()
+                    await self._tell()
                     continue
                 if protocol in self._applied:
-                    yield self._take_down(protocol, self._applied.pop(protocol))
+                    await self._take_down(protocol, self._applied.pop(protocol))
                 wanted = self._wanted.get(protocol)
                 if wanted is not None and not self._closing:
-                    yield self._try(protocol, wanted)
-            yield self._remove()
+                    await self._try(protocol, wanted)
+            await self._remove()
         finally:
             self._busy = False
             if self._closing:
@@ -147,20 +148,18 @@ class LinkInterface:
                 for done in waiting:
                     done.callback(None)
 
-    @inlineCallbacks
-    def _tell(self) -> Any:
+    async def _tell(self) -> Any:
         stale, self._stale = self._stale, []
         if self.netif is not None:
             done = self._plane.netif_modify(self._link.carrier.port, prefixes=self._prefixes(self._applied),
                                             punt=self.punt)
-            yield soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
+            await soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
         for waiting in stale:
             waiting.callback(None)
 
-    @inlineCallbacks
-    def _try(self, protocol: str, wanted: NetworkUp) -> Any:
+    async def _try(self, protocol: str, wanted: NetworkUp) -> Any:
         try:
-            yield self._bring_up(protocol, wanted)
+            await self._bring_up(protocol, wanted)
         except (DataPathError, NetlinkError) as error:
             text = error.text
         except Exception as error:
@@ -171,36 +170,30 @@ class LinkInterface:
                 self._link.network_ready(protocol)
             return
         if self.netif is not None:
-            yield self._take_down(protocol, wanted)
+            await self._take_down(protocol, wanted)
         if self._wanted.get(protocol) is wanted:
             del self._wanted[protocol]
             self._link.network_failed(protocol, text)
 
     # up
 
-    @inlineCallbacks
-    def _bring_up(self, protocol: str, wanted: NetworkUp) -> Any:
+    async def _bring_up(self, protocol: str, wanted: NetworkUp) -> Any:
         link = self._link
         if self.netif is None:
-            yield self._attach()
+            await self._attach()
         assert self.netif is not None
         steps = self._shared_steps(wanted) if self._shared is not None else self._own_steps(wanted)
-        # every coroutine less is felt when thousands come at once
-        if len(steps) == 1:
-            yield steps[0]
-        elif steps:
-            yield together(*steps)
+        await together(*steps)
         if link.authorization.routes or link.network.around:
-            yield self._around(wanted)
+            await self._around(wanted)
         networks = {**self._applied, protocol: wanted}
-        yield self._plane.netif_modify(link.carrier.port, protocols=tuple(p for p in PROTOCOLS if p in networks),
+        await self._plane.netif_modify(link.carrier.port, protocols=tuple(p for p in PROTOCOLS if p in networks),
                                        prefixes=self._prefixes(networks),
                                        mtu=link.mtu if self._mtu != link.mtu else None)
         self._mtu = link.mtu
         self._applied[protocol] = wanted
 
-    @inlineCallbacks
-    def _attach(self) -> Any:
+    async def _attach(self) -> Any:
         link, interfaces = self._link, self._interfaces
         settings, carrier = link.network, link.carrier
         template = settings.name if settings.shared else carrier.interface_name or settings.name
@@ -208,21 +201,20 @@ class LinkInterface:
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
         self._mtu = link.mtu
-        self.netif = netif = yield (self._plane.netif_attach(carrier.port, spec) if settings.shared
+        self.netif = netif = await (self._plane.netif_attach(carrier.port, spec) if settings.shared
                                     else self._own(spec))
         try:
             if settings.shared:
-                yield self._join(netif)
+                await self._join(netif)
             else:
                 interfaces.names.add(netif.name)
-                yield interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
+                await interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
         except Exception:
             # one that is half set up is of no use to the other protocol either
-            yield self._detach()
+            await self._detach()
             raise
 
-    @inlineCallbacks
-    def _own(self, spec: NetifSpec) -> Any:
+    async def _own(self, spec: NetifSpec) -> Any:
         """Attach an interface with the name that the specification wishes for, or with a number after it where that
         is taken. -> Netif"""
         interfaces, wanted = self._interfaces, spec.name
@@ -232,7 +224,7 @@ class LinkInterface:
                 spec.name = interfaces.unused_name(wanted)
                 tried.append(spec.name)
                 try:
-                    return (yield self._plane.netif_attach(self._link.carrier.port, spec))
+                    return await self._plane.netif_attach(self._link.carrier.port, spec)
                 except DataPathError as error:
                     if error.code != IN_USE or "%d" in wanted or attempt == NAME_TRIES - 1:
                         raise
@@ -240,8 +232,7 @@ class LinkInterface:
         finally:
             interfaces.names.difference_update(tried)
 
-    @inlineCallbacks
-    def _join(self, netif: Netif) -> Any:
+    async def _join(self, netif: Netif) -> Any:
         """Count ourselves in on the shared interface; the first one sets it up, and the others wait for that."""
         shared = self._interfaces.shared.get(netif.name)
         if shared is not None and shared.netif.ifindex == netif.ifindex:
@@ -250,15 +241,15 @@ class LinkInterface:
             if shared.ready is not None:
                 waiting: Deferred[None] = Deferred()
                 shared.ready.append(waiting)
-                yield waiting
+                await waiting
             if not shared.pools.issuperset(self._link.network.pools):
-                yield self._interfaces.serve(shared, self._link.network)
+                await self._interfaces.serve(shared, self._link.network)
             return
         self._shared = shared = self._interfaces.shared[netif.name] = Shared(netif)
         shared.links = 1
         failure: Failure | None = None
         try:
-            yield self._interfaces.set_up_shared(shared, self._link.network)
+            await self._interfaces.set_up_shared(shared, self._link.network)
         except Exception:
             failure = Failure()
             # who comes next tries again
@@ -338,23 +329,22 @@ class LinkInterface:
             prefixes += self._routes(protocol)
         return tuple(prefixes)
 
-    @inlineCallbacks
-    def _around(self, wanted: NetworkUp) -> Any:
+    async def _around(self, wanted: NetworkUp) -> Any:
         """What is set outside of the interface. A route that is there already must not keep the user off line."""
         assert self.netif is not None
         link, interfaces = self._link, self._interfaces
         network, ifindex, settings = interfaces.network, self.netif.ifindex, link.network
         for prefix in self._routes(wanted.protocol):
-            yield soft(network.route_add(prefix, ifindex, table=settings.table), interfaces.log,
+            await soft(network.route_add(prefix, ifindex, table=settings.table), interfaces.log,
                        f"{link.name}: route {prefix}")
         if wanted.protocol != "ip":
             return
         if settings.default_route:
             done = network.default_route_add(ifindex, replace=True, keep=link.carrier.underlay)
-            saved = yield soft(done, interfaces.log, f"{link.name}: default route")
+            saved = await soft(done, interfaces.log, f"{link.name}: default route")
             self._keep("default", saved)
         if settings.proxy_arp:
-            found = yield soft(network.proxy_arp_add(wanted.peer), interfaces.log, f"{link.name}: proxy ARP")
+            found = await soft(network.proxy_arp_add(wanted.peer), interfaces.log, f"{link.name}: proxy ARP")
             self._keep("proxy", (wanted.peer, found) if found else None)
         if settings.usepeerdns and wanted.dns:
             try:
@@ -370,65 +360,60 @@ class LinkInterface:
 
     # down
 
-    @inlineCallbacks
-    def _take_down(self, protocol: str, was: NetworkUp) -> Any:
+    async def _take_down(self, protocol: str, was: NetworkUp) -> Any:
         """The interface stays, for the other protocol or for the next time."""
         assert self.netif is not None
         interfaces, ifindex = self._interfaces, self.netif.ifindex
         protocols = tuple(p for p in PROTOCOLS if p in self._applied)
-        yield soft(self._plane.netif_modify(self._link.carrier.port, protocols=protocols))
-        yield self._leave(protocol)
+        await soft(self._plane.netif_modify(self._link.carrier.port, protocols=protocols))
+        await self._leave(protocol)
         if protocol == "ip":
-            yield self._put_back()
+            await self._put_back()
         if self._shared is None:
             for prefix in self._routes(protocol):
-                yield soft(interfaces.network.route_delete(prefix, ifindex, table=self._link.network.table))
+                await soft(interfaces.network.route_delete(prefix, ifindex, table=self._link.network.table))
             if has_addresses(was):
-                yield soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
+                await soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
 
-    @inlineCallbacks
-    def _leave(self, protocol: str) -> Any:
+    async def _leave(self, protocol: str) -> Any:
         """Take this link's routes off a shared interface."""
         shared, network = self._shared, self._interfaces.network
         if shared is None:
             return
         for prefix in self._routes(protocol):
-            yield soft(network.route_delete(prefix, shared.netif.ifindex, table=self._link.network.table))
+            await soft(network.route_delete(prefix, shared.netif.ifindex, table=self._link.network.table))
         prefix = self._routed
         if protocol == "ip" and prefix:
             self._routed = ""
             shared.routed[prefix] -= 1
             if not shared.routed[prefix]:
                 del shared.routed[prefix]
-                yield soft(network.route_delete(prefix, shared.netif.ifindex))
+                await soft(network.route_delete(prefix, shared.netif.ifindex))
 
-    @inlineCallbacks
-    def _put_back(self) -> Any:
+    async def _put_back(self) -> Any:
         """What does not go with the interface."""
         extra, self._extra = self._extra, None
         if not extra or self.netif is None:
             return
         network = self._interfaces.network
         if "default" in extra:
-            yield soft(network.route_delete("0.0.0.0/0", self.netif.ifindex))
-            yield soft(network.default_route_restore(extra["default"]))
+            await soft(network.route_delete("0.0.0.0/0", self.netif.ifindex))
+            await soft(network.default_route_restore(extra["default"]))
         if "proxy" in extra:
-            yield soft(network.proxy_arp_delete(*extra["proxy"]))
+            await soft(network.proxy_arp_delete(*extra["proxy"]))
         if "resolv" in extra:
             resolv.remove(self._interfaces.run_dir, extra["resolv"])
 
-    @inlineCallbacks
-    def _remove(self) -> Any:
+    async def _remove(self) -> Any:
         if self.netif is None:
             return
         applied, self._applied = self._applied, {}
-        yield self._put_back()
+        await self._put_back()
         for protocol in applied:
-            yield self._leave(protocol)
-        yield self._detach()
+            await self._leave(protocol)
+        await self._detach()
 
-    @inlineCallbacks
-    def _detach(self) -> Any:
+    async def _detach(self) -> Any:
         """Give the interface back, with all that was set on it."""
         assert self.netif is not None
         interfaces, shared, netif = self._interfaces, self._shared, self.netif
@@ -436,7 +421,7 @@ class LinkInterface:
             shared.links -= 1
             if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
                 del interfaces.shared[shared.netif.name]
-        yield soft(self._plane.netif_detach(self._link.carrier.port))
+        await soft(self._plane.netif_detach(self._link.carrier.port))
         interfaces.names.discard(netif.name)
         self.netif = None
         self._shared = None
@@ -446,13 +431,12 @@ def has_addresses(network: NetworkUp) -> bool:
     return network.local not in ("", "0.0.0.0", "::") and network.peer not in ("", "0.0.0.0", "::")
 
 
-@inlineCallbacks
-def together(*steps: Deferred[Any]) -> Any:
+async def together(*steps: Deferred[Any]) -> Any:
     """Wait for all; the first failure counts, after all are done."""
     first: Exception | None = None
     for step in steps:
         try:
-            yield step
+            await step
         except (DataPathError, NetlinkError) as error:
             first = first or error
     if first is not None:
