@@ -432,6 +432,17 @@ def _tty(record: JSON) -> list[str]:
     ]
 
 
+def _ipv6(record: JSON) -> list[str]:
+    return [
+        *(f"  {name}: {clean(' '.join(record[name]) or '-')}" for name in ("prefixes", "addresses", "delegated")),
+        f"  leased: {clean(' '.join(record['leased']) or '-')}",
+        *(f"  {name}: {clean(' '.join(record[name]))}" for name in ("dns", "routes") if record[name]),
+        f"  router advertisements: {record['advertisements']}, solicitations: {record['solicitations']}",
+        f"  dhcpv6 received: {record['dhcpv6_received']}, sent: {record['dhcpv6_sent']}",
+        f"  bad packets: {record['bad']}",
+    ]
+
+
 _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("lcp", _lcp),
     ("ccp", _automaton),
@@ -445,6 +456,7 @@ _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("pppol2tp", _pppol2tp),
     ("pppoe", _pppoe),
     ("tty", _tty),
+    ("ipv6", _ipv6),
 )
 _TYPES = {"pppol2tp": "PPPoL2TP", "pppoe": "PPPoE"}
 

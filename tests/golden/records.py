@@ -273,6 +273,7 @@ LINK: dict[str, Any] = {
     },
     "pppoe": None,
     "tty": None,
+    "ipv6": None,
 }
 PPPOE: dict[str, Any] = {
     "interface": "eth1", "vlan": 0, "service_name": "gold", "ac_name": "bras1", "state": "SESSION", "session_id": 5051,
@@ -281,3 +282,16 @@ PPPOE: dict[str, Any] = {
 TTY: dict[str, Any] = {
     "device": "/dev/ttyS0", "speed": 115200, "send_accm": 0x000A0000, "receive_accm": 0, "bad_frames": 3, "failures": 1,
 }  # fmt: skip
+IPV6: dict[str, Any] = {
+    "prefixes": ["2001:db8:1000:2a::/64"],
+    "addresses": ["2001:db8:0:1::8"],
+    "delegated": ["2001:db8:8000:4200::/56"],
+    "leased": ["2001:db8:8000:4200::/56"],
+    "dns": ["2620:fe::fe", "2620:fe::9"],
+    "routes": [],
+    "solicitations": 1,
+    "advertisements": 5,
+    "dhcpv6_received": 4,
+    "dhcpv6_sent": 3,
+    "bad": 0,
+}

@@ -52,6 +52,7 @@ def test_every_golden_file_is_compared():
         (records.ACCOUNTING_STATUS, propppd, "status"),
         (records.link_rows(1)[0], propppd, "link-row"),
         (records.LINK, propppd, "link"),
+        (records.IPV6, propppd, "ipv6"),
     ],
 )
 def test_the_records_have_the_documented_shape(value, module, name):

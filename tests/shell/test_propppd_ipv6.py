@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from prol2tp.control.commands.propppd import RECORDS
+from prol2tp.control.shapes import problems
+from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.ipv6 import dhcpv6, icmpv6, packet
 from prol2tp.ipv6.dhcpv6 import IA, Message
 from prol2tp.ipv6.icmpv6 import RouterAdvertisement
@@ -533,3 +537,39 @@ def test_routes_of_a_shared_interface_lead_to_the_link_that_has_the_prefix():
     world.near.inject_shared("users", data)
     world.settle()
     assert two.packets == [data] and one.packets == []
+
+
+def test_what_a_link_has_is_shown():
+    world = world_of()
+    subscriber = Subscriber(world)
+    status = Status(world.links, ConfigCounts(), "test.conf", world.log)
+    subscriber.send(solicitation())
+    subscriber.bind()
+    shown = status.link(subscriber.link)["ipv6"]
+    assert problems(shown, RECORDS["ipv6"], RECORDS) == []
+    given = subscriber.link.ipv6.given
+    assert (shown["prefixes"], shown["addresses"], shown["delegated"]) == (
+        list(given.prefixes), list(given.addresses), list(given.delegated))
+    assert sorted(shown["leased"]) == sorted((*given.addresses, *given.delegated))
+    assert (shown["solicitations"], shown["advertisements"]) == (1, 2)
+    assert (shown["dhcpv6_received"], shown["dhcpv6_sent"], shown["bad"]) == (2, 2, 0)
+    assert shown["dns"] == ["2001:db8::53"] and shown["routes"] == []
+    subscriber.link.lost("Lost Carrier", "")
+    assert status.link(subscriber.link)["ipv6"] is None
+
+
+def test_a_user_without_ipv6_is_told_of_once_for_all_when_a_pool_is_used_up():
+    world = world_of('ipv6_pool "one"', extra='ipv6_pool "one" { prefix 2001:db8:1::/64 }')
+    said: list[tuple[Level, str]] = []
+
+    class Said(Log):
+        def emit(self, level: Level, text: str, /, own: Level | None = None, **values: Any) -> None:
+            said.append((level, text.format(**values)))
+
+    world.links.log = Said("test", Level.INFO)
+    for number in range(1, 6):
+        Subscriber(world, f"u{number}@example.com")
+    used_up = [text for level, text in said if "used up" in text]
+    assert used_up == ["ipv6_pool one is used up: 1 prefixes, 0 of them reserved"]
+    assert not [text for level, text in said if level in (Level.WARNING, Level.ERROR) and text not in used_up]
+    assert sum("no free prefix in ipv6_pool one" in text for level, text in said if level is Level.INFO) == 4

@@ -257,6 +257,23 @@ TTY_RECORD = Record(
 )
 LINK_KINDS = {record.name: record for record in (L2TP_RECORD, PPPOE_RECORD, TTY_RECORD)}
 """What may carry a link, each with its record."""
+IPV6_RECORD = Record(
+    "ipv6",
+    (
+        Field("prefixes", "words", "prefixes of the link, announced in router advertisements"),
+        Field("addresses", "words", "addresses that DHCPv6 may lease"),
+        Field("delegated", "words", "prefixes that DHCPv6 may delegate"),
+        Field("leased", "words", "of both, those that a client has now"),
+        Field("dns", "words", "DNS servers that the peer is told"),
+        Field("routes", "words", "routes that router advertisements tell of (RFC 4191)"),
+        Field("solicitations", "integer", "router solicitations received"),
+        Field("advertisements", "integer", "router advertisements sent"),
+        Field("dhcpv6_received", "integer", "DHCPv6 messages received"),
+        Field("dhcpv6_sent", "integer", "DHCPv6 messages sent"),
+        Field("bad", "integer", "packets of the peer that could not be read"),
+    ),
+    "What we give the peer by IPv6.",
+)
 LINK_RECORD = Record(
     "link",
     (
@@ -286,6 +303,7 @@ LINK_RECORD = Record(
         Field("radius", "radius?", "null: no RADIUS"),
         Field("auth", "auth"),
         *(Field(kind, f"{kind}?", "null: something else carries the link") for kind in LINK_KINDS),
+        Field("ipv6", "ipv6?", "null: there is nothing to give, or IPv6CP is not up"),
     ),
     "One link (`propppctl show`).",
 )
@@ -374,6 +392,7 @@ RECORDS = {
         RADIUS_RECORD,
         AUTH_RECORD,
         *LINK_KINDS.values(),
+        IPV6_RECORD,
         ATTACH_ROW,
         DETACH_ROW,
         CHANGED_ROW,

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.addresses import NoAddress
-from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.authorization import Authorization, place
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.interfaces import soft
 from prol2tp.daemons.propppd.ipv6_offer import (
@@ -30,7 +30,7 @@ from prol2tp.daemons.propppd.ipv6_offer import (
 )
 from prol2tp.daemons.propppd.link import IPV6_HEADERS, PPPLink
 from prol2tp.daemons.propppd.links import Links
-from prol2tp.daemons.propppd.prefixes import Claim
+from prol2tp.daemons.propppd.prefixes import Claim, NoPrefix
 from prol2tp.ipv6.leases import Lease
 from prol2tp.ipv6.outputs import (
     AddressDeclined,
@@ -122,7 +122,7 @@ class LinkIPv6:
     """IPv6 of one link, from IPv6CP up to down."""
 
     __slots__ = ("link", "offer", "given", "prefixes", "addresses", "delegated", "advertiser", "server", "running",
-                 "_links", "_duid", "_local", "_leased", "_routed", "_todo", "_busy", "_told")
+                 "_links", "_duid", "_local", "_table", "_leased", "_routed", "_todo", "_busy", "_told")
 
     def __init__(self, link: PPPLink, links: Links, duid: Callable[[], bytes], local: str) -> None:
         self.link = link
@@ -141,6 +141,7 @@ class LinkIPv6:
         self._links = links
         self._duid = duid
         self._local = local
+        self._table = place(link.authorization, link.network)[0]
         self._leased: dict[str, bool] = {}
         """Addresses and prefixes (True) that a client has."""
         self._routed: tuple[str, ...] = ()
@@ -154,10 +155,10 @@ class LinkIPv6:
     def open(self, offer: Offer) -> None:
         """IPv6CP is up."""
         self.running = True
-        problems = self._assign(offer)
+        self._assign(offer)
         if any(offer.kinds) and not self._claims():
             # not from within the report that IPv6 is up
-            self._links.clock.callLater(0, self._failed, "; ".join(problems))
+            self._links.clock.callLater(0, self._failed)
             return
         self._changed()
         self._update().addCallback(self._opened)
@@ -170,9 +171,10 @@ class LinkIPv6:
         self.advertiser.open(self._links.clock.seconds())
         self._drain()
 
-    def _failed(self, problems: str) -> None:
+    def _failed(self) -> None:
+        """There is nothing for the user: without IPv6CP the peer knows."""
         if self.running and not self.link.ended:
-            self.link.network_failed("ipv6", problems)
+            self.link.tell(self.link.core.network_failed, "ipv6")
 
     def change(self, offer: Offer) -> None:
         """The user may have something else from now on. What he loses is withdrawn, and given back then."""
@@ -229,24 +231,20 @@ class LinkIPv6:
     def _claims(self) -> tuple[Claim, ...]:
         return tuple(dict.fromkeys((*self.prefixes, *self.addresses, *self.delegated)))
 
-    def _assign(self, offer: Offer) -> list[str]:
-        """Take what is offered; what the link has already stays where it fits. -> what was not to be had."""
+    def _assign(self, offer: Offer) -> None:
+        """Take what is offered; what the link has already stays where it fits."""
         self.offer = offer
-        problems = [f"prefix {text} is no user's" for text in offer.refused]
+        for text in offer.refused:
+            self._warn(Level.WARNING, f"prefix {text} is no user's")
         have = self._claims()
         # a prefix may be of two kinds
         own = {claim.text: claim for claim in have}
-        pooled = [[claim for claim in kind if claim.pool is not None] for kind in (self.prefixes, self.addresses,
-                                                                                   self.delegated)]
+        pooled = [[claim for claim in kind if claim.pool is not None]
+                  for kind in (self.prefixes, self.addresses, self.delegated)]
         self.prefixes, self.addresses, self.delegated = (
-            self._take(kind, own, old, problems) for kind, old in zip(offer.kinds, pooled, strict=True))
-        for problem in problems:
-            self.link.say(Level.WARNING, "ipv6, user {user}: {problem}", user=self.link.shown_user or "-",
-                          problem=problem)
-        return problems
+            self._take(kind, own, old) for kind, old in zip(offer.kinds, pooled, strict=True))
 
-    def _take(self, kind: Kind, own: dict[str, Claim], old: Sequence[Claim], problems: list[str]
-              ) -> tuple[Claim, ...]:
+    def _take(self, kind: Kind, own: dict[str, Claim], old: Sequence[Claim]) -> tuple[Claim, ...]:
         claims = []
         try:
             for network in kind.fixed:
@@ -257,8 +255,12 @@ class LinkIPv6:
                 kept = [claim for claim in old if claim.pool is not None and claim.pool.name in kind.pools]
                 claims += kept[:1] or [self._links.prefixes.take(kind.pools, self.link, self.link.user)]
         except NoAddress as error:
-            problems.append(str(error))
+            # that a pool is used up is said once for all
+            self._warn(Level.INFO if isinstance(error, NoPrefix) else Level.WARNING, str(error))
         return tuple(claims)
+
+    def _warn(self, level: Level, problem: str) -> None:
+        self.link.say(level, "ipv6, user {user}: {problem}", user=self.link.shown_user or "-", problem=problem)
 
     def _claim(self, network: IPv6Network) -> Claim:
         """A user's own prefix. Who logs in again while the old link is not known to be dead takes it over. Raises
@@ -278,6 +280,24 @@ class LinkIPv6:
     def _lease(self) -> Lease:
         return lease_of(self.link.profile, self.addresses, self.delegated)
 
+    def record(self) -> dict[str, Any]:
+        """An `ipv6` record of the control protocol."""
+        advertised = self.advertiser.counters if self.advertiser is not None else AdvertiserCounters()
+        served = self.server.counters if self.server is not None else ServerCounters()
+        return {
+            "prefixes": [claim.text for claim in self.prefixes],
+            "addresses": [claim.address for claim in self.addresses],
+            "delegated": [claim.text for claim in self.delegated],
+            "leased": list(self._leased),
+            "dns": list(self.offer.dns),
+            "routes": list(self.offer.routes),
+            "solicitations": advertised.solicitations,
+            "advertisements": advertised.advertisements,
+            "dhcpv6_received": served.received,
+            "dhcpv6_sent": served.sent,
+            "bad": advertised.bad + served.bad,
+        }
+
     # routes, and what the data path lets through
 
     def _update(self) -> Deferred[Any]:
@@ -287,7 +307,7 @@ class LinkIPv6:
         if interface is None or interface.netif is None:
             self._routed = ()
             return DeferredList([])
-        network, ifindex, table = self._links.interfaces.network, interface.netif.ifindex, self._table()
+        network, ifindex, table = self._links.interfaces.network, interface.netif.ifindex, self._table
         steps = [soft(network.route_delete(prefix, ifindex, table=table))
                  for prefix in self._routed if prefix not in routed]
         steps += [soft(network.route_add(prefix, ifindex, table=table), self._links.log, f"{link.name}: route {prefix}")
@@ -305,10 +325,6 @@ class LinkIPv6:
         addresses = [IPv6Network(text) for text, delegated in self._leased.items() if not delegated]
         single = [str(one) for one in addresses if not any(one.subnet_of(network) for network in networks)]
         return tuple(dict.fromkeys((*prefixes, *single, *framed)))
-
-    def _table(self) -> int:
-        table = self.link.authorization.table
-        return self.link.network.table if table is None else table
 
     def _changed(self) -> None:
         """What the link has is another."""

@@ -23,7 +23,7 @@ from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.link import Listener, PPPLink
-from prol2tp.daemons.propppd.prefixes import Prefixes
+from prol2tp.daemons.propppd.prefixes import Prefixes, PrefixPool
 from prol2tp.daemons.propppd.settings import NetworkSettings, limits, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.net.deadlines import ReactorDeadlines
@@ -89,7 +89,7 @@ class Links:
         self.followers = Followers()
         self.addresses = Addresses(self._pool_changed)
         self.filters = Filters(world.log)
-        self.prefixes = Prefixes()
+        self.prefixes = Prefixes(self._prefixes_changed)
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within)
         self.deadlines = ReactorDeadlines(world.clock)
@@ -132,6 +132,13 @@ class Links:
                            size=pool.size, reserved=pool.reserved)
         else:
             self.log.notice("ip_pool {name} has {free} free addresses again", name=pool.name, free=pool.free)
+
+    def _prefixes_changed(self, pool: PrefixPool) -> None:
+        if pool.exhausted:
+            self.log.error("ipv6_pool {name} is used up: {size} prefixes, {reserved} of them reserved", name=pool.name,
+                           size=pool.size, reserved=pool.reserved)
+        else:
+            self.log.notice("ipv6_pool {name} has {free} free prefixes again", name=pool.name, free=pool.free)
 
     def configure(self, profiles: Mapping[str, Profile], max_links: int = 0) -> Deferred[Any]:
         """Take over profiles; `addresses` has its pools already. Links that exist keep their settings."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network
 from itertools import accumulate
 
-from prol2tp.daemons.propppd.addresses import NoAddress, Pool, Range
+from prol2tp.daemons.propppd.addresses import ROOM, NoAddress, Pool, Range, merged
 
 BITS = 128
 REMEMBERED = 100_000
@@ -23,6 +23,10 @@ REMEMBERED = 100_000
 
 Networks = tuple[Sequence[IPv6Network], int]
 """What a pool consists of, and the length that it gives out."""
+
+
+class NoPrefix(NoAddress):
+    """The pools are used up, which `Prefixes` has said already."""
 
 
 def units(networks: Iterable[IPv6Network], length: int) -> list[Range]:
@@ -100,9 +104,13 @@ class Claim:
 
 
 class Prefixes:
-    """All pools, and every prefix in use, from a pool or not."""
+    """All pools, and every prefix in use, from a pool or not.
 
-    def __init__(self) -> None:
+    :param changed: hears of a pool whose `exhausted` has changed.
+    """
+
+    def __init__(self, changed: Callable[[PrefixPool], None] | None = None) -> None:
+        self._changed = changed or (lambda pool: None)
         self.pools: dict[str, PrefixPool] = {}
         self.claims: dict[int, dict[int, Claim]] = {}
         """By length and number."""
@@ -134,6 +142,24 @@ class Prefixes:
         for length, held in [*self.claims.items(), *self.reserved.items()]:
             for number in held:
                 self._count(number, length, 1)
+        for pool in self.pools.values():
+            pool.reserved = self._left_out(pool)
+            self._relieve(pool)
+
+    def _left_out(self, pool: PrefixPool) -> int:
+        """How many of the pool's prefixes are reserved."""
+        found: set[Range] = set()
+        for length, numbers in self.reserved.items():
+            for number in numbers:
+                if length >= pool.length:
+                    first = last = number >> length - pool.length
+                else:
+                    first = number << pool.length - length
+                    last = first + (1 << pool.length - length) - 1
+                for low, high in pool.ranges:
+                    if first <= high and low <= last:
+                        found.add((max(first, low), min(last, high)))
+        return sum(last - first + 1 for first, last in merged(found))
 
     def take(self, names: Sequence[str], owner: Hashable, user: str = "") -> Claim:
         """A prefix out of the first of these pools that has one. Raises `NoAddress`."""
@@ -141,12 +167,16 @@ class Prefixes:
             pool = self.pools.get(name)
             number = None if pool is None else self._choose(pool, user)
             if pool is not None and number is not None:
-                pool.used += 1
                 return self._claim(number, pool.length, owner, user, pool)
+            if pool is not None:
+                pool.failures += 1
+                if not pool.exhausted:
+                    pool.exhausted = True
+                    self._changed(pool)
         unknown = [name for name in names if name not in self.pools]
         if unknown:
             raise NoAddress(f"there is no ipv6_pool {unknown[0][:40]!r}")
-        raise NoAddress(f"no free prefix in ipv6_pool {' '.join(names)}")
+        raise NoPrefix(f"no free prefix in ipv6_pool {' '.join(names)}")
 
     def _choose(self, pool: PrefixPool, user: str) -> int | None:
         length = pool.length
@@ -169,9 +199,9 @@ class Prefixes:
         holder = self.holder(network)
         if holder is not None and (holder.owner != owner or holder.length == length):
             raise NoAddress(f"{network} is in use")
-        pool = next((pool for pool in self.pools.values() if pool.length == length and number in pool), None)
-        if pool is not None:
-            pool.used += 1
+        pool = None
+        if number not in self.reserved.get(length, ()):
+            pool = next((pool for pool in self.pools.values() if pool.length == length and number in pool), None)
         return self._claim(number, length, owner, user, pool)
 
     def holder(self, network: IPv6Network) -> Claim | None:
@@ -203,6 +233,7 @@ class Prefixes:
         self._count(claim.number, claim.length, -1)
         if claim.pool is not None:
             claim.pool.used -= 1
+            self._relieve(claim.pool)
         for pool in self.pools.values():
             if pool.length == claim.length:
                 pool.returned(claim.number)
@@ -214,9 +245,16 @@ class Prefixes:
 
     def _claim(self, number: int, length: int, owner: Hashable, user: str, pool: PrefixPool | None) -> Claim:
         claim = Claim(number, length, owner, user, pool)
+        if pool is not None:
+            pool.used += 1
         self.claims.setdefault(length, {})[number] = claim
         self._count(number, length, 1)
         return claim
+
+    def _relieve(self, pool: PrefixPool) -> None:
+        if pool.exhausted and pool.free > pool.size // ROOM:
+            pool.exhausted = False
+            self._changed(pool)
 
     def _count(self, number: int, length: int, step: int) -> None:
         """One more or less of the prefixes within longer ones of pools."""

@@ -171,6 +171,7 @@ class Status:
             "auth": _auth(link),
             **dict.fromkeys(LINK_KINDS),
             carrier.kind: carrier.record(counters),
+            "ipv6": link.ipv6.record() if link.ipv6 is not None and link.ipv6.running else None,
         }
 
     def _lcp(self, link: PPPLink) -> dict[str, Any]:

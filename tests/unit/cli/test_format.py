@@ -128,3 +128,19 @@ def test_what_carries_a_link_is_its_last_section():
 def test_option_lists_that_are_empty_leave_no_blank_at_the_end():
     lines = format.link({**records.LINK, "ipcp": {**records.LINK["ipcp"], "want": []}})
     assert "  want:" in lines
+
+
+def test_what_we_give_by_ipv6_stands_at_the_end():
+    lines = format.link({**records.LINK, "ipv6": records.IPV6})
+    assert lines[lines.index(" ipv6:"):] == [
+        " ipv6:",
+        "  prefixes: 2001:db8:1000:2a::/64",
+        "  addresses: 2001:db8:0:1::8",
+        "  delegated: 2001:db8:8000:4200::/56",
+        "  leased: 2001:db8:8000:4200::/56",
+        "  dns: 2620:fe::fe 2620:fe::9",
+        "  router advertisements: 5, solicitations: 1",
+        "  dhcpv6 received: 4, sent: 3",
+        "  bad packets: 0",
+    ]
+    assert "  leased: -" in format.link({**records.LINK, "ipv6": {**records.IPV6, "leased": []}})

@@ -8,7 +8,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from prol2tp.daemons.propppd.addresses import NoAddress
-from prol2tp.daemons.propppd.prefixes import Prefixes, units
+from prol2tp.daemons.propppd.prefixes import NoPrefix, Prefixes, units
 from tests.steps import steps
 
 
@@ -190,3 +190,29 @@ def test_random_use_never_gives_one_prefix_to_two():
     assert len(made) == 0 and made._inside == before
     assert all(pool.used == 0 for pool in made.pools.values())
     assert len(all_of(made, "links")) == 63
+
+
+def test_a_pool_that_is_used_up_says_so_once_until_it_has_room_again():
+    heard: list[tuple[str, bool]] = []
+    made = Prefixes(lambda pool: heard.append((pool.name, pool.exhausted)))
+    configure(made, FOUR, "2001:db8:0:2::/64", "2001:db8:0:2:1::/80")
+    pool = made.pools["p"]
+    assert (pool.size, pool.reserved, pool.free) == (4, 1, 3)
+    claims = [made.take(["p"], number) for number in range(3)]
+    assert (pool.free, heard) == (0, [])
+    for _ in range(3):
+        with pytest.raises(NoPrefix):
+            made.take(["p"], "a")
+    assert heard == [("p", True)] and pool.failures == 3
+    own = made.claim(IPv6Network("2001:db8:0:2::/64"), "owner")
+    made.release(own)
+    assert pool.used == 3, "a reserved one is not counted twice"
+    made.release(claims[0])
+    assert heard == [("p", True), ("p", False)] and pool.used == 2
+
+
+def test_what_is_reserved_is_counted_in_units_of_the_pool():
+    made = prefixes({"p": (["2001:db8::/60"], 64), "q": (["2001:db8:1::/48"], 56)},
+                    "2001:db8::/62", "2001:db8:0:1::/64", "2001:db8:0:8::1/128", "2001:db8:1:100::/64",
+                    "2001:db8:9::/48")
+    assert (made.pools["p"].reserved, made.pools["q"].reserved) == (5, 1)
