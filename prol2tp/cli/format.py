@@ -347,6 +347,7 @@ def _lcp(record: JSON) -> list[str]:
         f"  echo interval: {number(record['echo_interval'])}, max echo failures: {record['echo_failures']}",
         f"  next echo: {int(record['next_echo'])}",
         *_automaton(record),
+        *([f"  peer identification: {clean(record['peer_identification'])}"] if record["peer_identification"] else []),
     ]
 
 

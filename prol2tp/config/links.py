@@ -91,6 +91,13 @@ class Profile:
         many=True,
         most=8,
     )
+    refuse_methods: tuple[str, ...] = row(
+        AUTH_METHODS,
+        (),
+        "Methods by which we never authenticate ourselves, whatever allow_methods says.",
+        many=True,
+        most=8,
+    )
     eap_methods: tuple[str, ...] = row(
         EAP_METHODS,
         ("mschapv2", "md5"),
@@ -136,6 +143,7 @@ class Profile:
     magic: bool = row(Boolean(), True, "Ask for a Magic-Number, which finds loops.")
     pcomp: bool = row(Boolean(), True, "Ask for Protocol-Field-Compression.")
     accomp: bool = row(Boolean(), True, "Ask for Address-and-Control-Field-Compression.")
+    identification: str = row(Text(), "", "What the peer is told about us when LCP is open; without it nothing.")
     passive: bool = row(Boolean(), False, "Wait for the peer when it did not answer our requests.")
     silent: bool = row(Boolean(), False, "Send no Configure-Request before the peer did.")
     restart_interval: float = row(Seconds(0.1, 60), 3.0, "Restart timer of LCP and the network protocols.")
@@ -234,6 +242,9 @@ class Profile:
     # limits
     idle_timeout: float = row(Seconds(0, YEAR), 0.0, "Time without traffic after which the link is ended; 0: never.")
     session_timeout: float = row(Seconds(0, YEAR), 0.0, "Time after which the link is ended; 0: never.")
+    time_remaining: float = row(
+        Seconds(0, DAY), 60.0, "Time before the end by session_timeout at which the peer is told; 0: never."
+    )
     max_sessions: int = row(Number(0, 2**31, "links"), 0, "Most links with this profile; 0: no limit.")
     one_session_per_user: bool = row(Boolean(), False, "Refuse a user who is online already.")
     second_login: str = row(

@@ -50,6 +50,7 @@ __all__ = [
 
 DEFAULT = "default"
 _OF_THE_SHELL = (
+    "refuse_methods",
     "tls_ca",
     "tls_certificate",
     "tls_key",
@@ -155,7 +156,7 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
         )
     if "none" in profile.ccp and len(profile.ccp) > 1:
         given.wrong(problems, "ccp", "none stands alone", "take none out, or the others")
-    for parameter in ("ccp", "auth_methods", "allow_methods", "eap_methods", "eap_allow_methods"):
+    for parameter in ("ccp", "auth_methods", "allow_methods", "refuse_methods", "eap_methods", "eap_allow_methods"):
         methods = getattr(profile, parameter)
         if len(set(methods)) < len(methods):
             given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")
@@ -278,6 +279,8 @@ def link_settings(profile: Profile) -> dict[str, Any]:
     settings = {name: getattr(profile, name) for name in _FOR_THE_CORE}
     encryption = ("mppe",) if profile.mppe_required else ()
     settings["codecs"] = encryption + tuple(word for word in profile.ccp if word != "none")
+    if profile.refuse_methods:
+        settings["allow_methods"] = tuple(one for one in profile.allow_methods if one not in profile.refuse_methods)
     return settings
 
 

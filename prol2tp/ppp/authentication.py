@@ -16,15 +16,10 @@ from prol2tp.ppp.settings import Grant
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
-FAR = float("inf")
-
-
 def start(link: Link, now: float) -> None:
     """LCP is open: begin what was agreed on."""
     if link._demanded is not None or link._promised is not None:
-        deadline = link.settings.auth_deadline
-        # a peer that negotiates again without having proved itself gets no more time
-        link._auth_at = min(link._auth_at, now + deadline if deadline else FAR)
+        link._limits.authenticating(now)
     if link._demanded is not None:
         _protocol(link, link._demanded).demand(link._demanded.name, now)
     if link._promised is not None:

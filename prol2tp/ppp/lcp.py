@@ -9,6 +9,7 @@ from prol2tp.ppp import frame, options
 from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, Method, method_of
 from prol2tp.ppp.automaton import Automaton, Event, State
 from prol2tp.ppp.lower import Lower, Signal
+from prol2tp.ppp.outputs import PeerSays
 from prol2tp.ppp.settings import LinkSettings
 
 MRU = 1
@@ -31,6 +32,8 @@ OPTIONS = options.table(
 )
 
 MRU_MIN = 128
+TOLD_INTERVAL = 60.0
+"""Seconds between texts of one kind that the shell hears of."""
 NO_MAGIC = b"\x00\x00\x00\x00"
 LOOPS_MAX = 4
 """Configure-Requests with our own magic number in a row; then the line is looped back (RFC 1661 section 6.4). Below
@@ -50,6 +53,8 @@ class LCP(Automaton):
         "echo_pending",
         "heard",
         "looped",
+        "peer_identification",
+        "_told_at",
         "_loops",
         "_methods",
     )
@@ -69,6 +74,9 @@ class LCP(Automaton):
         """Anything came since the last Echo-Request."""
         self.looped = False
         """An Echo-Reply came with our own magic number."""
+        self.peer_identification = ""
+        """What the peer has said last that it is, as printable text."""
+        self._told_at: dict[str, float] | None = None
         self._loops = 0
         self._methods: list[str] = []
 
@@ -225,9 +233,37 @@ class LCP(Automaton):
                 if len(data) < 2:
                     raise WireError("Protocol-Reject without a protocol")
                 self.lower.signal(self, Signal.PROTOCOL_REJECTED, int.from_bytes(data[:2], "big"))
-        elif code not in (frame.DISCARD_REQUEST, frame.IDENTIFICATION, frame.TIME_REMAINING):
+        elif code == frame.IDENTIFICATION:
+            if len(data) < 4:
+                raise WireError("Identification without a magic number")
+            self.peer_identification = frame.text(data[4:])
+            self._peer_says(PeerSays("identification", self.peer_identification), now)
+        elif code == frame.TIME_REMAINING:
+            if len(data) < 8:
+                raise WireError("Time-Remaining without a time")
+            seconds = int.from_bytes(data[4:8], "big")
+            self._peer_says(PeerSays("time-remaining", frame.text(data[8:]), seconds), now)
+        elif code != frame.DISCARD_REQUEST:
             return False
         return True
+
+    def _peer_says(self, output: PeerSays, now: float) -> None:
+        """A peer that says it again and again does not fill the log."""
+        told = self._told_at = self._told_at or {}
+        if now - told.get(output.kind, -TOLD_INTERVAL) >= TOLD_INTERVAL:
+            told[output.kind] = now
+            self.lower.queue.append(output)
+
+    def identify(self) -> None:
+        """RFC 1570 section 2.1."""
+        said = self.settings.identification.encode()[: self.lower.peer_mru - 8]
+        if said:
+            self._send((frame.IDENTIFICATION, self.lower.next_identifier(), self.magic + said))
+
+    def tell_remaining(self, seconds: int) -> None:
+        """RFC 1570 section 2.2: the session ends then."""
+        data = self.magic + seconds.to_bytes(4, "big") + b"the session ends"
+        self._send((frame.TIME_REMAINING, self.lower.next_identifier(), data))
 
     def _echo_reply(self, data: bytes) -> None:
         if len(data) < 4:
@@ -308,10 +344,12 @@ class LCP(Automaton):
     def to_record(self, now: float) -> dict[str, Any]:
         record = super().to_record(now)
         record["magic"] = self.magic.hex()
+        record["peer_identification"] = self.peer_identification
         record["echo"] = None if self.echo_at is None else self.echo_at - now
         return record
 
     def restore(self, record: dict[str, Any], now: float) -> None:
         super().restore(record, now)
         self.magic = bytes.fromhex(record["magic"])
+        self.peer_identification = record["peer_identification"]
         self.echo_at = None if record["echo"] is None else now + record["echo"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import authentication, compression, frame, record
-from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, WE_FAILED, Asking, Authentication, Method, Refusal
+from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.ccp import CCP
@@ -16,6 +16,7 @@ from prol2tp.ppp.eap import EAP
 from prol2tp.ppp.ipcp import IPCP
 from prol2tp.ppp.ipv6cp import IPV6CP
 from prol2tp.ppp.lcp import ACFC, LCP
+from prol2tp.ppp.limits import FAR, Limits
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
@@ -33,8 +34,6 @@ from prol2tp.ppp.settings import Grant, LinkSettings
 
 __all__ = ["CAUSES", "PEER_METHODS", "Link", "Phase"]
 
-FAR = float("inf")
-
 
 class Link:
     """Starts in phase DEAD; `open` once, LinkDown ends it for good. A new life of the same session is a new Link.
@@ -49,8 +48,7 @@ class Link:
         "settings", "phase", "lcp", "ccp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user",
         "auth_done", "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_above",
         "_proofs", "_demanded",
-        "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_auth_at", "_idle_at", "_session_at",
-        "_idle_timeout", "_session_timeout", "_mppe_required", "_mppe_strengths",
+        "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_limits", "_mppe_required", "_mppe_strengths",
     )
     # fmt: on
 
@@ -99,11 +97,7 @@ class Link:
         """What the peer was told who may try again."""
         self._cause: tuple[str, str, bool] | None = None
         self._mtu_limit = settings.mtu
-        self._auth_at = FAR
-        self._idle_at = FAR
-        self._session_at = FAR
-        self._idle_timeout = settings.idle_timeout
-        self._session_timeout = settings.session_timeout
+        self._limits = Limits(settings)
         self._mppe_required = settings.mppe_required
         self._mppe_strengths = settings.mppe_strengths
 
@@ -243,14 +237,15 @@ class Link:
 
     def limit_session(self, seconds: float, now: float) -> None:
         """The session may last so long from now on; 0: for ever."""
-        self._session_timeout = seconds
         if self.phase not in (Phase.DEAD, Phase.TERMINATE):
-            self._session_at = now + seconds if seconds else FAR
+            self._limits.limit_session(seconds, now)
+        else:
+            self._limits.session_timeout = seconds
 
     def activity(self, idle_seconds: float, now: float) -> None:
         """How long ago the last packet of a user passed. Has to be said more often than idle_timeout."""
-        if self.phase is Phase.NETWORK and self._idle_timeout:
-            self._idle_at = now - idle_seconds + self._idle_timeout
+        if self.phase is Phase.NETWORK:
+            self._limits.active(idle_seconds, now)
             self._expire(now)
             self._settle(now)
 
@@ -277,7 +272,7 @@ class Link:
         """When `timeout` has to be called at the latest."""
         if self.phase is Phase.DEAD:
             return None
-        when = min(self._auth_at, self._idle_at, self._session_at)
+        when = self._limits.deadline()
         lcp = self.lcp.deadline()
         if lcp is not None and lcp < when:
             when = lcp
@@ -306,13 +301,12 @@ class Link:
         self._settle(now)
 
     def _expire(self, now: float) -> None:
-        if self._auth_at <= now:
-            cause = PEER_FAILED if self._demanded and not self.auth_done[0] else WE_FAILED
-            self._terminate(cause, "authentication took too long", False, now)
-        elif self._session_at <= now:
-            self._terminate("Session Timeout", "", False, now)
-        elif self._idle_at <= now:
-            self._terminate("Idle Timeout", "", False, now)
+        limits = self._limits
+        over = limits.expired(now, self._demanded is not None and not self.auth_done[0])
+        if over is not None:
+            self._terminate(*over, False, now)
+        elif (seconds := limits.warning(now)) is not None and self.lcp.state is State.OPENED:
+            self.lcp.tell_remaining(seconds)
 
     # what the protocols say
 
@@ -362,6 +356,7 @@ class Link:
         self._refused = ""
         self._lower.queue.append(LinkOpened())
         lcp.start_echo(now)
+        lcp.identify()
         self._enter(Phase.AUTHENTICATE)
         authentication.start(self, now)
         self._network_phase(now)
@@ -375,7 +370,7 @@ class Link:
         for method in self._proofs:
             method.stop()
         self._asking.forget()
-        self._idle_at = FAR
+        self._limits.idle_at = FAR
         for ncp in self._above:
             ncp.lower_down(now)
         if lcp.state is State.STOPPING:
@@ -387,13 +382,13 @@ class Link:
                 self._ended("Negotiation Failed", lcp.failure, True)
         ending = lcp.state in (State.CLOSING, State.STOPPING)
         if ending:
-            self._auth_at = self._session_at = FAR
+            self._limits.none()
         self._enter(Phase.TERMINATE if ending else Phase.ESTABLISH)
 
     def _lcp_finished(self) -> None:
         lcp = self.lcp
         if self.settings.passive and self._cause is None and lcp.failed:
-            self._auth_at = FAR
+            self._limits.auth_at = FAR
             return  # RFC 1661 section 4.2, passive option: wait in Stopped for the peer
         if lcp.terminated is not None:
             self._ended("Peer Request", lcp.terminated, True)
@@ -415,8 +410,7 @@ class Link:
         for ncp in self._network:
             ncp.assign(grant)
         settings = self.settings
-        self._idle_timeout = settings.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
-        self._session_timeout = settings.session_timeout if grant.session_timeout is None else grant.session_timeout
+        self._limits.assign(grant)
         if grant.mppe_send_key and grant.mppe_receive_key:
             self.mppe_keys = Keys(grant.mppe_send_key, grant.mppe_receive_key)
         self._mppe_required = settings.mppe_required or grant.mppe_required
@@ -432,11 +426,7 @@ class Link:
             return
         if (self._demanded and not done_for_us) or (self._promised and not done_for_peer):
             return
-        self._auth_at = FAR
-        if self._session_timeout and self._session_at == FAR:
-            self._session_at = now + self._session_timeout
-        if self._idle_timeout:
-            self._idle_at = now + self._idle_timeout
+        self._limits.authenticated(now)
         self._enter(Phase.NETWORK)
         self._lower.queue.append(LinkAuthenticated(self.user))
         if not self._network:
@@ -490,7 +480,7 @@ class Link:
 
     def _terminate(self, cause: str, message: str, by_peer: bool, now: float) -> None:
         self._ended(cause, message, by_peer)
-        self._auth_at = self._idle_at = self._session_at = FAR
+        self._limits.none()
         if self.phase is Phase.TERMINATE:
             return
         if self.phase is Phase.DEAD:

@@ -73,6 +73,17 @@ class NetworkDown:
 
 
 @dataclass(slots=True)
+class PeerSays:
+    """What the peer tells people, as one printable line; of each kind at most once a minute (RFC 1570)."""
+
+    kind: str
+    """'identification' or 'time-remaining'."""
+    text: str
+    seconds: int = 0
+    """'time-remaining' only: the peer ends the link then."""
+
+
+@dataclass(slots=True)
 class CompressionUp:
     """CCP is open: packets are compressed or encrypted from now on. For each direction the codec, as a word of
     `ccp.CODECS`, empty when there is none; the data of its option; and the start key when it is MPPE."""
@@ -111,6 +122,7 @@ Output = (
     | AskAuthentication
     | LinkOpened
     | LinkAuthenticated
+    | PeerSays
     | CompressionUp
     | CompressionDown
     | CompressionReset

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prol2tp.ppp.auth import PEER_METHODS
 from prol2tp.ppp.authentication import with_eap
 from prol2tp.ppp.lcp import ACFC
+from prol2tp.ppp.limits import FAR
 
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
@@ -21,19 +22,19 @@ _PLAIN = (
     "discards",
     "peer_message",
     "_mtu_limit",
-    "_idle_timeout",
-    "_session_timeout",
 )
-_DEADLINES = ("_idle_at", "_session_at")
-FAR = float("inf")
+_LIMITS = ("idle_timeout", "session_timeout")
+_DEADLINES = ("idle_at", "session_at", "warn_at")
 
 
 def to_record(link: Link, now: float) -> dict[str, Any]:
     saved: dict[str, Any] = {"version": VERSION}
     for name in _PLAIN:
         saved[name] = getattr(link, name)
+    for name in _LIMITS:
+        saved[name] = getattr(link._limits, name)
     for name in _DEADLINES:
-        saved[name] = _remaining(getattr(link, name), now)
+        saved[name] = _remaining(getattr(link._limits, name), now)
     saved["auth_done"] = list(link.auth_done)
     saved["demanded"] = link._demanded.name if link._demanded else ""
     saved["promised"] = link._promised.name if link._promised else ""
@@ -53,8 +54,10 @@ def restore(link: Link, saved: dict[str, Any], now: float) -> None:
         raise ValueError(f"record of version {saved['version']}")
     for name in _PLAIN:
         setattr(link, name, saved[name])
+    for name in _LIMITS:
+        setattr(link._limits, name, saved[name])
     for name in _DEADLINES:
-        setattr(link, name, FAR if saved[name] is None else now + saved[name])
+        setattr(link._limits, name, FAR if saved[name] is None else now + saved[name])
     link.auth_done = (saved["auth_done"][0], saved["auth_done"][1])
     link._demanded = PEER_METHODS.get(saved["demanded"])
     link._promised = PEER_METHODS.get(saved["promised"])

@@ -46,6 +46,8 @@ class LinkSettings:
     magic: bool = True
     pcomp: bool = True
     accomp: bool = True
+    identification: str = ""
+    """What the peer is told about us when LCP is open (RFC 1570 section 2.1); empty: nothing."""
     passive: bool = False
     """Stay in Stopped after the first give-up and wait for the peer."""
     silent: bool = False
@@ -107,6 +109,8 @@ class LinkSettings:
     # limits
     idle_timeout: float = 0.0
     session_timeout: float = 0.0
+    time_remaining: float = 60.0
+    """So long before session_timeout the peer is told of it (RFC 1570 section 2.2); 0: never."""
     auth_deadline: float = 60.0
     """From LCP up to authenticated, both directions; then the link is terminated."""
     extra: dict[str, str] = field(default_factory=dict)

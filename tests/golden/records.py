@@ -229,6 +229,7 @@ LINK: dict[str, Any] = {
         "echo_interval": 30,
         "echo_failures": 0,
         "next_echo": 18,
+        "peer_identification": "",
         **_automaton(
             "pap chap eap asyncmap magic mru pcomp accomp",
             "pap chap asyncmap magic mru pcomp accomp",

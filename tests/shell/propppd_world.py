@@ -93,6 +93,7 @@ class Client:
         self.port = port
         self.networks: dict[str, outputs.NetworkUp] = {}
         self.down: outputs.LinkDown | None = None
+        self.said: list[outputs.PeerSays] = []
         self.driver = Driver(self.core, {
             outputs.SendFrame: lambda output: world.far.port_send(port, output.frame),
             outputs.NetworkUp: lambda output: self.networks.__setitem__(output.protocol, output),
@@ -103,6 +104,7 @@ class Client:
             outputs.CompressionDown: lambda output: world.far.port_compress(port),
             outputs.CompressionReset: self._reset,
             outputs.LinkOpened: lambda output: None,
+            outputs.PeerSays: self.said.append,
             outputs.LinkAuthenticated: lambda output: None,
         }, world.clock)
         world.far.port_receiver(port, lambda frame: self.driver.call(self.core.receive, frame))

@@ -295,7 +295,8 @@ def test_a_claimed_session_whose_link_is_refused_is_released(world):
     ([*WORDS[:5], "profile", "nobody"], Refused, "no PPP profile"),
     ([*WORDS[:5], "mru", "1"], Invalid, "128 to 16384"),
     ([*WORDS[:5], "bogus"], Invalid, "no option 'bogus'"),
-    ([*WORDS[:5], "refuse-chap", "refuse-pap"], Invalid, "leave one"),
+    ([*WORDS[:5], "refuse-chap", "refuse-pap", "refuse-mschap", "refuse-mschap-v2", "refuse-eap"], Invalid,
+     "leave one"),
 ])
 def test_create_refuses_in_one_line_and_claims_nothing(world, words, error, text):
     world.attach()

@@ -146,6 +146,7 @@ LCP_RECORD = Record(
         Field("echo_failures", "integer", "echoes without answer that end the link; 0: any number"),
         Field("next_echo", "number", "seconds to the next Echo-Request; 0: none planned"),
         *AUTOMATON,
+        Field("peer_identification", "text", "what the peer says that it is (RFC 1570), printable; empty: nothing"),
     ),
     "LCP. Option words: pap chap mschapv1 mschapv2 eap asyncmap magic mru pcomp accomp.",
 )

@@ -30,6 +30,8 @@ FLAGS: dict[str, tuple[str, str]] = {
     "ipcp-accept-local": ("accept_local", "true"), "ipcp-accept-remote": ("accept_remote", "true"),
     "noip": ("ip", "false"), "noipv6": ("ipv6", "false"),
     "noccp": ("ccp", "none"),
+    "require-mppe": ("mppe_required", "true"), "nomppe": ("mppe_required", "false"),
+    "mppe-stateful": ("mppe_stateful", "true"), "nomppe-stateful": ("mppe_stateful", "false"),
     "nomagic": ("magic", "false"), "nopcomp": ("pcomp", "false"), "noaccomp": ("accomp", "false"),
     "passive": ("passive", "true"), "silent": ("silent", "true"),
     "lcp-echo-adaptive": ("lcp_echo_adaptive", "true"),
@@ -43,7 +45,13 @@ VALUES = {
     "idle": "idle_timeout", "maxconnect": "session_timeout",
 }
 """pppd's names of parameters that we call otherwise."""
-METHODS = ("chap", "pap")
+METHODS = {
+    "chap": "chap", "pap": "pap", "mschap": "mschapv1", "mschap-v2": "mschapv2", "mschapv1": "mschapv1",
+    "mschapv2": "mschapv2", "eap": "eap",
+}
+"""After require- and refuse-: pppd's words for methods, and ours."""
+STRENGTHS = {"mppe-128": "128", "mppe-56": "56", "mppe-40": "40"}
+"""After require-."""
 
 
 @dataclass(slots=True)
@@ -259,17 +267,23 @@ def _value(word: str, rest: list[str]) -> str:
 
 
 def _method(word: str, options: dict[str, list[str]]) -> bool:
-    """require-chap, refuse-pap and the like."""
-    verb, _, method = word.partition("-")
-    if verb not in ("require", "refuse") or method not in METHODS:
+    """require-chap, refuse-pap, require-mppe-128 and the like."""
+    verb, _, name = word.partition("-")
+    if verb == "require" and name in STRENGTHS:
+        options["mppe_required"] = ["true"]
+        options["mppe_strengths"] = [*options.get("mppe_strengths", []), STRENGTHS[name]]
+        return True
+    method = METHODS.get(name)
+    if verb not in ("require", "refuse") or method is None:
         return False
+    parameter = "auth_methods" if verb == "require" else "refuse_methods"
+    named = options.setdefault(parameter, [])
+    if method not in named:
+        named.append(method)
     if verb == "require":
         options["auth"] = ["true"]
-        options["auth_methods"] = [*options.get("auth_methods", []), method]
-    else:
-        options["allow_methods"] = [name for name in options.get("allow_methods", METHODS) if name != method]
-        if not options["allow_methods"]:
-            raise Invalid("every method is refused: leave one")
+    elif len(named) == len(set(METHODS.values())):
+        raise Invalid("every method is refused: leave one")
     return True
 
 

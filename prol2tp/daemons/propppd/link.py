@@ -352,6 +352,13 @@ class PPPLink:
         self.say(level, "user {user} refused: {reason}, call {call} from {peer}", user=user, reason=reason,
                  call=self.carrier.id, peer=self.carrier.peer)
 
+    def _peer_says(self, output: outputs.PeerSays) -> None:
+        if output.kind == "identification":
+            self.say(Level.INFO, "the peer is {said}", said=output.text)
+        else:
+            self.say(Level.NOTICE, "the peer ends the link in {seconds} s: {said}", seconds=output.seconds,
+                     said=output.text or "-")
+
     def _authenticated(self, output: outputs.LinkAuthenticated) -> None:
         self.say(Level.INFO, "authenticated, user {user}", user=output.user or "-")
 
@@ -507,6 +514,7 @@ _ACTIONS: dict[type, Callable[[PPPLink, Any], None]] = {
     outputs.CompressionUp: PPPLink._compression_up,
     outputs.CompressionDown: PPPLink._compression_down,
     outputs.CompressionReset: PPPLink._compression_reset,
+    outputs.PeerSays: PPPLink._peer_says,
     outputs.NetworkUp: PPPLink._network_up,
     outputs.NetworkDown: PPPLink._network_down,
     outputs.LinkDown: PPPLink._link_down,

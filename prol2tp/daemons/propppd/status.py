@@ -182,6 +182,7 @@ class Status:
             "echo_failures": core.settings.lcp_echo_failures,
             "next_echo": 0 if at is None else round(max(0.0, at - self._links.clock.seconds()), 3),
             **automaton(link, core.lcp),
+            "peer_identification": core.lcp.peer_identification,
         }
 
 
