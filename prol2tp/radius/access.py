@@ -8,7 +8,7 @@ from typing import Literal
 from prol2tp.radius import packets
 from prol2tp.radius.attributes import ADDRESSES, Addresses, Nas, Port, rows, write, write_port
 from prol2tp.radius.dictionary import key
-from prol2tp.radius.packets import Attributes
+from prol2tp.radius.packets import attribute, laid_out
 from prol2tp.radius.values import LARGEST
 
 Method = Literal["pap", "chap", "mschapv1", "mschapv2", "eap"]
@@ -85,31 +85,31 @@ _REQUEST = rows(
 
 def encode(record: AccessRequest, identifier: int, authenticator: bytes, secret: bytes) -> bytes:
     """The Access-Request packet. Raises `ValueError` for what does not fit; never for a record without `problem`."""
-    attributes: Attributes = []
+    attributes = bytearray()
     write(record, _REQUEST, attributes)
     _credentials(record, attributes)
     write_port(record.nas, record.port, attributes)
     if record.hints is not None:
         write(record.hints, ADDRESSES, attributes)
-    attributes.extend(record.extra)
+    attributes += laid_out(record.extra)
     password = record.password if record.method == "pap" else None
     return packets.access_request(identifier, authenticator, secret, attributes, password)
 
 
-def _credentials(record: AccessRequest, attributes: Attributes) -> None:
+def _credentials(record: AccessRequest, attributes: bytearray) -> None:
     method, response = record.method, record.response
     if method == "chap":
-        attributes.append((_CHAP_PASSWORD, bytes((record.identifier & 0xFF,)) + response))
-        attributes.append((_CHAP_CHALLENGE, record.challenge))
+        attributes += attribute(_CHAP_PASSWORD, bytes((record.identifier & 0xFF,)) + response)
+        attributes += attribute(_CHAP_CHALLENGE, record.challenge)
     elif method == "mschapv1":
         # without LM-Response; the flags say that the NT-Response counts (RFC 2548 section 2.1.3)
         before = bytes((record.identifier & 0xFF, record.flags & 0xFF)) + bytes(24)
-        attributes.append((_MS_CHAP_CHALLENGE, record.challenge))
-        attributes.append((_MS_CHAP_RESPONSE, before + response))
+        attributes += attribute(_MS_CHAP_CHALLENGE, record.challenge)
+        attributes += attribute(_MS_CHAP_RESPONSE, before + response)
     elif method == "mschapv2":
         before = bytes((record.identifier & 0xFF, record.flags & 0xFF)) + record.peer_challenge + bytes(8)
-        attributes.append((_MS_CHAP_CHALLENGE, record.challenge))
-        attributes.append((_MS_CHAP2_RESPONSE, before + response))
+        attributes += attribute(_MS_CHAP_CHALLENGE, record.challenge)
+        attributes += attribute(_MS_CHAP2_RESPONSE, before + response)
     elif method == "eap":
         message = record.eap_message
-        attributes.extend((_EAP_MESSAGE, message[at : at + LARGEST]) for at in range(0, len(message), LARGEST))
+        attributes += laid_out((_EAP_MESSAGE, message[at : at + LARGEST]) for at in range(0, len(message), LARGEST))

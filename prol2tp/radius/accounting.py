@@ -9,7 +9,7 @@ from typing import Any
 from prol2tp.radius import packets
 from prol2tp.radius.attributes import ADDRESSES, Addresses, Nas, Port, TunnelFacts, rows, write, write_port
 from prol2tp.radius.dictionary import key, named_values
-from prol2tp.radius.packets import Attributes
+from prol2tp.radius.packets import attribute, laid_out
 
 STATUS_TYPES = named_values("Acct-Status-Type")
 AUTHENTIC = named_values("Acct-Authentic")
@@ -134,20 +134,20 @@ _TERMINATE_CAUSE = key("Acct-Terminate-Cause")
 
 def encode(record: AccountingRequest, delay: int, identifier: int, secret: bytes) -> tuple[bytes, bytes]:
     """The packet, which says that it is `delay` seconds late, and its authenticator. Raises `ValueError`."""
-    attributes: Attributes = [(_STATUS_TYPE, STATUS_TYPES[record.status].to_bytes(4, "big"))]
+    attributes = bytearray(attribute(_STATUS_TYPE, STATUS_TYPES[record.status].to_bytes(4, "big")))
     if record.status in OF_THE_NAS:
         write(record, _OF_NAS, attributes)
         write_port(record.nas, _NO_PORT, attributes)
     else:
         write(record, _RECORD, attributes)
-        attributes.append((_AUTHENTIC, AUTHENTIC[record.authentic].to_bytes(4, "big")))
+        attributes += attribute(_AUTHENTIC, AUTHENTIC[record.authentic].to_bytes(4, "big"))
         _counts(record, attributes)
         if record.terminate_cause is not None:
-            attributes.append((_TERMINATE_CAUSE, terminate_cause(record.terminate_cause).to_bytes(4, "big")))
+            attributes += attribute(_TERMINATE_CAUSE, terminate_cause(record.terminate_cause).to_bytes(4, "big"))
         write_port(record.nas, record.port, attributes)
         write(record.addresses, ADDRESSES, attributes)
-    attributes.append((_DELAY_TIME, min(max(delay, 0), 0xFFFFFFFF).to_bytes(4, "big")))
-    attributes.extend(record.extra)
+    attributes += attribute(_DELAY_TIME, min(max(delay, 0), 0xFFFFFFFF).to_bytes(4, "big"))
+    attributes += laid_out(record.extra)
     return packets.accounting_request(identifier, secret, attributes)
 
 
@@ -155,12 +155,12 @@ _OF_NAS = rows(("session_id", "Acct-Session-Id"), ("event_timestamp", "Event-Tim
 _NO_PORT = Port(service_type=None, framed_protocol=None, nas_port_type=None)
 
 
-def _counts(record: AccountingRequest, attributes: Attributes) -> None:
+def _counts(record: AccountingRequest, attributes: bytearray) -> None:
     for name, low, high in _COUNTS:
         count = getattr(record, name)
         if count is None:
             continue
-        attributes.append((low, (count & 0xFFFFFFFF).to_bytes(4, "big")))
+        attributes += attribute(low, (count & 0xFFFFFFFF).to_bytes(4, "big"))
         # RFC 2869 section 5.1: only when the count has wrapped
         if high is not None and count >> 32:
-            attributes.append((high, (count >> 32 & 0xFFFFFFFF).to_bytes(4, "big")))
+            attributes += attribute(high, (count >> 32 & 0xFFFFFFFF).to_bytes(4, "big"))

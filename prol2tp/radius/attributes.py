@@ -7,33 +7,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from prol2tp.radius.dictionary import ATTRIBUTES, Key, named_values
-from prol2tp.radius.packets import Attributes
-from prol2tp.radius.values import ENCODE
+from prol2tp.radius.packets import attribute
+from prol2tp.radius.values import ENCODE, FIXED
 
-Row = tuple[str, Key, Callable[[Any], bytes], bool]
-"""Field, key, encoder, whether the field holds several."""
+Row = tuple[str, Callable[[Any], bytes], bool]
+"""Field, encoder of the whole attribute, whether the field holds several."""
 
 
 def rows(*table: tuple[str, str]) -> tuple[Row, ...]:
     """Rows of (field, attribute name); a field that ends in `*` is a tuple, one attribute each."""
     found = []
-    for name, attribute in table:
-        entry = ATTRIBUTES[attribute]
-        found.append((name.rstrip("*"), entry.key, ENCODE[entry.type], name.endswith("*")))
+    for name, of in table:
+        entry = ATTRIBUTES[of]
+        found.append((name.rstrip("*"), _encoder(entry.key, ENCODE[entry.type], FIXED.get(entry.type)),
+                      name.endswith("*")))
     return tuple(found)
 
 
-def write(record: Any, table: Iterable[Row], into: Attributes) -> None:
+def _encoder(key: Key, encode: Callable[[Any], bytes], length: int | None) -> Callable[[Any], bytes]:
+    if length is None:
+        return lambda value: attribute(key, encode(value))
+    header = attribute(key, bytes(length))[:-length]
+    return lambda value: header + encode(value)
+
+
+def write(record: Any, table: Iterable[Row], into: bytearray) -> None:
     """Append the attributes of a record's fields; None, "" and () are left out. Raises `ValueError`."""
-    for name, key, encode, several in table:
+    for name, encode, several in table:
         value = getattr(record, name)
-        if value is None or value in ("", b""):
+        if not value and type(value) is not int:
             continue
         if several:
             for one in value:
-                into.append((key, encode(one)))
+                into += encode(one)
         else:
-            into.append((key, encode(value)))
+            into += encode(value)
 
 
 @dataclass(slots=True)
@@ -126,12 +134,12 @@ PORT = rows(
 )
 
 
-def write_tunnel(facts: TunnelFacts, into: Attributes) -> None:
+def write_tunnel(facts: TunnelFacts, into: bytearray) -> None:
     """Tunnel attributes of a request, tag 0: its octet is a number's first, and nothing before text."""
     write(facts, TUNNEL_FACTS, into)
 
 
-def write_port(nas: Nas, port: Port, into: Attributes) -> None:
+def write_port(nas: Nas, port: Port, into: bytearray) -> None:
     write(nas, NAS, into)
     write(port, PORT, into)
     if port.tunnel is not None:

@@ -466,12 +466,12 @@ class RadiusClient:
         authenticator = self._random_bytes(16)
         lane.waiting[identifier] = Waiting(None, authenticator)
         service.probe = (lane, identifier)
-        rows: packets.Attributes = []
-        write(self.nas, NAS, rows)
+        attributes = bytearray()
+        write(self.nas, NAS, attributes)
         self.counters.status_requests += 1
         service.probes += 1
         self._outputs.append(
-            Transmit(lane.number, packets.status_server(identifier, authenticator, settings.secret, rows))
+            Transmit(lane.number, packets.status_server(identifier, authenticator, settings.secret, attributes))
         )
 
     def _end_probe(self, service: Service, now: float) -> None:

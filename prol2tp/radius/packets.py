@@ -112,21 +112,21 @@ def _vendor_attributes(value: bytes) -> Attributes | None:
     return found
 
 
-def _laid_out(rows: Iterable[tuple[Key, bytes]]) -> bytearray:
+def attribute(key: Key, value: bytes) -> bytes:
+    """One attribute on the wire. Raises `ValueError` for a value that is too long."""
+    length = len(value)
+    if isinstance(key, int):
+        if length > LARGEST:
+            raise ValueError("value too long for an attribute")
+        return bytes((key, length + 2)) + value
+    if length > LARGEST_VENDOR:
+        raise ValueError("value too long for an attribute")
+    return _VENDOR_HEADER.pack(VENDOR_SPECIFIC, length + 8, key[0], key[1], length + 2) + value
+
+
+def laid_out(rows: Iterable[tuple[Key, bytes]]) -> bytearray:
     """Attributes on the wire, in their order. Raises `ValueError` for a value that is too long."""
-    found = bytearray()
-    for key, value in rows:
-        length = len(value)
-        if isinstance(key, int):
-            if length > LARGEST:
-                raise ValueError("value too long for an attribute")
-            found += bytes((key, length + 2))
-        else:
-            if length > LARGEST_VENDOR:
-                raise ValueError("value too long for an attribute")
-            found += _VENDOR_HEADER.pack(VENDOR_SPECIFIC, length + 8, key[0], key[1], length + 2)
-        found += value
-    return found
+    return bytearray().join([attribute(key, value) for key, value in rows])
 
 
 def _header(code: int, identifier: int, attributes: bytes | bytearray) -> bytes:
@@ -143,11 +143,11 @@ def _sign(header: bytes, authenticator: bytes, attributes: bytearray, secret: by
 
 
 def access_request(
-    identifier: int, authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]], password: bytes | None
+    identifier: int, authenticator: bytes, secret: bytes, attributes: bytearray, password: bytes | None
 ) -> bytes:
     """An Access-Request, Message-Authenticator first. `password` is hidden as RFC 2865 section 5.2 says. Raises
     `ValueError` for what does not fit."""
-    attributes = _UNSIGNED + _laid_out(rows)
+    attributes = _UNSIGNED + attributes
     if password is not None:
         hidden = AuthPacket(ACCESS_REQUEST, identifier, secret, authenticator).PwCrypt(password)
         attributes += bytes((USER_PASSWORD, len(hidden) + 2)) + hidden
@@ -156,17 +156,16 @@ def access_request(
     return header + authenticator + attributes
 
 
-def status_server(identifier: int, authenticator: bytes, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> bytes:
+def status_server(identifier: int, authenticator: bytes, secret: bytes, attributes: bytearray) -> bytes:
     """A Status-Server (RFC 5997 section 3)."""
-    attributes = _UNSIGNED + _laid_out(rows)
+    attributes = _UNSIGNED + attributes
     header = _header(STATUS_SERVER, identifier, attributes)
     _sign(header, authenticator, attributes, secret)
     return header + authenticator + attributes
 
 
-def accounting_request(identifier: int, secret: bytes, rows: Iterable[tuple[Key, bytes]]) -> tuple[bytes, bytes]:
+def accounting_request(identifier: int, secret: bytes, attributes: bytearray) -> tuple[bytes, bytes]:
     """An Accounting-Request and its authenticator (RFC 2866 section 3). Raises `ValueError` for what does not fit."""
-    attributes = _laid_out(rows)
     header = _header(ACCOUNTING_REQUEST, identifier, attributes)
     authenticator = md5(header + _NO_AUTHENTICATOR + attributes + secret, usedforsecurity=False).digest()
     return header + authenticator + attributes, authenticator
@@ -219,7 +218,7 @@ def reply(
 ) -> bytes:
     """A reply to the request that has this authenticator; `sign` adds a Message-Authenticator, first. Raises
     `ValueError` for what does not fit."""
-    attributes = _laid_out(rows)
+    attributes = laid_out(rows)
     if sign:
         attributes = _UNSIGNED + attributes
     header = _header(code, identifier, attributes)

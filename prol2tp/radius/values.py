@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from struct import Struct
+from struct import error as StructError
 from typing import Any, NamedTuple
 
 from prol2tp.common.wire import WireError
@@ -76,7 +77,10 @@ DECODE: dict[str, Callable[[bytes], Any]] = {
 
 
 def _encode_integer(value: int) -> bytes:
-    return _U32.pack(min(max(int(value), 0), 0xFFFFFFFF))
+    try:
+        return _U32.pack(value)
+    except StructError:
+        return _U32.pack(min(max(int(value), 0), 0xFFFFFFFF))
 
 
 def _encode_string(value: str | bytes) -> bytes:
@@ -103,6 +107,10 @@ ENCODE: dict[str, Callable[[Any], bytes]] = {
     "string": _encode_string,
     "octets": bytes,
 }
+
+
+FIXED = {"integer": 4, "date": 4, "ipaddr": 4, "ipv6addr": 16, "ifid": 8}
+"""Octets of the values whose length is always the same."""
 
 
 class Route(NamedTuple):
