@@ -263,6 +263,7 @@ def status(record: JSON) -> list[str]:
         f"  created: {events['created']}, destroyed: {events['destroyed']}, up: {events['up']}, down: {events['down']}",
         "Config:",
         f"  config updates: {config['updates']}, failures: {config['failures']}",
+        *_rate_limits(record["rate_limits"]),
     ]
 
 
@@ -310,6 +311,17 @@ def _accounting_queue(record: JSON | None) -> list[str]:
         f"  records: {record['depth']}, oldest: {duration(record['oldest'])}, servers dead: {record['waiting']}",
         f"  unsaved: {record['unsaved']}, coalesced: {record['coalesced']}, refused: {record['refused']}",
         *trouble,
+    ]
+
+
+def _rate_limits(record: JSON | None) -> list[str]:
+    """After the lines of the manual: nothing where no link was ever limited."""
+    if record is None:
+        return []
+    return [
+        "Rate limits:",
+        f"  links: {record['links']}, failures: {record['failures']}",
+        f"  kernel: {clean(record['kernel'])}",
     ]
 
 
@@ -444,6 +456,21 @@ def _ipv6(record: JSON) -> list[str]:
     ]
 
 
+def _rate(record: JSON) -> list[str]:
+    return [
+        f"  {way}: {bits(record[way])}, by {clean(record[f'{way}_by'])}" if record[way] else f"  {way}: no limit"
+        for way in ("up", "down")
+    ]
+
+
+def bits(rate: int) -> str:
+    """bit/s with a unit where that loses nothing, as in the configuration: `20M`."""
+    for unit, size in (("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)):
+        if rate and rate % size == 0:
+            return f"{rate // size}{unit}"
+    return str(rate)
+
+
 _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("lcp", _lcp),
     ("ccp", _automaton),
@@ -458,6 +485,7 @@ _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("pppoe", _pppoe),
     ("tty", _tty),
     ("ipv6", _ipv6),
+    ("rate", _rate),
 )
 _TYPES = {"pppol2tp": "PPPoL2TP", "pppoe": "PPPoE"}
 

@@ -39,6 +39,7 @@ EAP_METHODS = Choice(("mschapv2", "md5", "tls"))
 """Methods inside EAP that run here."""
 
 SECOND_LOGINS = ("allow", "refuse", "preempt")
+RATE_LIMIT_BY = ("auto", "tc", "path")
 UNKNOWN_FILTERS = ("ignore", "refuse")
 CODECS = Choice(
     ("none", "deflate", "predictor1"),
@@ -256,6 +257,9 @@ class Profile:
     rate_limit: RateLimit | None = row(RateLimitOf(), None, "Rate limit, bit/s from and to the user.")
     filter: tuple[str, ...] = row(Reference("filter"), (), "Filters of users who have none of their own.",
                                   many=True, most=16)
+    rate_limit_by: str = row(
+        Choice(RATE_LIMIT_BY), "auto", "What holds users to their rate limits: traffic control, or the data path."
+    )
     unknown_filter: str = row(
         Choice(UNKNOWN_FILTERS), "ignore", "A Filter-Id without a filter block does nothing, or keeps the user out."
     )

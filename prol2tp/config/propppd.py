@@ -77,6 +77,7 @@ _OF_THE_SHELL = (
     "port_limit",
     "rate_limit",
     "filter",
+    "rate_limit_by",
     "unknown_filter",
     "ipv6_pool",
     "ipv6_address_pool",

@@ -23,7 +23,7 @@ _log = Logger(namespace="netlink")
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 
-_HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
+HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = Struct("=i")
 _OK = _ERROR.pack(0)
 _TLV = Struct("=HH")
@@ -89,7 +89,7 @@ class NetlinkSocket:
             return answer
         self._sequence = self._sequence % (_SEQUENCES - 1) + 1
         flags |= NLM_F_REQUEST if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_REQUEST | NLM_F_ACK
-        header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
+        header = HEADER.pack(HEADER.size + len(payload), kind, flags, self._sequence, 0)
         self.requests += 1
         # the next message begins at a multiple of four
         self._waiting.append((self._sequence, header + payload + bytes(-len(payload) % 4), answer))
@@ -155,20 +155,20 @@ class NetlinkSocket:
 
     def _read(self, data: bytes) -> None:
         at, end = 0, len(data)
-        while at + _HEADER.size <= end:
-            length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
-            if length < _HEADER.size or at + length > end:
+        while at + HEADER.size <= end:
+            length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
+            if length < HEADER.size or at + length > end:
                 break
             entry = self._sent.get(sequence)
             if entry is not None:
                 answer, parts = entry
                 if kind == _NLMSG_ERROR:
                     del self._sent[sequence]
-                    self._ended(answer, parts, flags, data[at + _HEADER.size:at + length])
+                    self._ended(answer, parts, flags, data[at + HEADER.size:at + length])
                 elif kind == _NLMSG_DONE:
                     del self._sent[sequence]
                     # a dump that failed in the middle says so here
-                    self._ended(answer, parts, 0, data[at + _HEADER.size:at + length] or _OK)
+                    self._ended(answer, parts, 0, data[at + HEADER.size:at + length] or _OK)
                 else:
                     parts.append(data[at:at + length])
             at += (length + 3) & ~3
@@ -199,7 +199,7 @@ def _system_error(error: OSError) -> NetlinkError:
 
 def _kernel_text(payload: bytes) -> str:
     """The kernel's explanation (NLMSGERR_ATTR_MSG), after error number and capped header of the request."""
-    at = _ERROR.size + _HEADER.size
+    at = _ERROR.size + HEADER.size
     while at + _TLV.size <= len(payload):
         length, kind = _TLV.unpack_from(payload, at)
         if length < _TLV.size:

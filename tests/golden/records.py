@@ -168,6 +168,13 @@ STATUS: dict[str, Any] = {
     "log_level": "notice",
     "started_at": 0.0,
     "config_file": "/etc/prol2tp/propppd.conf",
+    "rate_limits": None,
+}
+RATES_STATUS = STATUS | {
+    "rate_limits": {
+        "links": 812, "failures": 3,
+        "kernel": "to users by htb and from users by htb on ifb devices, queues: fq_codel",
+    },
 }
 ACCOUNTING_STATUS = STATUS | {
     "accounting_queue": {
@@ -275,6 +282,7 @@ LINK: dict[str, Any] = {
     "pppoe": None,
     "tty": None,
     "ipv6": None,
+    "rate": None,
 }
 PPPOE: dict[str, Any] = {
     "interface": "eth1", "vlan": 0, "service_name": "gold", "ac_name": "bras1", "state": "SESSION", "session_id": 5051,
@@ -296,3 +304,5 @@ IPV6: dict[str, Any] = {
     "dhcpv6_sent": 3,
     "bad": 0,
 }
+RATE_LINK = LINK | {"rate": {"up": 20_000_000, "up_by": "path", "down": 1_500_500, "down_by": "tc"}}
+RATE_DOWN_LINK = LINK | {"rate": {"up": 0, "up_by": "", "down": 64_000, "down_by": "tc"}}

@@ -21,6 +21,9 @@ OUTPUTS = {
     "propppctl-status": lambda: format.status(records.STATUS),
     "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),
     "propppctl-status-accounting": lambda: format.status(records.ACCOUNTING_STATUS),
+    "propppctl-status-rates": lambda: format.status(records.RATES_STATUS),
+    "propppctl-show-rate": lambda: format.link(records.RATE_LINK),
+    "propppctl-show-rate-down": lambda: format.link(records.RATE_DOWN_LINK),
     "propppctl-list": lambda: format.links([records.link_rows(487)]),
     "propppctl-list-down": lambda: format.links([[]]),
     "propppctl-list-up": lambda: format.links([records.link_rows(501)]),
@@ -53,6 +56,8 @@ def test_every_golden_file_is_compared():
         (records.link_rows(1)[0], propppd, "link-row"),
         (records.LINK, propppd, "link"),
         (records.IPV6, propppd, "ipv6"),
+        (records.RATE_LINK, propppd, "link"),
+        (records.RATES_STATUS, propppd, "status"),
     ],
 )
 def test_the_records_have_the_documented_shape(value, module, name):

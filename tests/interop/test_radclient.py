@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import signal
+
 import pytest
 
 from tests.daemons import Suite
@@ -114,3 +117,61 @@ def test_a_reload_changes_who_may_ask(suites: tuple[Suite, Suite]) -> None:
     lns.configure("propppd", broken)
     with pytest.raises(Failed, match="has no network"):
         lns.tool("propppctl", "reload")
+
+
+def classes(lns: Suite, device: str) -> list[str]:
+    """Rates of the HTB classes of a device, as tc(8) writes them."""
+    shown = lns.host.run("tc", "class", "show", "dev", device).stdout
+    return re.findall(r"^class htb .* rate (\S+) ceil", shown, re.M)
+
+
+def test_rate_limits_are_set_changed_by_coa_and_go_with_the_user(world: World) -> None:
+    limited = links().replace("auth true;", "auth true; rate_limit 4M/8M;") + 'filter "slow" { rate_limit 64k/128k }\n'
+    lns = Suite(world.namespaces["lns"], lns_tunnels(), limited)
+    lac = Suite(world.namespaces["lac"], lac_tunnels(*USERS), lac_links("chap"))
+    lns.wait_online(2)
+    rows = {str(row["user"]): str(row["interface"]) for row in lns.online()}
+    device = rows["u1@example.com"]
+    index = lns.host.run("cat", f"/sys/class/net/{device}/ifindex").stdout.strip()
+    wait_until(lambda: f"pifb{index}" in lns.host.interfaces(), 10, "the ifb device")
+    assert (classes(lns, device), classes(lns, f"pifb{index}")) == (["8Mbit"], ["4Mbit"])
+    assert "Egress Redirect" in lns.host.run("tc", "filter", "show", "dev", device, "parent", "ffff:").stdout
+    # packets pass both ways through what was set up
+    for row in lac.wait_online(2):
+        world.namespaces["lac"].ping("10.6.0.1", interface=str(row["interface"]))
+    sent = lns.host.run("tc", "-s", "class", "show", "dev", f"pifb{index}").stdout
+    assert int(re.search(r"Sent \d+ bytes (\d+) pkt", sent)[1]) >= 3  # type: ignore[index]
+
+    said = radclient(lns, "coa", "User-Name=u1@example.com, WISPr-Bandwidth-Max-Down=32000000, Ascend-Data-Rate=512000")
+    assert "Received CoA-ACK" in said, said
+    # set when the answer comes, and the class is the same one
+    assert (classes(lns, device), classes(lns, f"pifb{index}")) == (["32Mbit"], ["512Kbit"])
+    (name,) = [row["name"] for row in lns.online() if row["user"] == "u1@example.com"]
+    assert " rate:\n  up: 512k, by tc\n  down: 32M, by tc\n" in lns.tool("propppctl", "show", name)
+    said = radclient(lns, "coa", "User-Name=u2@example.com, Filter-Id=slow")
+    assert "Received CoA-ACK" in said, said
+    assert classes(lns, rows["u2@example.com"]) == ["128Kbit"]
+    status = lns.tool("propppctl", "status")
+    assert "Rate limits:\n  links: 2, failures: 0\n  kernel: to users by htb and from users by htb" in status
+
+    # nothing is left of a daemon that was killed, once its successor is there
+    lns.processes["propppd"].stop(signal.SIGKILL)
+    assert any(one.startswith("pifb") for one in lns.host.interfaces())
+    lac.stop()
+    lns.start("propppd")
+    wait_until(lambda: not any(one.startswith("pifb") for one in lns.host.interfaces()), 30, "the devices are gone")
+
+
+def test_users_of_a_shared_interface_are_limited_by_the_data_path(world: World) -> None:
+    limited = links().replace("auth true;", "auth true; interface shared; rate_limit 4M/64k;")
+    lns = Suite(world.namespaces["lns"], lns_tunnels(), limited)
+    lac = Suite(world.namespaces["lac"], lac_tunnels(*USERS), lac_links("chap"))
+    (name, *_) = [row["name"] for row in lns.wait_online(2) if row["user"] == "u1@example.com"]
+    shown = lns.json("propppctl", "show", str(name))
+    assert shown["rate"] == {"up": 4_000_000, "up_by": "path", "down": 64_000, "down_by": "path"}
+    said = radclient(lns, "coa", "User-Name=u1@example.com, Mikrotik-Rate-Limit=1M/2M")
+    assert "Received CoA-ACK" in said, said
+    assert lns.json("propppctl", "show", str(name))["rate"]["down"] == 2_000_000
+    assert not any(one.startswith("pifb") for one in lns.host.interfaces())
+    lac.stop()
+    lns.wait_gone()

@@ -73,6 +73,15 @@ CONFIG_COUNTS = _counts(
     (("updates", "files taken over, the first one counted"), ("failures", "")),
     "Configuration files read.",
 )
+RATE_LIMITS_RECORD = Record(
+    "rate-limits",
+    (
+        Field("links", "integer", "links that have one"),
+        Field("failures", "integer", "limits that could not be set"),
+        Field("kernel", "text", "what its traffic control can do"),
+    ),
+    "Rate limits of all links.",
+)
 STATUS_RECORD = Record(
     "status",
     (
@@ -87,6 +96,7 @@ STATUS_RECORD = Record(
         Field("log_level", "text", "of the daemon, lower case"),
         Field("started_at", "number", "start of the daemon, seconds since 1970"),
         Field("config_file", "text", ""),
+        Field("rate_limits", "rate-limits?", "null: no link has had one yet"),
     ),
     "The daemon as a whole (`propppctl status`).",
 )
@@ -275,6 +285,16 @@ IPV6_RECORD = Record(
     ),
     "What we give the peer by IPv6.",
 )
+RATE_RECORD = Record(
+    "rate",
+    (
+        Field("up", "integer", "bit/s from the user; 0: no limit"),
+        Field("up_by", "text", "`tc`: traffic control of the interface; `path`: the data path; empty: nobody"),
+        Field("down", "integer", "bit/s to the user"),
+        Field("down_by", "text", "as up_by"),
+    ),
+    "Rate limits of a link.",
+)
 LINK_RECORD = Record(
     "link",
     (
@@ -305,6 +325,7 @@ LINK_RECORD = Record(
         Field("auth", "auth"),
         *(Field(kind, f"{kind}?", "null: something else carries the link") for kind in LINK_KINDS),
         Field("ipv6", "ipv6?", "null: there is nothing to give, or IPv6CP is not up"),
+        Field("rate", "rate?", "null: no rate limit"),
     ),
     "One link (`propppctl show`).",
 )
@@ -377,6 +398,8 @@ RECORDS = {
         PPP_COUNTS,
         RADIUS_COUNTS,
         ACCOUNTING_QUEUE,
+        RATE_LIMITS_RECORD,
+        RATE_RECORD,
         EVENT_COUNTS,
         CONFIG_COUNTS,
         SERVER_ROW,

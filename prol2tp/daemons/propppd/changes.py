@@ -7,6 +7,7 @@
     Filter-Id                           the same
     Framed-Route, Framed-IPv6-Route     the same, for one version of IP
     Port-Limit                          for later logins
+    Cisco-AVPair                        ip:route and ipv6:route, as Framed-Route and Framed-IPv6-Route
     rate limits                         see `radius/rates.py`
 
 Service-Type Framed, Framed-Protocol PPP, NAS-Port-Type, State and Reply-Message change nothing. Whatever else there is
@@ -19,7 +20,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from prol2tp.daemons.propppd.authorization import Authorization
-from prol2tp.radius import rates
+from prol2tp.radius import avpairs, rates
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import FRAMED, PPP
 from prol2tp.radius.dynauth import (
@@ -78,6 +79,16 @@ class Changes:
         return ", ".join(said)
 
 
+def _pairs(answer: Answer, made: Changes) -> None:
+    """Routes of Cisco-AVPairs. Raises `Refused`."""
+    pairs = avpairs.read(pair for pair in answer.avpairs if not rates.is_interface_config(pair))
+    if pairs != avpairs.Pairs(routes=pairs.routes):
+        raise Refused(UNSUPPORTED_ATTRIBUTE, "a Cisco-AVPair that cannot be changed")
+    for version in (False, True):
+        if routes := tuple(route for route in pairs.routes if (":" in route.prefix) == version):
+            made.routes[version] = routes
+
+
 def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
@@ -91,10 +102,8 @@ def changes_of(answer: Answer) -> Changes:
         raise Refused(INVALID_ATTRIBUTE_VALUE, "a route that is none")
     if unknown:
         raise Refused(UNSUPPORTED_ATTRIBUTE, f"{unknown[0]} is not known here")
-    for pair in answer.avpairs:
-        if not rates.is_interface_config(pair):
-            raise Refused(UNSUPPORTED_ATTRIBUTE, "a Cisco-AVPair that cannot be changed")
     made = Changes({}, {})
+    _pairs(answer, made)
     for field in fields(Answer):
         value = getattr(answer, field.name)
         if value == getattr(_DEFAULT, field.name):
@@ -104,7 +113,8 @@ def changes_of(answer: Answer) -> Changes:
         elif field.name in _LINK:
             setattr(made, field.name, value)
         elif field.name in _ROUTES:
-            made.routes[_ROUTES[field.name]] = value
+            version = _ROUTES[field.name]
+            made.routes[version] = value + made.routes.get(version, ())
         elif field.name not in (*_PART_OF_RATES, *_NOTHING, "avpairs", "service_type", "framed_protocol"):
             raise Refused(UNSUPPORTED_ATTRIBUTE, f"{field.name} cannot be changed")
     if made == Changes({}, {}):

@@ -19,12 +19,14 @@ from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.radius import RadiusUsers
+from prol2tp.daemons.propppd.rates import Rates
 from prol2tp.daemons.propppd.sessions import SessionIndex
 from prol2tp.net.radius import DynamicAuthorizationPort, MakeSocket, udp_socket
 from prol2tp.ppp.outputs import NetworkUp
 from prol2tp.radius.counters import DynamicCounters
 from prol2tp.radius.dynauth import (
     CAUSE_NAMES,
+    INVALID_ATTRIBUTE_VALUE,
     MULTIPLE_SESSIONS,
     NAS_IDENTIFICATION_MISMATCH,
     RESOURCES_UNAVAILABLE,
@@ -48,15 +50,17 @@ class DynamicRequests(Follower):
 
     :param reactor: with clock and descriptors.
     :param users: knows who we are towards RADIUS, and the links' Acct-Session-Ids.
+    :param rates: says whether a link has its rate limits.
     """
 
     def __init__(self, links: Links, users: RadiusUsers, reactor: Any, log: Log,
-                 make_socket: MakeSocket = udp_socket) -> None:
+                 make_socket: MakeSocket = udp_socket, rates: Rates | None = None) -> None:
         self.index = SessionIndex(users.session_id)
         self._links = links
         self._users = users
         self._reactor = reactor
         self._log = log
+        self._rates = rates
         self._settings: Settings | None = None
         self._sources: frozenset[str] = frozenset()
         """Addresses by which RADIUS servers know us."""
@@ -153,6 +157,7 @@ class DynamicRequests(Follower):
         try:
             links = self._named(request)
             changes = None if request.disconnect else changes_of(request.changes)
+            self._check_filters(links, changes)
         except Refused as refused:
             self._refuse(output, refused.cause, refused.why)
             return
@@ -188,6 +193,15 @@ class DynamicRequests(Follower):
             if address and address not in ours:
                 raise Refused(NAS_IDENTIFICATION_MISMATCH, f"{address} is not ours")
 
+    def _check_filters(self, links: Sequence[PPPLink], changes: Changes | None) -> None:
+        """Names that stand for nothing, where the profile keeps out who has one."""
+        if changes is None or "filters" not in changes.authorization:
+            return
+        for link in links:
+            missing = self._links.filters.missing(changes.of(link.authorization), link.user)
+            if missing and link.profile.unknown_filter == "refuse":
+                raise Refused(INVALID_ATTRIBUTE_VALUE, f"there is no filter {missing[0][:80]!r}")
+
     def _refuse(self, output: Asked, cause: int, why: str = "") -> None:
         text = CAUSE_NAMES.get(cause, str(cause)) + (f" ({why})" if why else "")
         self._say(output, Level.NOTICE, [], f"refused: {text}")
@@ -202,7 +216,10 @@ class DynamicRequests(Follower):
             before, after = link.authorization, changes.of(link.authorization)
             if after is not before and not link.ended:
                 done.append((link, before, after))
+                rates = self._links.filters.rates(link)
                 steps.append(maybeDeferred(self._links.apply, link, after))
+                if self._rates is not None and self._links.filters.rates(link) != rates:
+                    steps.append(self._rates.settled(link))
 
         def applied(_: Any) -> Any:
             return DeferredList(steps, consumeErrors=True)

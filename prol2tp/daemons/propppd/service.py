@@ -42,12 +42,14 @@ from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.pppoe import PPPoEDial
 from prol2tp.daemons.propppd.radius import RadiusUsers
+from prol2tp.daemons.propppd.rates import Rates
 from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
+from prol2tp.dataplane.shaping import LinuxShaping, group_of
 from prol2tp.net.ethernet import EthernetPort
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
@@ -108,7 +110,8 @@ class PropppdService(DaemonService):
     """
 
     def __init__(self, options: Options, log: Log, reactor: Any,
-                 open_path: Callable[[Any, str, str], Any] = PathClient.connect, network: Any = None) -> None:
+                 open_path: Callable[[Any, str, str], Any] = PathClient.connect, network: Any = None,
+                 shaping: Any = None) -> None:
         super().__init__(options, log, reactor)
         self.config: PropppdConfig = options.config
         self.network = network or LinuxNetwork(reactor)
@@ -131,7 +134,10 @@ class PropppdService(DaemonService):
         self.accounting = AccountingService(reactor, self.links, self.radius, self.radius_port,
                                             os.path.join(options["state-dir"], FILE), self.logs["radius"],
                                             self._accounting_event)
-        self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"])
+        self.shaping = shaping or LinuxShaping(reactor, group_of(options["run-dir"]))
+        self.rates = Rates(self.links, self.shaping, log)
+        self.links.followers.add(self.rates)
+        self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
         self.links.refusing = STARTING
         self.dials = Dials(self.links, reactor, self.logs["ppp"], {"pppoe": PPPoEDial, "tty": TtyDial},
@@ -141,7 +147,7 @@ class PropppdService(DaemonService):
         self.radius_port.server_changed = self._server_changed
         self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
-                        self.dynamic.counters, self.accounting)
+                        self.dynamic.counters, self.accounting, self.rates)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
                                      {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
@@ -167,6 +173,7 @@ class PropppdService(DaemonService):
             self.control.startService()
             # not before it is sure that nobody else runs here
             resolv.remove_all(self.options["run-dir"])
+            yield self.shaping.start()
             self.dynamic.configure(self.config.radius)
         except (AddressInUse, OSError) as error:
             self.fail(str(error))
@@ -281,6 +288,7 @@ class PropppdService(DaemonService):
             raise Refused(first_problem(error)) from None
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
+        self.rates.reloaded()
         self.radius_servers.configure(config.radius)
         self.dynamic.configure(config.radius)
         self.accounting.configure(config.radius).addErrback(
@@ -329,6 +337,7 @@ class PropppdService(DaemonService):
         self.radius_port.stop()
         if self._path_there:
             yield self._within(self._path.stop())
+        yield self._within(self.shaping.stop())
         yield self.network.stop()
         yield super().stopService()
         self.log.notice("stopped")

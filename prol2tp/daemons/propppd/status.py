@@ -12,6 +12,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
+from prol2tp.daemons.propppd.rates import DOWN, UP, Rates
 from prol2tp.ppp import chap, eap, eappeer, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
@@ -56,12 +57,13 @@ class Status:
 
     def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
                  radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None,
-                 accounting: AccountingService | None = None) -> None:
+                 accounting: AccountingService | None = None, rates: Rates | None = None) -> None:
         self._links = links
         self._dynamic = dynamic
         self._log = log
         self._radius = radius
         self._accounting = accounting
+        self._rates = rates
         self._configs = configs
         self._config_file = config_file
         self._started_at = links.wall()
@@ -86,6 +88,7 @@ class Status:
             "log_level": self._log.level.name.lower(),
             "started_at": self._started_at,
             "config_file": self._config_file,
+            "rate_limits": self._rate_limits(),
         }
 
     def _radius_counts(self) -> dict[str, int]:
@@ -172,7 +175,22 @@ class Status:
             **dict.fromkeys(LINK_KINDS),
             carrier.kind: carrier.record(counters),
             "ipv6": link.ipv6.record() if link.ipv6 is not None and link.ipv6.running else None,
+            "rate": self._rate(link),
         }
+
+    def _rate(self, link: PPPLink) -> dict[str, Any] | None:
+        """A `rate` record."""
+        limit = self._rates.of(link) if self._rates is not None else None
+        if limit is None or not any(limit.rates.values()):
+            return None
+        return {"up": limit.rates[UP], "up_by": limit.by[UP], "down": limit.rates[DOWN], "down_by": limit.by[DOWN]}
+
+    def _rate_limits(self) -> dict[str, Any] | None:
+        """A `rate-limits` record."""
+        rates = self._rates
+        if rates is None or not rates.abilities:
+            return None
+        return {"links": len(rates), "failures": rates.failures, "kernel": rates.abilities}
 
     def _lcp(self, link: PPPLink) -> dict[str, Any]:
         core = link.core
