@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -58,6 +59,12 @@ class Memory:
 
     def proxies(self):
         return {address for address, _ in self.network.proxies}
+
+    def ipv6_set(self, name, *values):
+        if name not in self.index:
+            raise FileNotFoundError(name)
+        self.network.ipv6_set(name, *values)
+        return self.network.settings[name]
 
     def close(self):
         pass
@@ -123,6 +130,15 @@ class Kernel:
 
     def proxies(self):
         return {entry["dst"] for entry in self.show("neigh", "show", "proxy")}
+
+    def ipv6_set(self, name, *values):
+        keys = ("accept_ra", "accept_ra_defrtr", "accept_redirects")
+        with inside(self.namespace):
+            self.network.ipv6_set(name, *values)
+            settings = {key: Path(f"/proc/sys/net/ipv6/conf/{name}/{key}").read_text().strip() for key in keys}
+        if settings["accept_ra"] == "0":
+            del settings["accept_ra_defrtr"]  # of no meaning then
+        return settings
 
     def close(self):
         subprocess.run(["ip", "netns", "del", self.namespace], check=True)
@@ -402,3 +418,11 @@ def test_a_list_that_the_kernel_could_not_finish_is_an_error_and_no_short_list()
         assert (yield answer) == [b"part"]
     finally:
         sock.close()
+
+
+def test_an_interface_takes_router_advertisements_as_it_is_told(host):
+    assert host.ipv6_set(ONE, True, True) == {"accept_ra": "2", "accept_ra_defrtr": "1", "accept_redirects": "0"}
+    assert host.ipv6_set(ONE, True, False) == {"accept_ra": "2", "accept_ra_defrtr": "0", "accept_redirects": "0"}
+    assert host.ipv6_set(ONE, False, False) == {"accept_ra": "0", "accept_redirects": "0"}
+    with pytest.raises(OSError):
+        host.ipv6_set("ppp-none", False, False)

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.dynamic import RETRY, DynamicRequests
 from prol2tp.daemons.propppd.followers import Follower
+from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.dictionary import DICTIONARY
@@ -192,6 +193,17 @@ def test_ipv6_attributes_find_the_link(world: DynamicWorld) -> None:
         assert world.coa(**{name: value, "Idle_Timeout": 60}) == (ACK, ""), name
 
 
+def test_what_a_link_has_from_pools_finds_it_as_long_as_it_has_it(world: DynamicWorld) -> None:
+    _, link = world.client()
+    for given in (Given(("2001:db8:1::/64",), (), ("2001:db8:2::/56",)), Given(("2001:db8:1::/64",))):
+        link.ipv6 = SimpleNamespace(given=given, close=lambda: None)
+        world.links.followers.tell("addresses_changed", link)
+        for name, values in (("Framed_IPv6_Prefix", given.prefixes), ("Delegated_IPv6_Prefix", given.delegated)):
+            for value in values:
+                assert world.coa(**{name: value, "Idle_Timeout": 60}) == (ACK, "")
+    assert world.coa(Delegated_IPv6_Prefix="2001:db8:2::/56", Idle_Timeout=60) == (NAK, "Session-Context-Not-Found")
+
+
 def test_what_does_not_mean_us_is_refused(world: DynamicWorld) -> None:
     _, link = world.client()
     mismatch = (NAK, "NAS-Identification-Mismatch")
@@ -268,11 +280,13 @@ def test_a_coa_gives_another_authorization_and_tells_who_follows(world: DynamicW
         ("Class", b"one"), ("Class", b"two"), User_Name="u2@example.com", WISPr_Bandwidth_Max_Up=1_000_000,
         Mikrotik_Rate_Limit="5M/10M", Acct_Interim_Interval=120, Port_Limit=2, Reply_Message="hello",
         Service_Type="Framed", Framed_Protocol="PPP", Framed_IPv6_Route="2001:db8:9::/48 ::",
+        DNS_Server_IPv6_Address="2001:db8::53", Route_IPv6_Information="2001:db8:8::/48",
     ) == (ACK, "")  # fmt: skip
     (before, after) = follower.heard[0]
     assert after is link.authorization and before is not after
     assert (after.rate_up, after.rate_down) == (1_000_000, 10_000_000)
     assert (after.classes, after.interim_interval, after.port_limit) == ((b"one", b"two"), 120, 2)
+    assert (after.ipv6_dns, after.ipv6_more_specific) == (("2001:db8::53",), ("2001:db8:8::/48",))
     assert after.routes[0] == routes[0] and after.routes[1].prefix == "2001:db8:9::/48"
     assert world.coa(User_Name="u2@example.com", Acct_Interim_Interval=120) == (ACK, "")
     assert len(follower.heard) == 1, "nothing has changed"

@@ -6,6 +6,8 @@
     Class                               all that the link has are replaced
     Filter-Id                           the same
     Framed-Route, Framed-IPv6-Route     the same, for one version of IP
+    DNS-Server-IPv6-Address             told in router advertisements, and to clients of DHCPv6 when they renew
+    Route-IPv6-Information              told in router advertisements
     Port-Limit                          for later logins
     Cisco-AVPair                        ip:route and ipv6:route, as Framed-Route and Framed-IPv6-Route
     rate limits                         see `radius/rates.py`
@@ -35,6 +37,8 @@ _AUTHORIZATION = {
     "classes": "classes",
     "filter_ids": "filters",
     "port_limit": "port_limit",
+    "dns_ipv6": "ipv6_dns",
+    "route_ipv6_information": "ipv6_more_specific",
     "acct_interim_interval": "interim_interval",
     "rate_up": "rate_up",
     "rate_down": "rate_down",

@@ -143,6 +143,9 @@ class DynamicRequests(Follower):
     def link_changed(self, link: PPPLink, before: Authorization) -> None:
         self._known(link)
 
+    def addresses_changed(self, link: PPPLink) -> None:
+        self._known(link)
+
     def link_ended(self, link: PPPLink) -> None:
         self.index.drop(link)
 

@@ -310,8 +310,9 @@ class LinkIPv6:
         network, ifindex, table = self._links.interfaces.network, interface.netif.ifindex, self._table
         steps = [soft(network.route_delete(prefix, ifindex, table=table))
                  for prefix in self._routed if prefix not in routed]
-        steps += [soft(network.route_add(prefix, ifindex, table=table), self._links.log, f"{link.name}: route {prefix}")
-                  for prefix in routed if prefix not in self._routed]
+        # after a crash the interface of the link before may still have it for a moment
+        steps += [soft(network.route_add(prefix, ifindex, table=table, beside=True), self._links.log,
+                       f"{link.name}: route {prefix}") for prefix in routed if prefix not in self._routed]
         self._routed = interface.behind = routed
         interface.punt = PUNT if self.running else ()
         steps.append(interface.refresh())

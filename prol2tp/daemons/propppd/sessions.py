@@ -96,10 +96,21 @@ class SessionIndex:
         return (
             _one(link.user), _one(self._session_id(link)), _one(address),
             _one(interface_id(ipv6.peer) if ipv6 is not None else 0),
-            authorization.ipv6_prefixes, authorization.ipv6_addresses, authorization.delegated_prefixes,
+            *_ipv6_of(link),
             _one(port.called_station_id), _one(port.calling_station_id), _one(port.nas_port),
             _one(port.nas_port_id), _one(authorization.chargeable_user_identity), _NONE,
         )
+
+
+def _ipv6_of(link: PPPLink) -> Names:
+    """Prefixes, addresses and delegated prefixes: what the user was granted, and what the link has from elsewhere."""
+    granted = link.authorization
+    own = (granted.ipv6_prefixes, granted.ipv6_addresses, granted.delegated_prefixes)
+    if link.ipv6 is None:
+        return own
+    given = link.ipv6.given
+    has = (given.prefixes, given.addresses, given.delegated)
+    return tuple(tuple(dict.fromkeys(one + other)) for one, other in zip(own, has, strict=True))
 
 
 def interface_id(address: str) -> int:
