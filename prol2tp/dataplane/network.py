@@ -17,8 +17,10 @@ from twisted.internet.defer import Deferred, DeferredLock, fail, inlineCallbacks
 from zope.interface import Interface, implementer
 
 from prol2tp.net import messages, netlink, rtnetlink, sysctl
-from prol2tp.net.netlink import NetlinkError, NetlinkSocket
+from prol2tp.net.defaultroute import DefaultRoutes
+from prol2tp.net.netlink import NetlinkError, NetlinkSocket, allow
 
+DEFAULT_ROUTE = "0.0.0.0/0"
 NETWORKS_AGE = 10.0
 """Seconds for which the networks of the system's interfaces are remembered (proxy ARP)."""
 
@@ -77,6 +79,10 @@ class INetwork(Interface):
     def default_route_restore(saved: object):
         """Undo what `default_route_add` did beside its route, after that has gone."""
 
+    def left_behind(saved: object):
+        """-> list, at once: what of `default_route_add` stays in the main table when its interface goes and nobody
+        restores, as (prefix, index, gateway)."""
+
     def proxy_arp_add(address: str):
         """-> Deferred(int). Answer ARP for an IPv4 address on the interface whose network it is in; its index, or
         0 if there is none."""
@@ -112,8 +118,7 @@ class LinuxNetwork:
         """The kernel refuses a dump while it is at one for the same socket."""
         self._networks: list[tuple[IPv4Network, int]] = []
         self._networks_until = 0.0
-        self._pinned: dict[str, tuple[int, Any]] = {}
-        """Addresses that we gave a route of their own: how many asked for it, and the route."""
+        self._defaults = DefaultRoutes(self._request, self._dumps)
 
     def start(self) -> Deferred[None]:
         try:
@@ -139,7 +144,7 @@ class LinuxNetwork:
         done = self._request(rtnetlink.RTM_SETLINK, rtnetlink.link(ifindex, mtu, up, link_local, master, alias))
         if link_local is False:
             # a host without IPv6 makes no link-local addresses either
-            done.addErrback(_allow, errno.EAFNOSUPPORT)
+            done.addErrback(allow, errno.EAFNOSUPPORT)
         return done.addCallback(_nothing)
 
     def ipv6_set(self, name: str, accept_ra: bool, default_router: bool) -> None:
@@ -176,106 +181,15 @@ class LinuxNetwork:
 
     # what is rare: with pyroute2's messages
 
-    @inlineCallbacks
     def default_route_add(self, ifindex: int, via: str = "", ipv6: bool = False, replace: bool = False,
                           keep: str = "") -> Any:
-        saved: list[Any] = []
-        kept = ""
-        if replace:
-            routes = yield self._default_routes(rtnetlink.AF_INET6 if ipv6 else rtnetlink.AF_INET)
-            if keep and (":" in keep) == ipv6 and (yield self._pin(keep, routes)):
-                kept = keep
-            for route in routes if ipv6 else ():
-                yield self._request(rtnetlink.RTM_DELROUTE, messages.route(*route)).addErrback(_allow, errno.ESRCH)
-                saved.append(route)
-        # IPv4: without NLM_F_EXCL ours is put before the others of its metric, and they count again when its
-        # interface has gone, also when we are not there to see it. IPv6 has no such order.
-        flags = netlink.NLM_F_CREATE if replace and not ipv6 else _NEW
-        try:
-            yield self._request(rtnetlink.RTM_NEWROUTE,
-                                rtnetlink.route("::/0" if ipv6 else "0.0.0.0/0", ifindex, via), flags)
-        except NetlinkError:
-            yield self.default_route_restore((saved, kept))
-            raise
-        return saved, kept
+        return self._defaults.add(ifindex, via, ipv6, replace, keep)
 
-    @inlineCallbacks
-    def _pin(self, address: str, routes: list[Any]) -> Any:
-        """Keep the way to an address that takes one of these default routes. -> whether there is something to undo."""
-        if address not in self._pinned:
-            way = yield self._through(address, routes)
-            if way is None:
-                return False
-            fields, attributes = way
-            route = {**fields, "dst_len": ip_address(address).max_prefixlen}, [*attributes, ("RTA_DST", address)]
-            try:
-                yield self._request(rtnetlink.RTM_NEWROUTE, messages.route(*route), _NEW)
-            except NetlinkError as error:
-                if error.errno != errno.EEXIST:
-                    raise
-            else:
-                self._pinned[address] = (0, route)
-            if address not in self._pinned:
-                return False  # the system's own route, which is not ours to remove
-        users, route = self._pinned[address]
-        self._pinned[address] = (users + 1, route)
-        return True
-
-    @inlineCallbacks
-    def _unpin(self, address: str) -> Any:
-        users, route = self._pinned.get(address, (0, None))
-        if users > 1:
-            self._pinned[address] = (users - 1, route)
-        elif users:
-            del self._pinned[address]
-            done = self._request(rtnetlink.RTM_DELROUTE, messages.route(*route))
-            yield done.addErrback(_allow, errno.ESRCH, errno.ENODEV)
-
-    @inlineCallbacks
-    def _through(self, address: str, routes: list[Any]) -> Any:
-        """The one of these default routes that packets to the address take, or None."""
-        if not routes:
-            return None
-        wanted = ip_address(address)
-        family = rtnetlink.AF_INET if wanted.version == 4 else rtnetlink.AF_INET6
-        ask = messages.route({"family": family, "dst_len": wanted.max_prefixlen}, [("RTA_DST", address)])
-        try:
-            parts = yield self._request(rtnetlink.RTM_GETROUTE, ask)
-        except NetlinkError:
-            return None
-        answer = messages.decoded("rtmsg", parts[0])
-        hop = answer.get_attr("RTA_GATEWAY"), answer.get_attr("RTA_OIF")
-        return next((route for route in routes if hop in messages.hops(dict(route[1]))), None)
-
-    @inlineCallbacks
-    def _default_routes(self, family: int) -> Any:
-        """Default routes of the main table with metric 0: what `_route` makes them of."""
-        parts = yield self._dumps.run(self._request, rtnetlink.RTM_GETROUTE, messages.route({"family": family}, []),
-                                      netlink.NLM_F_DUMP)
-        routes = []
-        for part in parts:
-            if part[messages.LENGTH_AT]:
-                continue  # to decode them all would take seconds where there are many links
-            route = messages.decoded("rtmsg", part)
-            table = route.get_attr("RTA_TABLE") or route["table"]
-            if (route["dst_len"] or route["type"] != rtnetlink.RTN_UNICAST or table != rtnetlink.TABLE_MAIN
-                    or route.get_attr("RTA_PRIORITY")):
-                continue
-            routes.append((
-                {field: route[field] for field in messages.ROUTE_FIELDS},
-                [(name, value) for name in messages.ROUTE_ATTRIBUTES if (value := route.get_attr(name)) is not None],
-            ))
-        return routes
-
-    @inlineCallbacks
     def default_route_restore(self, saved: Any) -> Any:
-        routes, kept = saved
-        if kept:
-            yield self._unpin(kept)
-        for route in routes:
-            done = self._request(rtnetlink.RTM_NEWROUTE, messages.route(*route),
-                                 netlink.NLM_F_CREATE | netlink.NLM_F_APPEND)
-            yield done.addErrback(_allow, errno.ENODEV, errno.ENETUNREACH, errno.EEXIST, errno.EINVAL, errno.ENETDOWN)
+        return self._defaults.restore(saved)
+
+    def left_behind(self, saved: Any) -> list[tuple[str, int, str]]:
+        return self._defaults.left_behind(saved)
 
     @inlineCallbacks
     def proxy_arp_add(self, address: str) -> Any:
@@ -308,7 +222,7 @@ class LinuxNetwork:
 
     def proxy_arp_delete(self, address: str, ifindex: int) -> Deferred[None]:
         done = self._request(rtnetlink.RTM_DELNEIGH, messages.proxy(address, ifindex))
-        return done.addErrback(_allow, errno.ENOENT, errno.ENODEV).addCallback(_nothing)
+        return done.addErrback(allow, errno.ENOENT, errno.ENODEV).addCallback(_nothing)
 
 
 _NEW = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
@@ -323,12 +237,6 @@ def _vrf(parts: list[bytes]) -> tuple[int, int]:
 
 def _nothing(_: Any) -> None:
     return None
-
-
-def _allow(failure: Any, *numbers: int) -> None:
-    failure.trap(NetlinkError)
-    if failure.value.errno not in numbers:
-        raise failure.value
 
 
 @implementer(INetwork)
@@ -493,6 +401,10 @@ class MemoryNetwork:
         for key, value in routes:
             self.routes.setdefault(key, value)
         return succeed(None)
+
+    def left_behind(self, saved: Any) -> list[tuple[str, int, str]]:
+        pinned = saved[1] if saved is not None else None
+        return [(pinned[0], *self.routes[pinned])] if pinned in self.routes else []
 
     def proxy_arp_add(self, address: str) -> Deferred[int]:
         wanted = ip_address(address)

@@ -51,6 +51,13 @@ class NetlinkError(Exception):
         self.text = text
 
 
+def allow(failure: Any, *numbers: int) -> None:
+    """Errback that passes over some errors of the kernel."""
+    failure.trap(NetlinkError)
+    if failure.value.errno not in numbers:
+        raise failure.value
+
+
 @implementer(IReadDescriptor)
 class NetlinkSocket:
     """One NETLINK_ROUTE socket, in the network namespace of the thread that makes it.

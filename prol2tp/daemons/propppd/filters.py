@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from prol2tp.config.network import NftSet
 from prol2tp.config.propppd import Filter, Profile
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd.leftovers import ELEMENT, Leftovers
+from prol2tp.dataplane.nftables import IFNAME, Element, Kind, elements
+from prol2tp.net.netlink import NetlinkError
 
 if TYPE_CHECKING:
-    from prol2tp.daemons.propppd.link import PPPLink
+    from prol2tp.daemons.propppd.netif import Owner
 
 MOST_TOLD = 1000
 """Unknown names that are logged; after that they are counted only."""
+
+
+class Member(NamedTuple):
+    """An element that is in a set for a link."""
+
+    set: NftSet
+    element: Element
 
 
 class Found(NamedTuple):
@@ -25,18 +36,33 @@ class Found(NamedTuple):
 
 
 class Filters:
-    """All filters of the configuration."""
+    """All filters of the configuration.
 
-    def __init__(self, log: Log) -> None:
+    :param sets: an `ISets`.
+    """
+
+    def __init__(self, log: Log, sets: Any, leftovers: Leftovers) -> None:
         self.blocks: Mapping[str, Filter] = {}
         self.unknown = 0
         """Filter-Ids without a block, each time that a user came with one."""
+        self.failures = 0
+        """Elements that could not be put into a set or taken out."""
         self._log = log
+        self._sets = sets
+        self._leftovers = leftovers
         self._told: set[str] = set()
+        self._kinds: dict[NftSet, Kind] = {}
+        self._members: dict[Member, int] = {}
+        """How many links want it."""
 
     def configure(self, blocks: Mapping[str, Filter]) -> None:
+        """Take over a configuration; links follow it by `change`. What is in sets is put there again: somebody may
+        have emptied them."""
         self.blocks = blocks
         self._told.clear()
+        self._kinds.clear()
+        for member in self._members:
+            self._put(member)
 
     def named(self, name: str) -> Found | None:
         """What a Filter-Id stands for: a block of that name, or with `.in` or `.out` after its name the direction from
@@ -66,7 +92,7 @@ class Filters:
                                   name=repr(name[:80]), user=user)
         return names
 
-    def rates(self, link: PPPLink) -> tuple[int, int]:
+    def rates(self, link: Owner) -> tuple[int, int]:
         """-> bit/s from the user and to the user, 0: not limited. The user's own limit comes first, then that of his
         filters, then the profile's; in each direction by itself."""
         authorization, profile = link.authorization, link.profile
@@ -79,3 +105,67 @@ class Filters:
                     down = limit.down if down is None and found.down else down
         profiles = profile.rate_limit or (0, 0)
         return profiles[0] if up is None else up, profiles[1] if down is None else down
+
+    def members(self, link: Owner, device: str, prefixes: Iterable[str]) -> frozenset[Member]:
+        """What has to be in which set for a link. Raises `NetlinkError` for a set that is not there when the profile
+        has `unknown_filter refuse`.
+
+        :param device: its own interface; empty: it shares one.
+        :param prefixes: what is behind the peer.
+        """
+        found: set[Member] = set()
+        outside = [prefix for prefix in prefixes if not prefix.startswith("fe80:")]
+        for one in self.of(link.authorization, link.profile):
+            for nft in one.block.nft_set:
+                kind = self._kind(nft, link.profile)
+                if kind is None:
+                    continue
+                if kind.type == IFNAME and not device:
+                    self._tell(f"set {nft} has names of interfaces, and {link.network.name} is shared by many users")
+                found.update(Member(nft, element) for element in elements(kind, device, outside))
+        return frozenset(found)
+
+    def _kind(self, nft: NftSet, profile: Profile) -> Kind | None:
+        kind = self._kinds.get(nft)
+        if kind is None:
+            try:
+                kind = self._kinds[nft] = self._sets.kind(nft)
+            except NetlinkError as error:
+                self.failures += 1
+                self._tell(error.text)
+                if profile.unknown_filter == "refuse":
+                    raise
+        return kind
+
+    def change(self, old: frozenset[Member], new: frozenset[Member]) -> None:
+        """A link has other members."""
+        for member in new - old:
+            count = self._members[member] = self._members.get(member, 0) + 1
+            if count == 1:
+                self._leftovers.put(*_entry(member))
+                self._put(member)
+        for member in old - new:
+            self._members[member] -= 1
+            if not self._members[member]:
+                del self._members[member]
+                self._sets.delete(*member).addErrback(self._failed, member)
+                self._leftovers.done(*_entry(member))
+
+    def _put(self, member: Member) -> None:
+        self._sets.add(*member).addErrback(self._failed, member)
+
+    def _failed(self, failure: Any, member: Member) -> None:
+        failure.trap(NetlinkError)
+        self.failures += 1
+        self._kinds.pop(member.set, None)
+        self._tell(f"set {member.set}: {failure.value.text}")
+
+    def _tell(self, text: str) -> None:
+        """Once, until the next configuration."""
+        if text not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(text)
+            self._log.error("nftables: {text}", text=text)
+
+
+def _entry(member: Member) -> tuple[str, ...]:
+    return ELEMENT, *member.set, member.element.key.hex(), member.element.end.hex()

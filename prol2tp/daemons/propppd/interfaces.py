@@ -10,18 +10,27 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 
 from prol2tp.config.template import LONGEST
 from prol2tp.daemons.logs import Log
+from prol2tp.daemons.propppd.filters import Filters
+from prol2tp.daemons.propppd.leftovers import RULE, Leftovers
 from prol2tp.daemons.propppd.settings import NetworkSettings
-from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError, Netif
+from prol2tp.daemons.propppd.steps import soft, together
+from prol2tp.dataplane.interface import Netif
 from prol2tp.net.netlink import NetlinkError
+from prol2tp.net.rtnetlink import TABLE_MAIN
+from prol2tp.radius.values import Route
 
 
 class Shared:
     """One interface for many links. `ready` has those that wait for the first link to set it up; None: it is."""
 
-    __slots__ = ("netif", "links", "ready", "locals", "routed", "pools")
+    __slots__ = ("netif", "links", "ready", "locals", "routed", "granted", "pools", "table", "ruled")
 
     def __init__(self, netif: Netif) -> None:
         self.netif = netif
+        self.table = 0
+        """Routing table of all its links; 0: main."""
+        self.ruled = False
+        """Packets from it look into its table by rules of ours."""
         self.links = 0
         self.ready: list[Deferred[None]] | None = []
         self.locals: set[str] = set()
@@ -29,6 +38,8 @@ class Shared:
         """Pools that are routed to it: those of all profiles whose links it has."""
         self.routed: dict[str, int] = {}
         """Prefixes routed to it, with the number of links that want them; 0: of a pool."""
+        self.granted: dict[Route, int] = {}
+        """Routes that users were granted, with the number of links that want them."""
 
 
 class Interfaces:
@@ -39,13 +50,16 @@ class Interfaces:
     """
 
     def __init__(self, dataplane: Any, network: Any, log: Log, run_dir: str,
-                 prefixes: Callable[[str], Iterable[str]], in_use: Callable[[str], bool]) -> None:
+                 prefixes: Callable[[str], Iterable[str]], in_use: Callable[[str], bool], filters: Filters,
+                 leftovers: Leftovers) -> None:
         self.dataplane = dataplane
         self.network = network
         self.log = log
         self.run_dir = run_dir
         self.prefixes = prefixes
         self.in_use = in_use
+        self.filters = filters
+        self.leftovers = leftovers
         self.names: set[str] = set()
         """Names of own interfaces in use or about to be."""
         self._numbers: dict[str, int] = {}
@@ -99,17 +113,42 @@ class Interfaces:
                 needed = self.in_use(prefix) and not covered(prefix, wanted)
                 if not needed and shared.routed.get(prefix) == 0:
                     del shared.routed[prefix]
-                    yield soft(self.network.route_delete(prefix, shared.netif.ifindex), self.log, "route " + prefix)
+                    done = self.network.route_delete(prefix, shared.netif.ifindex, table=shared.table)
+                    yield soft(done, self.log, "route " + prefix)
 
     def _pool_prefixes(self, pools: Iterable[str]) -> set[str]:
         return {prefix for pool in pools for prefix in self.prefixes(pool)}
 
-    @inlineCallbacks
-    def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
+    async def set_up_shared(self, shared: Shared, settings: NetworkSettings) -> Any:
         """What is set once for all links of a shared interface."""
-        yield self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
+        shared.table, shared.ruled = await self.place(shared.netif, settings.table, settings.vrf)
+        if shared.ruled:
+            await together(*[self.rule(shared.netif.name, shared.table, ipv6) for ipv6 in (False, True)])
+        await self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
         self.ipv6_set(shared.netif.name, settings)
-        yield self.serve(shared, settings)
+        await self.serve(shared, settings)
+
+    async def place(self, netif: Netif, table: int, vrf: str) -> Any:
+        """Put an interface where its packets are routed. -> (table, whether it needs rules). Raises `NetlinkError`."""
+        if not vrf:
+            return (0, False) if table == TABLE_MAIN else (table, table != 0)
+        try:
+            master, table = await self.network.vrf(vrf)
+            # before it is up: that takes IPv6 addresses away
+            await self.network.link_set(netif.ifindex, master=master)
+        except NetlinkError as error:
+            raise NetlinkError(error.errno, f"VRF {vrf}: {error.text}") from None
+        return table, False
+
+    def rule(self, device: str, table: int, ipv6: bool) -> Deferred[Any]:
+        """Let packets from an interface look into a table first."""
+        self.leftovers.put(RULE, device, table, ipv6)
+        return soft(self.network.rule_add(device, table, ipv6), self.log, f"rule for {device}")
+
+    def unrule(self, device: str, table: int, ipv6: bool) -> Deferred[Any]:
+        """Undo `rule`."""
+        done = soft(self.network.rule_delete(device, table, ipv6))
+        return done.addCallback(lambda _: self.leftovers.done(RULE, device, table, ipv6))
 
     def serve(self, shared: Shared, settings: NetworkSettings) -> Deferred[Any]:
         """Route the pools of one more profile to a shared interface."""
@@ -121,7 +160,7 @@ class Interfaces:
     def _route(self, shared: Shared, prefixes: Iterable[str]) -> Any:
         for prefix in sorted(prefixes):
             shared.routed[prefix] = 0
-            done = self.network.route_add(prefix, shared.netif.ifindex)
+            done = self.network.route_add(prefix, shared.netif.ifindex, table=shared.table)
             yield soft(done, self.log, f"route {prefix} to {shared.netif.name}")
 
 
@@ -129,14 +168,3 @@ def covered(prefix: str, others: Iterable[str]) -> bool:
     """Whether an IPv4 network lies in one of the others."""
     network = IPv4Network(prefix)
     return any(network.subnet_of(IPv4Network(other)) for other in others)
-
-
-def soft(step: Deferred[Any], log: Log | None = None, what: str = "") -> Deferred[Any]:
-    """A step whose failure is logged, where that says something, and changes nothing else."""
-
-    def failed(failure: Any) -> None:
-        failure.trap(DataPathError, NetlinkError)
-        if log is not None and getattr(failure.value, "code", "") not in (NOT_FOUND, GONE):
-            log.warning("{what}: {reason}", what=what, reason=failure.value.text)
-
-    return step.addErrback(failed)

@@ -399,6 +399,11 @@ class PPPLink:
     def _link_down(self, output: outputs.LinkDown) -> None:
         self.finish(output.cause, output.message)
 
+    def refresh(self) -> None:
+        """What the link may have is not what it was."""
+        if self.interface is not None and not self.ended:
+            self.interface.refresh()
+
     # the interface's answers
 
     def network_ready(self, protocol: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from prol2tp.config.propppd import Profile
+from prol2tp.config.propppd import Filter, Profile
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress, Pool
@@ -22,10 +22,12 @@ from prol2tp.daemons.propppd.filters import Filters
 from prol2tp.daemons.propppd.followers import Followers
 from prol2tp.daemons.propppd.idle import IdleWatch
 from prol2tp.daemons.propppd.interfaces import Interfaces
+from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.link import Listener, PPPLink
 from prol2tp.daemons.propppd.prefixes import Prefixes, PrefixPool
 from prol2tp.daemons.propppd.settings import NetworkSettings, limits, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
+from prol2tp.dataplane.nftables import MemorySets
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.settings import LinkSettings
@@ -72,6 +74,8 @@ class World:
     random_bytes: Callable[[int], bytes] = os.urandom
     wall: Callable[[], float] = time.time
     event: Callable[[str, PPPLink], None] = field(default=_no_event)
+    sets: Any = field(default_factory=MemorySets)
+    """An `ISets`."""
 
 
 class Links:
@@ -88,10 +92,11 @@ class Links:
         self.event = world.event
         self.followers = Followers()
         self.addresses = Addresses(self._pool_changed)
-        self.filters = Filters(world.log)
+        self.leftovers = Leftovers(world.log)
+        self.filters = Filters(world.log, world.sets, self.leftovers)
         self.prefixes = Prefixes(self._prefixes_changed)
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
-                                     self.addresses.any_within)
+                                     self.addresses.any_within, self.filters, self.leftovers)
         self.deadlines = ReactorDeadlines(world.clock)
         self.idle = IdleWatch(world.clock, world.dataplane)
         self.counts = Counts()
@@ -256,9 +261,17 @@ class Links:
                 self._settings[key] = settings
         return settings
 
+    def configure_filters(self, blocks: Mapping[str, Filter]) -> None:
+        """Take over filters; links that have some follow."""
+        changed = blocks != self.filters.blocks
+        self.filters.configure(blocks)
+        if changed:
+            self.for_all(self.by_number.values(), PPPLink.refresh)
+
     def apply(self, link: PPPLink, authorization: Authorization) -> None:
         """Give a link another authorization (RFC 5176): what differs is changed, and followers hear `link_changed`."""
         before, link.authorization = link.authorization, authorization
+        link.refresh()
         self.followers.tell("link_changed", link, before)
 
     def ended(self, link: PPPLink, user: str) -> None:

@@ -15,14 +15,17 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from prol2tp.config.propppd import Profile
 from prol2tp.config.template import interface_name
-from prol2tp.daemons.propppd import resolv
-from prol2tp.daemons.propppd.authorization import Authorization
+from prol2tp.daemons.propppd import around
+from prol2tp.daemons.propppd.around import Around
+from prol2tp.daemons.propppd.authorization import Authorization, place
 from prol2tp.daemons.propppd.carriers import Carrier
-from prol2tp.daemons.propppd.interfaces import Interfaces, Shared, soft
+from prol2tp.daemons.propppd.interfaces import Interfaces, Shared
 from prol2tp.daemons.propppd.settings import NetworkSettings
+from prol2tp.daemons.propppd.steps import soft, together
 from prol2tp.dataplane.interface import IN_USE, DataPathError, Netif, NetifSpec
-from prol2tp.net.netlink import NetlinkError
+from prol2tp.net.netlink import NetlinkError, allow
 from prol2tp.ppp.outputs import NetworkUp
 
 PROTOCOLS = ("ip", "ipv6")
@@ -36,6 +39,7 @@ class Owner(Protocol):
     """What an interface asks of its link."""
 
     carrier: Carrier
+    profile: Profile
     network: NetworkSettings
     user: str
     authorization: Authorization
@@ -57,8 +61,8 @@ class Owner(Protocol):
 class LinkInterface:
     """The interface of one link."""
 
-    __slots__ = ("_interfaces", "_link", "netif", "_shared", "_wanted", "_applied", "_extra", "_busy", "_closing",
-                 "_waiting", "_mtu", "_routed", "_plane", "behind", "punt", "_stale")
+    __slots__ = ("_interfaces", "_link", "netif", "table", "_ruled", "_rules", "_shared", "_wanted", "_applied",
+                 "_around", "_busy", "_closing", "_waiting", "_mtu", "_routed", "_plane", "behind", "punt", "_stale")
 
     def __init__(self, interfaces: Interfaces, link: Owner) -> None:
         self._interfaces = interfaces
@@ -66,11 +70,17 @@ class LinkInterface:
         self.netif: Netif | None = None
         self._plane = interfaces.dataplane
         """The data path that has it; when that was lost, another one may have our port's number for another."""
+        self.table = 0
+        """Routing table of all that is routed to the link; 0: main."""
+        self._ruled = False
+        """Packets from the interface look into that table by rules of ours."""
+        self._rules: tuple[str, ...] = ()
+        """Protocols that have one."""
         self._shared: Shared | None = None
         self._wanted: dict[str, NetworkUp] = {}
         self._applied: dict[str, NetworkUp] = {}
-        self._extra: dict[str, Any] | None = None
-        """What does not go with the interface: replaced default routes, proxy ARP entries, a resolv file."""
+        self._around: Around | None = None
+        """None: nothing was set so far."""
         self._busy = False
         self._closing = False
         self._waiting: list[Deferred[None]] = []
@@ -103,7 +113,8 @@ class LinkInterface:
         self._go()
 
     def refresh(self) -> Deferred[None]:
-        """Tell the data path anew what is behind the peer. Fires when it knows, or when the interface goes."""
+        """Make routes and sets those of the link's authorization, and tell the data path anew what is behind the peer.
+        Fires when it knows, or when the interface goes."""
         done: Deferred[None] = Deferred()
         self._stale.append(done)
         self._go()
@@ -151,8 +162,12 @@ class LinkInterface:
     async def _tell(self) -> Any:
         stale, self._stale = self._stale, []
         if self.netif is not None:
-            done = self._plane.netif_modify(self._link.carrier.port, prefixes=self._prefixes(self._applied),
-                                            punt=self.punt)
+            prefixes = self._prefixes(self._applied)
+            try:
+                await self._surround(None, self._applied, prefixes)
+            except NetlinkError as error:
+                self._interfaces.log.warning("{link}: {reason}", link=self._link.name, reason=error.text)
+            done = self._plane.netif_modify(self._link.carrier.port, prefixes=prefixes, punt=self.punt)
             await soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
         for waiting in stale:
             waiting.callback(None)
@@ -184,14 +199,28 @@ class LinkInterface:
         assert self.netif is not None
         steps = self._shared_steps(wanted) if self._shared is not None else self._own_steps(wanted)
         await together(*steps)
-        if link.authorization.routes or link.network.around:
-            await self._around(wanted)
         networks = {**self._applied, protocol: wanted}
+        prefixes = self._prefixes(networks)
+        if self._around is not None or around.wanted(link):
+            await self._surround(wanted, networks, prefixes)
         await self._plane.netif_modify(link.carrier.port, protocols=tuple(p for p in PROTOCOLS if p in networks),
-                                       prefixes=self._prefixes(networks),
+                                       prefixes=prefixes,
                                        mtu=link.mtu if self._mtu != link.mtu else None)
         self._mtu = link.mtu
         self._applied[protocol] = wanted
+
+    async def _surround(self, wanted: NetworkUp | None, networks: Mapping[str, NetworkUp],
+                        prefixes: tuple[str, ...]) -> None:
+        """Set what is around the interface; `wanted`: the protocol that comes up, if one does."""
+        if self._around is None:
+            if not around.wanted(self._link):
+                return
+            assert self.netif is not None
+            self._around = Around(self._interfaces, self._link, self.netif, self._shared, self.table)
+        if wanted is None:
+            await self._around.follow(networks, prefixes)
+        else:
+            await self._around.up(wanted, networks, prefixes)
 
     async def _attach(self) -> Any:
         link, interfaces = self._link, self._interfaces
@@ -208,6 +237,9 @@ class LinkInterface:
                 await self._join(netif)
             else:
                 interfaces.names.add(netif.name)
+                table, vrf = place(link.authorization, settings)
+                if table or vrf:
+                    self.table, self._ruled = await interfaces.place(netif, table, vrf)
                 await interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
         except Exception:
             # one that is half set up is of no use to the other protocol either
@@ -244,6 +276,7 @@ class LinkInterface:
                 await waiting
             if not shared.pools.issuperset(self._link.network.pools):
                 await self._interfaces.serve(shared, self._link.network)
+            self.table, self._ruled = shared.table, shared.ruled
             return
         self._shared = shared = self._interfaces.shared[netif.name] = Shared(netif)
         shared.links = 1
@@ -262,6 +295,7 @@ class LinkInterface:
                 waiter.errback(failure)
         if failure is not None:
             raise failure.value
+        self.table, self._ruled = shared.table, shared.ruled
 
     def _own_steps(self, wanted: NetworkUp) -> list[Deferred[Any]]:
         assert self.netif is not None
@@ -272,8 +306,24 @@ class LinkInterface:
         if wanted.protocol == "ipv6":
             # before the address, at which the kernel asks for routers
             self._interfaces.ipv6_set(self.netif.name, self._link.network)
-        if has_addresses(wanted):
+        if not has_addresses(wanted):
+            return steps
+        if self._ruled:
+            steps += self._in_table(wanted)
+        else:
             steps.append(network.address_add(ifindex, wanted.local, wanted.peer))
+        return steps
+
+    def _in_table(self, wanted: NetworkUp) -> list[Deferred[Any]]:
+        """An address whose peer is routed in a table of its own. Link-local addresses are of the interface alone."""
+        assert self.netif is not None
+        network, ifindex, protocol = self._interfaces.network, self.netif.ifindex, wanted.protocol
+        steps = [network.address_add(ifindex, wanted.local, wanted.peer, routed=protocol == "ipv6")]
+        if protocol not in self._rules:
+            self._rules += (protocol,)
+            steps.append(self._interfaces.rule(self.netif.name, self.table, protocol == "ipv6"))
+        if protocol == "ip":
+            steps.append(network.route_add(f"{wanted.peer}/32", ifindex, table=self.table, beside=True))
         return steps
 
     def _shared_steps(self, wanted: NetworkUp) -> list[Deferred[Any]]:
@@ -309,7 +359,8 @@ class LinkInterface:
             return []
         self._shared.routed[prefix] = (count or 0) + 1
         self._routed = prefix
-        return [] if count else [self._interfaces.network.route_add(prefix, self._shared.netif.ifindex)]
+        return [] if count else [self._interfaces.network.route_add(prefix, self._shared.netif.ifindex,
+                                                                    table=self.table)]
 
     def _routes(self, protocol: str) -> Iterable[str]:
         return [route.prefix for route in self._link.authorization.routes
@@ -329,35 +380,6 @@ class LinkInterface:
             prefixes += self._routes(protocol)
         return tuple(prefixes)
 
-    async def _around(self, wanted: NetworkUp) -> Any:
-        """What is set outside of the interface. A route that is there already must not keep the user off line."""
-        assert self.netif is not None
-        link, interfaces = self._link, self._interfaces
-        network, ifindex, settings = interfaces.network, self.netif.ifindex, link.network
-        for prefix in self._routes(wanted.protocol):
-            await soft(network.route_add(prefix, ifindex, table=settings.table), interfaces.log,
-                       f"{link.name}: route {prefix}")
-        if wanted.protocol != "ip":
-            return
-        if settings.default_route:
-            done = network.default_route_add(ifindex, replace=True, keep=link.carrier.underlay)
-            saved = await soft(done, interfaces.log, f"{link.name}: default route")
-            self._keep("default", saved)
-        if settings.proxy_arp:
-            found = await soft(network.proxy_arp_add(wanted.peer), interfaces.log, f"{link.name}: proxy ARP")
-            self._keep("proxy", (wanted.peer, found) if found else None)
-        if settings.usepeerdns and wanted.dns:
-            try:
-                resolv.write(interfaces.run_dir, self.netif.name, wanted.dns)
-                self._keep("resolv", self.netif.name)
-            except OSError as error:
-                interfaces.log.warning("{link}: name servers: {error}", link=link.name, error=error)
-
-    def _keep(self, what: str, value: Any) -> None:
-        if value is not None:
-            self._extra = self._extra or {}
-            self._extra[what] = value
-
     # down
 
     async def _take_down(self, protocol: str, was: NetworkUp) -> Any:
@@ -366,49 +388,32 @@ class LinkInterface:
         interfaces, ifindex = self._interfaces, self.netif.ifindex
         protocols = tuple(p for p in PROTOCOLS if p in self._applied)
         await soft(self._plane.netif_modify(self._link.carrier.port, protocols=protocols))
+        if self._around is not None:
+            await self._around.down(protocol, protocols, self._prefixes(self._applied))
         await self._leave(protocol)
-        if protocol == "ip":
-            await self._put_back()
-        if self._shared is None:
-            for prefix in self._routes(protocol):
-                await soft(interfaces.network.route_delete(prefix, ifindex, table=self._link.network.table))
-            if has_addresses(was):
-                await soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
+        if self._shared is None and has_addresses(was):
+            if self._ruled and protocol == "ip":
+                await soft(interfaces.network.route_delete(f"{was.peer}/32", ifindex, table=self.table))
+            await soft(interfaces.network.address_delete(ifindex, was.local, was.peer))
 
     async def _leave(self, protocol: str) -> Any:
-        """Take this link's routes off a shared interface."""
-        shared, network = self._shared, self._interfaces.network
-        if shared is None:
+        """Take this link's address off a shared interface."""
+        shared, prefix = self._shared, self._routed
+        if shared is None or protocol != "ip" or not prefix:
             return
-        for prefix in self._routes(protocol):
-            await soft(network.route_delete(prefix, shared.netif.ifindex, table=self._link.network.table))
-        prefix = self._routed
-        if protocol == "ip" and prefix:
-            self._routed = ""
-            shared.routed[prefix] -= 1
-            if not shared.routed[prefix]:
-                del shared.routed[prefix]
-                await soft(network.route_delete(prefix, shared.netif.ifindex))
-
-    async def _put_back(self) -> Any:
-        """What does not go with the interface."""
-        extra, self._extra = self._extra, None
-        if not extra or self.netif is None:
-            return
-        network = self._interfaces.network
-        if "default" in extra:
-            await soft(network.route_delete("0.0.0.0/0", self.netif.ifindex))
-            await soft(network.default_route_restore(extra["default"]))
-        if "proxy" in extra:
-            await soft(network.proxy_arp_delete(*extra["proxy"]))
-        if "resolv" in extra:
-            resolv.remove(self._interfaces.run_dir, extra["resolv"])
+        self._routed = ""
+        shared.routed[prefix] -= 1
+        if not shared.routed[prefix]:
+            del shared.routed[prefix]
+            await soft(self._interfaces.network.route_delete(prefix, shared.netif.ifindex, table=self.table))
 
     async def _remove(self) -> Any:
         if self.netif is None:
             return
         applied, self._applied = self._applied, {}
-        await self._put_back()
+        if self._around is not None:
+            gone, self._around = self._around, None
+            await gone.over()
         for protocol in applied:
             await self._leave(protocol)
         await self._detach()
@@ -421,6 +426,11 @@ class LinkInterface:
             shared.links -= 1
             if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
                 del interfaces.shared[shared.netif.name]
+                if shared.ruled:
+                    await together(*[interfaces.unrule(netif.name, shared.table, ipv6) for ipv6 in (False, True)])
+        rules, self._rules = self._rules, ()
+        for protocol in rules:
+            await interfaces.unrule(netif.name, self.table, protocol == "ipv6")
         await soft(self._plane.netif_detach(self._link.carrier.port))
         interfaces.names.discard(netif.name)
         self.netif = None
@@ -429,21 +439,3 @@ class LinkInterface:
 
 def has_addresses(network: NetworkUp) -> bool:
     return network.local not in ("", "0.0.0.0", "::") and network.peer not in ("", "0.0.0.0", "::")
-
-
-async def together(*steps: Deferred[Any]) -> Any:
-    """Wait for all; the first failure counts, after all are done."""
-    first: Exception | None = None
-    for step in steps:
-        try:
-            await step
-        except (DataPathError, NetlinkError) as error:
-            first = first or error
-    if first is not None:
-        raise first
-
-
-def allow(failure: Any, *numbers: int) -> None:
-    failure.trap(NetlinkError)
-    if failure.value.errno not in numbers:
-        raise failure.value

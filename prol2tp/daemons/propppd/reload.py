@@ -27,7 +27,7 @@ def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferre
         [address for address in fixed_addresses(config) if address],
         {name: pool.next for name, pool in config.pools.items()},
     )
-    links.filters.configure(config.filters)
+    links.configure_filters(config.filters)
     links.prefixes.configure(
         {name: ([IPv6Network(one) for one in pool.prefix], pool.length) for name, pool in config.ipv6_pools.items()},
         fixed_prefixes(config),
@@ -40,6 +40,8 @@ def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfi
     """Change over from the old configuration. -> one line about what changed, and the end of it."""
     changes = diff(old, new)
     links.files_changed()
+    if not changes:
+        links.filters.configure(new.filters)
     return summary(changes), configure(links, users, new) if changes else succeed(None)
 
 

@@ -29,7 +29,7 @@ from prol2tp.daemons.base import (
     read_config,
 )
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd import reload, resolv
+from prol2tp.daemons.propppd import leftovers, reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
 from prol2tp.daemons.propppd.attach import Attachments
@@ -49,8 +49,10 @@ from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.network import LinuxNetwork
+from prol2tp.dataplane.nftables import LinuxSets
 from prol2tp.dataplane.shaping import LinuxShaping, group_of
 from prol2tp.net.ethernet import EthernetPort
+from prol2tp.net.netlink import NetlinkError
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
@@ -115,6 +117,7 @@ class PropppdService(DaemonService):
         super().__init__(options, log, reactor)
         self.config: PropppdConfig = options.config
         self.network = network or LinuxNetwork(reactor)
+        self.sets = LinuxSets(reactor)
         self.events = Events(EVENTS)
         self.users = LocalUsers(self.config.users)
         self.configs = ConfigCounts()
@@ -128,7 +131,8 @@ class PropppdService(DaemonService):
         self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()))
         self.radius = RadiusUsers(self.radius_port, time.time)
         self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
-                                 self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event))
+                                 self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event,
+                                 sets=self.sets))
         # before those that tell of what it gives
         self.links.followers.add(IPv6(self.links, ServerDUID(options["state-dir"], log)))
         self.accounting = AccountingService(reactor, self.links, self.radius, self.radius_port,
@@ -161,10 +165,18 @@ class PropppdService(DaemonService):
                            "run propppd as root")
         self._start().addErrback(lambda failure: self.fail(f"cannot start: {failure.getErrorMessage()}"))
 
+    def _start_sets(self) -> None:
+        try:
+            self.sets.start()
+        except NetlinkError as error:
+            # who names a set is told when a user wants it
+            self.log.info("no nftables: {reason}", reason=error.text)
+
     @inlineCallbacks
     def _start(self) -> Any:
         self._set_levels()
         yield self.network.start()
+        self._start_sets()
         self.radius_servers.configure(self.config.radius)
         yield self.accounting.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
@@ -173,6 +185,8 @@ class PropppdService(DaemonService):
             self.control.startService()
             # not before it is sure that nobody else runs here
             resolv.remove_all(self.options["run-dir"])
+            left = self.links.leftovers.open(self.options["run-dir"])
+            leftovers.undo(left, self.network, self.sets, self.log)
             yield self.shaping.start()
             self.dynamic.configure(self.config.radius)
         except (AddressInUse, OSError) as error:
@@ -339,6 +353,8 @@ class PropppdService(DaemonService):
             yield self._within(self._path.stop())
         yield self._within(self.shaping.stop())
         yield self.network.stop()
+        self.sets.stop()
+        links.leftovers.close()
         yield super().stopService()
         self.log.notice("stopped")
 

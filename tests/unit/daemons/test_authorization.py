@@ -12,7 +12,9 @@ from prol2tp.config.propppd import load
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.authorization import Authorization, network_of, of_answer, of_user, place
 from prol2tp.daemons.propppd.filters import Filters
+from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.settings import NetworkSettings
+from prol2tp.dataplane.nftables import MemorySets
 from prol2tp.radius.answer import NAS_SELECTS, Answer
 from prol2tp.radius.values import Route
 
@@ -128,7 +130,8 @@ def link(profile: str, **values: Any) -> Any:
 def test_rates_are_those_of_the_user_then_of_his_filters_then_of_the_profile(
     profile: str, values: dict[str, Any], expected: tuple[int, int]
 ) -> None:
-    filters = Filters(Log("test", Level.CRITICAL))
+    log = Log("test", Level.CRITICAL)
+    filters = Filters(log, MemorySets(), Leftovers(log))
     filters.configure(load(FILTERS, "x").filters)
     assert filters.rates(link(profile, **values)) == expected
 
@@ -136,7 +139,7 @@ def test_rates_are_those_of_the_user_then_of_his_filters_then_of_the_profile(
 def test_unknown_filters_are_counted_and_logged_once() -> None:
     lines: list[Any] = []
     log: Any = SimpleNamespace(warning=lambda *text, **values: lines.append(values))
-    filters = Filters(log)
+    filters = Filters(log, MemorySets(), Leftovers(log))
     filters.configure(load(FILTERS, "x").filters)
     for _ in range(3):
         assert filters.missing(Authorization(filters=("gold", "gold.in", "lead\n", "lead.up")), "u") == [
