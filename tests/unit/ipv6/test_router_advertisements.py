@@ -201,3 +201,16 @@ def test_more_specific_routes_are_said_as_long_as_the_router_is_there():
 def test_a_route_information_option_that_must_be_ignored_is(value):
     octets = bytes.fromhex(value)
     assert icmpv6._route_information(octets) is None
+
+
+def test_advertisements_of_many_links_that_came_at_once_spread():
+    links = [Advertiser(ADVERTISED, OURS, random.Random(number).randbytes) for number in range(300)]
+    sent: dict[int, int] = {}
+    for core in links:
+        core.open(0.0)
+        while (when := core.deadline()) < 7200:
+            core.timeout(when)
+            sent[int(when) // 60] = sent.get(int(when) // 60, 0) + 1
+    hour = [sent[minute] for minute in range(60, 120)]
+    # one in 400 s from each
+    assert min(hour) > 20 and max(hour) < 80
