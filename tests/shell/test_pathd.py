@@ -17,7 +17,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from prol2tp.dataplane import records
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.interface import GONE, INVALID, DataPathError, NetifSpec, SessionSpec
-from tests.contract.dataplane_rig import LCP_ECHO, Events, ProcessRig, until
+from tests.contract.dataplane_rig import LCP_ECHO, Events, ProcessRig, counter, until
 
 pytestmark = pytest.mark.root
 
@@ -156,6 +156,44 @@ async def test_a_daemon_that_comes_back_finds_its_place_empty(rig) -> None:
     await until(lambda: rig.client_events.named("path_lost"), "the connection is lost")
     second = await rig.client()
     assert (await second.netif_attach(port, NetifSpec(name="fixed"))).name == "fixed"
+    await second.stop()
+
+
+@with_pathd()
+async def test_a_daemon_that_comes_back_reads_what_its_ports_have_carried_and_begins_anew(rig) -> None:
+    up, down = (b"\x45" + bytes(11) + end + b"x" * 80 for end in (b"\x0a\0\0\1\xc0\0\2\1", b"\xc0\0\2\1\x0a\0\0\1"))
+    held, ended = await rig.session(), await rig.session(1)
+    first = await rig.client()
+    spec = NetifSpec(name="fixed", protocols=("ip",), source_check=False)
+    old = await first.netif_attach(held, spec)
+    other = await first.netif_attach(ended, NetifSpec(name="other", protocols=("ip",), source_check=False))
+    for netif in (old, other):
+        rig.interface_up(netif)
+    await first.port_modify(held, pcomp=True, accomp=True, rate_down=8)
+    await first.port_compress(held, "predictor1")
+    for number, netif in enumerate((old, other)):
+        rig.peer_send(b"\xff\x03\x00\x21" + up, number)
+        assert await rig.packets(netif, 1) == [up]
+    first._channel._socket.shutdown(socket.SHUT_RDWR)
+    await until(lambda: rig.client_events.named("path_lost"), "the connection is lost")
+    # its interfaces carry on without it
+    rig.peer_send(b"\xff\x03\x00\x21" + up)
+    assert await rig.packets(old, 1) == [up]
+    final = await rig.plane.port_delete(ended)
+    second = await rig.client()
+    assert second.instance == first.instance != ""
+    rows = await second.counters([held, ended])
+    assert counter(rows[held], "rx_packets") == 2 and counter(rows[held], "rx_octets") == 2 * (len(up) + 4)
+    assert rows[ended] == final and counter(final, "rx_packets") == 1
+    new = await second.netif_attach(held, spec)
+    assert new.name == "fixed" and new.ifindex != old.ifindex and rig.interfaces() == {"fixed"}
+    rig._taps.pop("fixed").close()
+    rig.interface_up(new)
+    rig.peer_send(b"\xff\x03\x00\x21" + up)
+    assert await rig.packets(new, 1) == [up]
+    # nothing is left of what the former one had agreed on with the peer
+    rig.inject(new, down)
+    assert await rig.peer_frames(1) == [(0, -1, b"\xff\x03\x00\x21" + down)]
     await second.stop()
 
 

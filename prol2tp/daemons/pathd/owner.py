@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from prol2tp.common.wire import WireError
+from prol2tp.daemons.pathd.removal import Removal
 from prol2tp.dataplane import records
 from prol2tp.dataplane.channel import Channel
-from prol2tp.dataplane.interface import GONE, INVALID, SYSTEM, DataPathError, Listener, Netif, NetifSpec
+from prol2tp.dataplane.interface import (
+    GONE,
+    IN_USE,
+    INVALID,
+    NOT_FOUND,
+    SYSTEM,
+    DataPathError,
+    Listener,
+    Netif,
+    NetifSpec,
+)
 
 if TYPE_CHECKING:
     from prol2tp.daemons.pathd.server import PathServer
@@ -39,6 +51,8 @@ class Owner:
         """Ports that were told how to send; the port may be another's."""
         self.expiry: Any = None
         self.stopping = False
+        self.removal: Removal | None = None
+        self._removals: dict[tuple[str, int], Removal] = {}
         self._lost: dict[int, int] = {}
         self._log = Logger()
 
@@ -125,7 +139,8 @@ class Owner:
         return self.plane.listen(address, encapsulation).addCallback(listening)
 
     def _do_unlisten(self, listener: int) -> Deferred[None]:
-        return self.plane.unlisten(listener).addCallback(lambda _: self.server.forget_listener(listener))
+        unlistened = self.plane.unlisten(listener).addErrback(self._again, self.plane.unlisten, listener)
+        return unlistened.addCallback(lambda _: self.server.forget_listener(listener))
 
     def _do_tunnel_add(self, *values: Any) -> Deferred[tuple[int]]:
         spec = records.TunnelSpec(*values)
@@ -140,15 +155,24 @@ class Owner:
         return self.plane.tunnel_modify(tunnel, peer)
 
     def _do_tunnel_delete(self, tunnel: int) -> Deferred[None]:
-        entry = self.plane.tunnels.get(tunnel)
-        ports = list(entry.ports) if entry is not None else []
-        deleted = self.plane.tunnel_delete(tunnel)
-        if entry is not None:
-            self.server.forget_tunnel(tunnel, ports)
-        return deleted
+        if tunnel not in self.plane.tunnels:
+            return self.plane.tunnel_delete(tunnel)
+        return self._remove("tunnel", tunnel, self._tunnel(tunnel))
 
     def _do_session_add(self, *values: Any) -> Deferred[tuple[int]]:
-        return self.plane.session_add(records.SessionSpec(*values)).addCallback(self._added)
+        spec = records.SessionSpec(*values)
+        added = self.plane.session_add(spec)
+        if self._removals:
+            added.addErrback(self._again, self.plane.session_add, spec)
+        return added.addCallback(self._added)
+
+    def _again(self, failure: Failure, method: Callable[..., Deferred[Any]], *arguments: Any) -> Any:
+        """What is in the way may be half taken away already."""
+        if failure.check(DataPathError) is None or failure.value.code != IN_USE:
+            return failure
+        for removal in list(self._removals.values()):
+            removal.finish()
+        return method(*arguments)
 
     def _added(self, port: int) -> tuple[int]:
         self.ports.add(port)
@@ -159,14 +183,13 @@ class Owner:
             self.ethernets.add(ethernet)
             return (ethernet,)
 
-        return self.plane.ethernet_add(interface, tagged).addCallback(added)
+        opened = self.plane.ethernet_add(interface, tagged)
+        return opened.addErrback(self._again, self.plane.ethernet_add, interface, tagged).addCallback(added)
 
     def _do_ethernet_delete(self, ethernet: int) -> Deferred[None]:
-        entry = self.plane.ethernets.get(ethernet)
-        ports = [carrier.port.id for carrier in entry.carriers.values()] if entry is not None else []
-        deleted = self.plane.ethernet_delete(ethernet)
-        self.server.forget_ethernet(ethernet, ports)
-        return deleted
+        if ethernet not in self.plane.ethernets:
+            return self.plane.ethernet_delete(ethernet)
+        return self._remove("Ethernet interface", ethernet, self._ethernet(ethernet))
 
     def _do_pppoe_add(self, *values: Any) -> Deferred[tuple[int]]:
         return self.plane.pppoe_add(records.PPPoESpec(*values)).addCallback(self._added)
@@ -266,35 +289,63 @@ class Owner:
 
     # -- the end --
 
-    def remove_all(self) -> Deferred[None]:
-        """Take away all that it made."""
+    def remove_all(self) -> Removal:
+        """Take away all that it made; asked for again, the same."""
+        if self.removal is None:
+            for port in self.receiving:
+                self.plane.port_receiver(port, None)
+            self.receiving.clear()
+            self.removal = Removal(self.server.reactor, self._everything())
+        return self.removal
+
+    def _everything(self) -> Iterator[Deferred[Any]]:
+        # each is looked up when its turn comes: others may have taken it away by then
         plane = self.plane
-        for port in self.receiving:
-            plane.port_receiver(port, None)
-        self.receiving.clear()
-        waiting: list[Deferred[Any]] = []
         for port in list(self.switched):
-            waiting.append(plane.switch_delete(port))
+            yield plane.switch_delete(port)
         for port in self.altered - self.ports:
             # as a new owner expects to find it
-            plane.port_modify(port, pcomp=False, accomp=False, rate_up=0, rate_down=0).addErrback(_forget)
-            plane.port_compress(port).addErrback(_forget)
+            yield plane.port_modify(port, pcomp=False, accomp=False, rate_up=0, rate_down=0)
+            yield plane.port_compress(port)
         for port in list(self.netifs):
-            waiting.append(self._do_netif_detach(port))
+            if port in self.netifs:
+                yield self._do_netif_detach(port)
         for tunnel in list(self.tunnels):
-            waiting.append(self._do_tunnel_delete(tunnel))
+            yield from self._tunnel(tunnel)
         for ethernet in list(self.ethernets):
-            waiting.append(self._do_ethernet_delete(ethernet))
-        for port in list(self.ports):
-            waiting.append(self._do_port_delete(port))
+            yield from self._ethernet(ethernet)
+        yield from self._ports(self.ports)
         for listener in list(self.listeners):
-            waiting.append(plane.unlisten(listener))
+            yield plane.unlisten(listener)
         for entries in (self.listeners, self.switched, self.altered):
             entries.clear()
-        if not waiting:
-            return succeed(None)
-        return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
 
+    def _ports(self, ports: Iterable[int]) -> Iterator[Deferred[Any]]:
+        for port in list(ports):
+            if port in self.plane.ports:
+                yield self._do_port_delete(port)
 
-def _forget(_: Any) -> None:
-    return None
+    def _tunnel(self, tunnel: int) -> Iterator[Deferred[Any]]:
+        entry = self.plane.tunnels.get(tunnel)
+        if entry is not None:
+            yield from self._ports(entry.ports)
+            yield self.plane.tunnel_delete(tunnel)
+        self.server.forget_tunnel(tunnel)
+
+    def _ethernet(self, ethernet: int) -> Iterator[Deferred[Any]]:
+        entry = self.plane.ethernets.get(ethernet)
+        if entry is not None:
+            yield from self._ports([carrier.port.id for carrier in entry.carriers.values()])
+            yield self.plane.ethernet_delete(ethernet)
+        self.server.forget_ethernet(ethernet)
+
+    def _remove(self, what: str, identifier: int, steps: Iterator[Deferred[Any]]) -> Deferred[None]:
+        """Of one tunnel or interface with its ports."""
+        key = (what, identifier)
+        if key in self._removals:
+            raise DataPathError(NOT_FOUND, f"there is no {what} {identifier}")
+        removal = Removal(self.server.reactor, steps)
+        if not removal.done.called:
+            self._removals[key] = removal
+            removal.done.addCallback(lambda _: self._removals.pop(key, None))
+        return removal.gone

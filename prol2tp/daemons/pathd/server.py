@@ -13,7 +13,7 @@ from contextlib import suppress
 from struct import Struct
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -24,6 +24,7 @@ from prol2tp.dataplane import records
 from prol2tp.dataplane.channel import Channel
 from prol2tp.dataplane.client import SOCKET_NAME, take_lock
 from prol2tp.dataplane.interface import Address, IPathEvents
+from prol2tp.dataplane.netifs import together
 from prol2tp.dataplane.plane import BasePlane
 
 BACKLOG = 64
@@ -46,6 +47,8 @@ class _Stranger:
     def __init__(self, server: PathServer, connection: socket.socket) -> None:
         self._server = server
         self.owner: Owner | None = None
+        self._waiting = False
+        """For its predecessor's things to go."""
         self.channel = Channel(server.reactor, connection, self._received, self._lost, patient=True)
         self._timeout = server.reactor.callLater(HELLO_TIMEOUT, self._give_up)
 
@@ -71,10 +74,22 @@ class _Stranger:
         if operation.name != "hello" or rest:
             raise WireError("a connection begins with hello alone")
         version, name = values
-        self.channel.send(records.encode_reply(identifier, "hello", (records.VERSION, self._server.plane.name)))
+        if self._waiting:
+            raise WireError("hello was said already")
         if version == records.VERSION:
             self._stop_timeout()
+            self._waiting = True
+            self._server.vacate(name).addCallback(lambda _: self._join(identifier, name))
+        else:
+            self._answer(identifier)
+
+    def _join(self, identifier: int, name: str) -> None:
+        if not self.channel.closed:
             self.owner = self._server.join(name, self.channel)
+            self._answer(identifier)
+
+    def _answer(self, identifier: int) -> None:
+        self.channel.send(records.encode_reply(identifier, "hello", (records.VERSION, self._server.plane.name)))
 
     def _give_up(self) -> None:
         self.close()
@@ -169,7 +184,7 @@ class PathServer:
                 stranger.close()
             return self.plane.stop()
 
-        gone = DeferredList([owner.remove_all() for owner in owners], consumeErrors=True)
+        gone = together([owner.remove_all().gone for owner in owners])
         return gone.addCallback(removed).addCallback(self._unlock)
 
     def _unlock(self, _: object) -> None:
@@ -206,10 +221,16 @@ class PathServer:
                 continue
             self.strangers.add(_Stranger(self, connection))
 
+    def vacate(self, name: str) -> Deferred[None]:
+        """Take away what a daemon of this name has left that crashed, or is leaving; its interfaces may take longer to
+        go, but their names are free."""
+        leaving = [owner for owner in self.owners if owner.name == name and (owner.channel is None or owner.removal)]
+        for owner in leaving:
+            self._drop(owner)
+        return together([owner.removal.done for owner in leaving if owner.removal is not None])
+
     def join(self, name: str, channel: Channel) -> Owner:
-        """A daemon has said who it is: what a crashed one of its name left goes away."""
-        for held in [owner for owner in self.owners if owner.channel is None and owner.name == name]:
-            self._drop(held)
+        """A daemon has said who it is."""
         owner = Owner(self, name)
         owner.channel = channel
         self.owners.append(owner)
@@ -238,13 +259,17 @@ class PathServer:
         owner.receiving.clear()
 
     def _drop(self, owner: Owner) -> Deferred[None]:
+        """Take away all that it made; asked for again, the same."""
+        if owner.removal is not None:
+            return owner.removal.gone
         owner.stopping = True
         if owner.expiry is not None and owner.expiry.active():
             owner.expiry.cancel()
-        gone = owner.remove_all()
-        self.owners.remove(owner)
         self.lossy.discard(owner)
-        return gone.addCallback(self._removed)
+        removal = owner.remove_all()
+        removal.done.addCallback(lambda _: self.owners.remove(owner) if owner in self.owners else None)
+        removal.gone.addCallback(self._removed)
+        return removal.gone
 
     def _removed(self, _: object) -> None:
         if self._left is not None:
@@ -265,15 +290,11 @@ class PathServer:
         for owner in self.owners:
             owner.listeners.discard(listener)
 
-    def forget_tunnel(self, tunnel: int, ports: list[int]) -> None:
-        for port in ports:
-            self.forget_port(port)
+    def forget_tunnel(self, tunnel: int) -> None:
         for owner in self.owners:
             owner.tunnels.discard(tunnel)
 
-    def forget_ethernet(self, ethernet: int, ports: list[int]) -> None:
-        for port in ports:
-            self.forget_port(port)
+    def forget_ethernet(self, ethernet: int) -> None:
         for owner in self.owners:
             owner.ethernets.discard(ethernet)
 
