@@ -258,11 +258,11 @@ def status(record: JSON) -> list[str]:
         f"  retransmits: {radius['retransmits']}, timeouts: {radius['timeouts']}",
         f"  auth requests in progress: {radius['auth_in_progress']},"
         f" accounting requests in progress: {radius['accounting_in_progress']}",
-        *_accounting_queue(record["accounting_queue"]),
         "Events:",
         f"  created: {events['created']}, destroyed: {events['destroyed']}, up: {events['up']}, down: {events['down']}",
         "Config:",
         f"  config updates: {config['updates']}, failures: {config['failures']}",
+        *_accounting_queue(record["accounting_queue"]),
         *_rate_limits(record["rate_limits"]),
     ]
 

@@ -18,8 +18,10 @@ import pytest
 from bench.lacload import Load, connected
 from tests.daemons import Suite
 from tests.interop.conftest import LNS
+from tests.interop.test_freeradius import CONFIGURATION
+from tests.interop.test_radius_users import lac_tunnels
 from tests.netns import Namespace, World, wait_until
-from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS
+from tests.peers import RADIUS_SECRET, FreeRADIUS
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "freeradius-utils", "tshark")]
 
@@ -28,7 +30,6 @@ USERS = f"""\
 DEFAULT Cleartext-Password := "{PASSWORD}"
     Service-Type = Framed-User
 """
-CONFIGURATION = RADIUSD.replace("    preacct {{", SIGNED + "    preacct {{")
 TUNNELS = f"""
 system {{ hostname "lns"; listen {LNS}:1701 }}
 session profile "lac" {{ pseudowire_type ppp; ppp_profile "subscribers" }}
@@ -36,7 +37,7 @@ tunnel profile "any" {{ peer 10.99.0.0/24; session_profile "lac" }}
 """
 LINKS = f"""
 profile "subscribers" {{
-    auth true; auth_methods chap; use_radius true; local_ip 10.6.0.1; ip_pool "p"; interface shared; ipv6 false
+    auth true; auth_methods chap eap; use_radius true; local_ip 10.6.0.1; ip_pool "p"; interface shared; ipv6 false
 }}
 ip_pool "p" {{ range 10.7.0.1-10.7.3.250 }}
 radius {{
@@ -89,6 +90,10 @@ class Bed:
     def counts(self) -> dict[str, int]:
         return self.suite.json("propppctl", "status")["radius"]
 
+    def queued(self) -> int:
+        """Accounting records that no server has acknowledged yet."""
+        return int(self.suite.json("propppctl", "status")["accounting_queue"]["depth"])
+
     def wait_accepted(self, wanted: tuple[int, int]) -> None:
         """Until each server has counted so many Access-Accepts."""
 
@@ -116,16 +121,16 @@ def test_a_black_holed_server_delays_logins_once_and_is_used_again_when_it_answe
     bed.hole.open()
     bed.load.make_calls(100)
     # at most those that were under way when it fell into the hole were sent there, each twice
-    counts, before = bed.counts(), bed.servers()["r1", "auth"]
+    before = bed.servers()["r1", "auth"]
     assert before["alive"] is False
-    assert before["requests"] <= 20 + AT_A_TIME and counts["retransmits"] <= AT_A_TIME
+    assert before["requests"] <= 20 + AT_A_TIME and before["retransmits"] <= AT_A_TIME
     bed.wait_accepted((20, 100))
     assert bed.suite.processes["propppd"].output.count("server r1 does not answer (authentication)") == 1
 
     bed.load.make_calls(50)
     bed.wait_accepted((20, 150))
     after = bed.servers()["r1", "auth"]
-    assert after["requests"] == before["requests"] and bed.counts()["retransmits"] == counts["retransmits"]
+    assert (after["requests"], after["retransmits"]) == (before["requests"], before["retransmits"])
 
     bed.hole.close()
     bed.heard("server r1 answers again (authentication)")
@@ -158,6 +163,11 @@ def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
     stranger.make_calls(5)
     assert (stranger.up_count, stranger.dropped, stranger.refused) == (0, 5, 5)
 
+    lac = Suite(world.namespaces["lac"], lac_tunnels(("eap", PASSWORD)),
+                'profile "client" { auth false; allow_methods eap; eap_allow_methods md5 }')
+    lac.wait_online(1)
+    lac.stop()
+
     watching = resume_when_asked_again(bed)
     bed.load.make_calls(10)
     watching.join()
@@ -166,10 +176,12 @@ def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
     dropped = bed.hole.close()
     bed.heard("server r1 answers again (authentication)")
     bed.load.make_calls(20)
+    bed.load.hang_up()
+    wait_until(lambda: bed.counts()["accounting_stops"] >= 81 and not bed.queued(), 60, "all Stops are acknowledged")
 
     status = bed.counts()
-    assert (status["access_accepts"], status["access_rejects"], status["access_challenges"]) == (80, 5, 0)
-    bed.wait_accepted((50, 30))
+    assert (status["access_accepts"], status["access_rejects"], status["access_challenges"]) == (81, 5, 1)
+    bed.wait_accepted((51, 30))
     found = [server.statistics() for server in (bed.one, bed.two)]
     for ours, theirs in (("access_accepts", "Access-Accepts"), ("access_rejects", "Access-Rejects"),
                          ("access_challenges", "Access-Challenges")):
@@ -181,6 +193,10 @@ def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
         assert first["requests"] + first["retransmits"] + first["probes"] == found[0][requests] + lost, kind
         assert second["requests"] + second["retransmits"] + second["probes"] == found[1][requests], kind
     assert status["access_requests"] == rows["r1", "auth"]["requests"] + rows["r2", "auth"]["requests"]
+    told = sum(status[f"accounting_{kind}"] for kind in ("starts", "stops", "updates"))
+    # and Accounting-On
+    assert told + 1 == rows["r1", "acct"]["requests"] + rows["r2", "acct"]["requests"]
+    assert status["accounting_responses"] == 163 == sum(one["Accounting-Responses"] for one in found)
     assert status["retransmits"] == sum(row["retransmits"] for row in rows.values()) > 0
     assert found[0]["Auth-Duplicate-Requests"] > 0 and dropped[1812] > 0
     assert (status["timeouts"], status["auth_in_progress"], status["accounting_in_progress"]) == (0, 0, 0)
