@@ -288,6 +288,26 @@ def servers(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
     return table.pages(map(_server_cells, page) for page in pages)
 
 
+def _pool_cells(row: JSON) -> list[str]:
+    counts = ("size", "used", "reserved", "free", "failures")
+    return [
+        clean(row["name"]),
+        f"/{row['length']}",
+        "USED UP" if row["exhausted"] else "OK",
+        *(str(row[name]) for name in counts),
+        clean(row["next"]) or "-",
+    ]
+
+
+def pools(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
+    """`propppctl pools`, from pages of `pool-row` records."""
+    table = Columns(
+        ("Name", "<", 16), ("Gives", "<", 5), ("State", ">", 7), ("Size", ">", 12), ("Used", ">", 9),
+        ("Reserved", ">", 9), ("Free", ">", 12), ("Failures", ">", 9), ("Next", "", 0),
+    )  # fmt: skip
+    return table.pages(map(_pool_cells, page) for page in pages)
+
+
 def event(record: JSON) -> str:
     """A line of `propppctl events`: time, name, and what is known as `key=value`, without what is empty."""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["time"]))

@@ -13,6 +13,7 @@ from prol2tp.control.commands.shared import LEVELS, RELOAD
 
 FORMS = (
     Form("status", "status", "The daemon as a whole."),
+    Form("pools", "pools", "A line for each pool of addresses or prefixes, and how much of it is free."),
     Form("servers", "servers", "A line for each RADIUS server and what it does: authentication, accounting."),
     Form("list", "list [FILTER]", "A line for each link, or for each that is up or down."),
     Form("show", "show NAME", "One link."),
@@ -42,6 +43,10 @@ GRAMMAR = Grammar(FORMS, WORDS)
 
 def _status(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(propppd.STATUS)["status"], format.status)
+
+
+def _pools(program: Program, values: dict[str, Any]) -> None:
+    program.rows(propppd.POOLS, format.pools)
 
 
 def _servers(program: Program, values: dict[str, Any]) -> None:
@@ -93,6 +98,7 @@ def _help(program: Program, values: dict[str, Any]) -> None:
 
 ACTIONS: dict[str, Action] = {
     "status": _status,
+    "pools": _pools,
     "servers": _servers,
     "list": _list,
     "show": _show,

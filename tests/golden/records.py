@@ -108,6 +108,32 @@ SESSION: dict[str, Any] = {
         "rx_discards": 0,
     },
 }
+POOL_ROWS: list[dict[str, Any]] = [
+    {
+        "name": "pool1",
+        "kind": "ip_pool",
+        "length": 32,
+        "size": 254,
+        "used": 253,
+        "reserved": 1,
+        "free": 0,
+        "exhausted": True,
+        "failures": 12,
+        "next": "pool2",
+    },
+    {
+        "name": "homes",
+        "kind": "ipv6_pool",
+        "length": 56,
+        "size": 65536,
+        "used": 265,
+        "reserved": 0,
+        "free": 65271,
+        "exhausted": False,
+        "failures": 0,
+        "next": "",
+    },
+]
 SERVER_ROWS: list[dict[str, Any]] = [
     {
         "name": "r1",

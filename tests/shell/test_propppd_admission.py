@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from prol2tp.config.propppd import User
+from prol2tp.control.commands.propppd import RECORDS
+from prol2tp.control.shapes import problems
+from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from tests.shell.propppd_world import CONFIG, LinksWorld
 from tests.shell.test_log_lines import heard
 
@@ -164,3 +167,22 @@ def test_unknown_filters_keep_a_user_out_only_when_that_is_wanted(
     users(world, filter=("gold",))
     _, link = world.client()
     assert link.up is comes and world.links.filters.unknown == 1
+
+
+def test_pools_are_listed_with_what_is_free() -> None:
+    world = LinksWorld(CONFIG.replace("range 10.5.1.100-10.5.1.102", "range 10.5.1.100-10.5.1.102; next \"pool2\"")
+                       + 'ip_pool "pool2" { prefix 10.9.0.0/30 }\n'
+                       + 'ipv6_pool "homes" { prefix 2001:db8::/48; length 56 }\n'
+                       + 'user "fixed" { password "p"; ip 10.5.1.102 }')  # fmt: skip
+    for _ in range(3):
+        world.client(ipv6=False)
+    status = Status(world.links, ConfigCounts(), "x", world.log)
+    rows = status.pools(None, None)["rows"]
+    assert [problems(row, RECORDS["pool-row"], RECORDS) for row in rows] == [[], [], []]
+    values = [(row["name"], row["kind"], row["length"], row["size"], row["used"], row["reserved"], row["free"],
+               row["exhausted"], row["failures"], row["next"]) for row in rows]
+    assert values == [
+        ("pool1", "ip_pool", 32, 3, 2, 1, 0, True, 1, "pool2"),
+        ("pool2", "ip_pool", 32, 2, 1, 0, 1, False, 0, ""),
+        ("homes", "ipv6_pool", 56, 256, 0, 0, 256, False, 0, ""),
+    ]

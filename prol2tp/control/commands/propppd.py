@@ -118,6 +118,22 @@ SERVER_ROW = Record(
     ),
     "A line of `propppctl servers`.",
 )
+POOL_ROW = Record(
+    "pool-row",
+    (
+        Field("name", "text", "of the block"),
+        Field("kind", "text", "`ip_pool` or `ipv6_pool`"),
+        Field("length", "integer", "of what is given out: 32 an IPv4 address, 128 an IPv6 address, else a prefix"),
+        Field("size", "integer", "of the pool: used, reserved and free"),
+        Field("used", "integer", "that links have"),
+        Field("reserved", "integer", "fixed ones of users and profiles, which are given to nobody else"),
+        Field("free", "integer", ""),
+        Field("exhausted", "boolean", "it was used up, and has not one in twenty free again yet"),
+        Field("failures", "integer", "times that it had none to give"),
+        Field("next", "text", "pool that is asked then; empty: none"),
+    ),
+    "A line of `propppctl pools`.",
+)
 LINK_ROW = Record(
     "link-row",
     (
@@ -403,6 +419,7 @@ RECORDS = {
         EVENT_COUNTS,
         CONFIG_COUNTS,
         SERVER_ROW,
+        POOL_ROW,
         LINK_ROW,
         LINK_RECORD,
         LCP_RECORD,
@@ -432,6 +449,7 @@ LIST = listing(
     "All links, or those that are up or down.",
     Argument("filter", "text", True, "`up` or `down`; left out: all"),
 )
+POOLS = listing("Pools", "pool-row", "The pools of addresses and prefixes.")
 SERVERS = listing("Servers", "server-row", "The RADIUS servers in use; one whose name has no address is not.")
 SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
 CREATE = Command(
@@ -484,6 +502,7 @@ COMMANDS = table(
     (
         STATUS,
         SERVERS,
+        POOLS,
         LIST,
         SHOW,
         CREATE,

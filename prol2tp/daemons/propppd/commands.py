@@ -35,6 +35,7 @@ class Commands:
         """By command."""
         return {
             "Status": lambda connection: {"status": self._status.system()},
+            "Pools": lambda connection, cursor, limit: self._status.pools(cursor, limit),
             "Servers": lambda connection, cursor, limit: self._status.servers(cursor, limit),
             "List": self._list,
             "Show": self._show,

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.addresses import NoAddress
-from prol2tp.daemons.propppd.authorization import Authorization, place
+from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.interfaces import soft
 from prol2tp.daemons.propppd.ipv6_offer import (
@@ -122,7 +122,7 @@ class LinkIPv6:
     """IPv6 of one link, from IPv6CP up to down."""
 
     __slots__ = ("link", "offer", "given", "prefixes", "addresses", "delegated", "advertiser", "server", "running",
-                 "_links", "_duid", "_local", "_table", "_leased", "_routed", "_todo", "_busy", "_told")
+                 "_links", "_duid", "_local", "_leased", "_routed", "_todo", "_busy", "_told")
 
     def __init__(self, link: PPPLink, links: Links, duid: Callable[[], bytes], local: str) -> None:
         self.link = link
@@ -141,7 +141,6 @@ class LinkIPv6:
         self._links = links
         self._duid = duid
         self._local = local
-        self._table = place(link.authorization, link.network)[0]
         self._leased: dict[str, bool] = {}
         """Addresses and prefixes (True) that a client has."""
         self._routed: tuple[str, ...] = ()
@@ -307,7 +306,7 @@ class LinkIPv6:
         if interface is None or interface.netif is None:
             self._routed = ()
             return DeferredList([])
-        network, ifindex, table = self._links.interfaces.network, interface.netif.ifindex, self._table
+        network, ifindex, table = self._links.interfaces.network, interface.netif.ifindex, interface.table
         steps = [soft(network.route_delete(prefix, ifindex, table=table))
                  for prefix in self._routed if prefix not in routed]
         # after a crash the interface of the link before may still have it for a moment

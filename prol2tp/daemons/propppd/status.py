@@ -10,8 +10,10 @@ from prol2tp.control.commands.propppd import LINK_KINDS, RADIUS_COUNTS
 from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
+from prol2tp.daemons.propppd.addresses import Pool
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
+from prol2tp.daemons.propppd.prefixes import PrefixPool
 from prol2tp.daemons.propppd.rates import DOWN, UP, Rates
 from prol2tp.ppp import chap, eap, eappeer, pap
 from prol2tp.ppp.automaton import Automaton
@@ -122,6 +124,12 @@ class Status:
             "dropped": service.dropped,
         }
 
+    def pools(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
+        """A page of `pool-row` records."""
+        links = self._links
+        pools: dict[int, Pool] = dict(enumerate((*links.addresses.pools.values(), *links.prefixes.pools.values())))
+        return page(pools, cursor, limit, lambda key: pool_row(pools[key]))
+
     def list(self, filter: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:
         """A page of `link-row` records."""
         by_number = self._links.by_number
@@ -209,6 +217,16 @@ def _radius(link: PPPLink) -> dict[str, Any] | None:
     if not link.radius and session is None:
         return None
     return {"status": link.radius, "accounting_updates": session.updates if session is not None else 0}
+
+
+def pool_row(pool: Pool) -> dict[str, Any]:
+    """A `pool-row` record."""
+    kind, length = ("ipv6_pool", pool.length) if isinstance(pool, PrefixPool) else ("ip_pool", 32)
+    return {
+        "name": pool.name, "kind": kind, "length": length,
+        "size": pool.size, "used": pool.used, "reserved": pool.reserved, "free": pool.free,
+        "exhausted": pool.exhausted, "failures": pool.failures, "next": pool.next,
+    }
 
 
 def state(link: PPPLink) -> str:
