@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from prol2tp.daemons.propppd import changes, dynamic
 from prol2tp.radius import access, accounting, answer, dynauth, packets
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.accounting import AccountingRequest
@@ -86,3 +87,26 @@ def test_what_finds_sessions_is_marked() -> None:
 def test_the_pairs_of_cisco_are_all_named() -> None:
     (text,) = [row[-1] for row in rows() if row[0] == "Cisco-AVPair"]
     assert set(re.findall(r"`([a-z0-9]+:[a-z-]+)", text)) == set(KNOWN)
+
+
+def section(title: str) -> list[str]:
+    """First cells of the rows under a heading of a table."""
+    table = PAGE.read_text().partition(f"| {title} | |\n")[2].partition("\n\n")[0]
+    return [line.strip("|").split("|")[0].strip() for line in table.splitlines()[1:]]
+
+
+def test_what_a_coa_changes_is_what_the_page_says() -> None:
+    fields = {**answer._ONE, **answer._SEVERAL, **answer._ROUTES}
+    changed = {*changes._AUTHORIZATION, *changes._LINK, *changes._ROUTES, *changes._PART_OF_RATES, "avpairs"}
+    rows = section("changed by a CoA")
+    assert len(rows) == len(set(rows))
+    assert set(rows) == {name for name, field in fields.items() if field in changed}
+
+
+def test_every_error_cause_that_is_sent_stands_on_the_page() -> None:
+    sent = re.findall(r"(?:Refused|_refuse)\((?:output, )?([A-Z_]{4,})",
+                      "".join(Path(module.__file__ or "").read_text() for module in (changes, dynamic, dynauth)))
+    causes = {dynauth.CAUSE_NAMES[getattr(dynauth, name)] for name in sent}
+    assert set(section("Error-Cause of a NAK")) == causes
+    for name in causes:
+        assert f"| {name} | {dynauth.ERROR_CAUSES[name]}:" in PAGE.read_text()

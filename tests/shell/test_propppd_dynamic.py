@@ -320,6 +320,19 @@ def test_what_cannot_be_changed_refuses_the_whole_request(
     assert not link.ended
 
 
+def test_routes_of_pairs_are_routes_and_a_filter_that_is_not_there_may_be_refused() -> None:
+    world = DynamicWorld(BLOCK + 'filter "slow" { rate_limit 64k }')
+    _, link = world.client()
+    pair = ("Cisco-AVPair", "ip:route=203.0.113.0 255.255.255.0")
+    assert world.coa(pair, User_Name="u1@example.com", Framed_Route="198.51.100.0/24") == (ACK, "")
+    assert [route.prefix for route in link.authorization.routes] == ["198.51.100.0/24", "203.0.113.0/24"]
+    assert world.coa(User_Name="u1@example.com", Filter_Id="fast") == (ACK, "")
+    link.profile.unknown_filter = "refuse"
+    assert world.coa(User_Name="u1@example.com", Filter_Id="fast") == (NAK, "Invalid-Attribute-Value")
+    assert world.coa(User_Name="u1@example.com", Filter_Id="slow") == (ACK, "")
+    assert link.authorization.filters == ("slow",)
+
+
 def test_several_links_are_changed_and_ended_together(world: DynamicWorld) -> None:
     links = [world.client()[1] for _ in range(3)]
     assert world.coa(User_Name="u1@example.com", Port_Limit=5) == (ACK, "")

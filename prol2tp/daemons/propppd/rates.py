@@ -29,6 +29,7 @@ _log = Logger(namespace="propppd")
 UP, DOWN = "up", "down"
 WAYS = (UP, DOWN)
 TC, PATH = "tc", "path"
+_RATE_OF = {UP: "rate_up", DOWN: "rate_down"}
 
 
 class RateError(Exception):
@@ -131,8 +132,15 @@ class Rates(Follower):
         self._go(limit)
 
     def _forget(self, limit: Limit) -> None:
-        if self._limits.pop(limit.link, None) is not None and not limit.link.network.shared:
+        link = limit.link
+        if self._limits.pop(link, None) is None:
+            return
+        if TC in limit.by.values():
             self._shaping.removed(limit.ifindex)
+        policed = {_RATE_OF[way]: 0 for way in WAYS if limit.by[way] == PATH}
+        if policed:
+            # the port may live on and carry another link
+            self._links.dataplane.port_modify(link.port, **policed).addErrback(_gone)
 
     # set
 
@@ -207,4 +215,8 @@ class Rates(Follower):
             shape = self._shaping.ingress if way == UP else self._shaping.egress
             return shape(limit.ifindex, rate)  # type: ignore[no-any-return]
         return self._links.dataplane.port_modify(  # type: ignore[no-any-return]
-            limit.link.port, **{"rate_up" if way == UP else "rate_down": rate})
+            limit.link.port, **{_RATE_OF[way]: rate})
+
+
+def _gone(failure: Any) -> None:
+    failure.trap(DataPathError)

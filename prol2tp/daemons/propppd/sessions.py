@@ -6,9 +6,9 @@ A look-up costs what the rarest of the given values has links, and nothing that 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
+from prol2tp.daemons.propppd.accounting_records import addresses_of
 from prol2tp.daemons.propppd.radius import port_of
 from prol2tp.radius.dynauth import Identification
 
@@ -85,37 +85,23 @@ class SessionIndex:
                       key=lambda link: link.number)
 
     def _names_of(self, link: PPPLink) -> Names:
-        port, authorization = port_of(link), link.authorization
-        interface = link.interface
-        ip = interface.network("ip") if interface is not None else None
-        ipv6 = interface.network("ipv6") if interface is not None else None
-        if link.lease is not None:
-            address = link.lease.text
-        else:
-            address = ip.peer if ip is not None else ""
+        port, authorization, has = port_of(link), link.authorization, addresses_of(link)
+        address = has.ip_address or (link.lease.text if link.lease is not None else "")
         return (
-            _one(link.user), _one(self._session_id(link)), _one(address),
-            _one(interface_id(ipv6.peer) if ipv6 is not None else 0),
-            *_ipv6_of(link),
+            _one(link.user), _one(self._session_id(link)), _one(address), _one(has.interface_id),
+            _both(authorization.ipv6_prefixes, has.ipv6_prefixes),
+            _both(authorization.ipv6_addresses, has.ipv6_addresses),
+            _both(authorization.delegated_prefixes, has.delegated_ipv6_prefixes),
             _one(port.called_station_id), _one(port.calling_station_id), _one(port.nas_port),
             _one(port.nas_port_id), _one(authorization.chargeable_user_identity), _NONE,
         )
 
 
-def _ipv6_of(link: PPPLink) -> Names:
-    """Prefixes, addresses and delegated prefixes: what the user was granted, and what the link has from elsewhere."""
-    granted = link.authorization
-    own = (granted.ipv6_prefixes, granted.ipv6_addresses, granted.delegated_prefixes)
-    if link.ipv6 is None:
-        return own
-    given = link.ipv6.given
-    has = (given.prefixes, given.addresses, given.delegated)
-    return tuple(tuple(dict.fromkeys(one + other)) for one, other in zip(own, has, strict=True))
-
-
-def interface_id(address: str) -> int:
-    """The lower half of an IPv6 address given as text."""
-    return int(IPv6Address(address.partition("%")[0])) & (1 << 64) - 1
+def _both(granted: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+    """What the user was granted, leased or not, and what he has got out of pools."""
+    if not granted or granted == given:
+        return given
+    return tuple(dict.fromkeys(granted + given))
 
 
 def _one(value: Any) -> tuple[Hashable, ...]:
