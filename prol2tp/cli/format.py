@@ -452,7 +452,7 @@ def _pppoe(record: JSON) -> list[str]:
         f"  state: {clean(record['state'])}",
         f"  session id: {record['session_id']}, peer mac: {clean(record['peer_mac'] or '-')}",
         f"  interface mtu: {record['interface_mtu']}, max payload: {record['max_payload']}",
-        f"  failures: {record['failures']}",
+        f"  failures: {record['failures']}, next try: {int(record['next_try'])}",
     ]
 
 
@@ -461,7 +461,7 @@ def _tty(record: JSON) -> list[str]:
         f"  device: {clean(record['device'])}, speed: {record['speed']}",
         f"  send asyncmap: {record['send_accm']:08x}, receive asyncmap: {record['receive_accm']:08x}",
         f"  bad frames: {record['bad_frames']}",
-        f"  failures: {record['failures']}",
+        f"  failures: {record['failures']}, next try: {int(record['next_try'])}",
     ]
 
 

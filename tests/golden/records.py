@@ -313,9 +313,11 @@ LINK: dict[str, Any] = {
 PPPOE: dict[str, Any] = {
     "interface": "eth1", "vlan": 0, "service_name": "gold", "ac_name": "bras1", "state": "SESSION", "session_id": 5051,
     "peer_mac": "08:00:27:4E:71:75", "interface_mtu": 1500, "max_payload": 1492, "failures": 0,
+    "next_try": 0,
 }  # fmt: skip
 TTY: dict[str, Any] = {
-    "device": "/dev/ttyS0", "speed": 115200, "send_accm": 0x000A0000, "receive_accm": 0, "bad_frames": 3, "failures": 1,
+    "device": "/dev/ttyS0", "speed": 115200, "send_accm": 0x000A0000, "receive_accm": 0, "bad_frames": 3,
+    "failures": 1, "next_try": 27.5,
 }  # fmt: skip
 IPV6: dict[str, Any] = {
     "prefixes": ["2001:db8:1000:2a::/64"],

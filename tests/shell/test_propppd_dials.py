@@ -139,7 +139,7 @@ def test_a_pppoe_link_comes_up_and_is_shown(world: LinksWorld, segment: Segment)
     assert record["pppoe"] == {
         "interface": "eth0", "vlan": 0, "service_name": "gold", "ac_name": "bras1", "state": "SESSION",
         "session_id": link.carrier.session_id, "peer_mac": "02:00:00:00:00:AC", "interface_mtu": 1500,
-        "max_payload": 1492, "failures": 0,
+        "max_payload": 1492, "failures": 0, "next_try": 0,
     }
     assert (record["mtu"], record["peer_mru"]) == (1492, 1492)
     assert record["mtu_limits"] == {"profile": 1500, "carrier": 1492, "user": 1492, "peer": 1492}
@@ -219,13 +219,24 @@ def test_a_link_that_waits_for_its_next_try_can_be_destroyed(world: LinksWorld, 
     segment.alive = False
     make(world, *PPPOE, "persist", "pppoe-padi-attempts", "1")
     world.later(8)
-    assert shown(world)["pppoe"]["failures"] == 1
+    record = shown(world)["pppoe"]
+    assert record["failures"] == 1 and 0 < record["next_try"] < 33 and record["state"] == "IDLE"
     world.commands()["Destroy"](None, "session-1")
     world.settle()
     assert len(world.links) == 0 and not world.dials.by_number
     world.dials.stop()
     world.links.stop()
     assert not world.clock.getDelayedCalls()
+
+
+def test_a_log_level_that_was_set_outlives_the_link(world: LinksWorld, segment: Segment) -> None:
+    segment.alive = False
+    make(world, *PPPOE, "persist", "holdoff", "1", "pppoe-padi-attempts", "1")
+    world.commands()["SetLogLevel"](None, "debug", "session-1")
+    lines = heard(world.log)
+    world.later(8)
+    assert world.links.named("session-1").serial > 1 and shown(world)["debug"] == 7
+    assert any("eth0: send PADI" in line for line in lines)
 
 
 def test_links_of_one_interface_share_it_and_have_sessions_of_their_own(world: LinksWorld, segment: Segment) -> None:
@@ -305,7 +316,7 @@ def test_a_tty_link_negotiates_its_maps(world: LinksWorld) -> None:
     record = shown(world)
     assert record["type"] == "tty" and record["lcp"]["want"] == ["asyncmap", "magic", "pcomp", "accomp"]
     assert record["tty"] == {"device": "/dev/ttyS0", "speed": 115200, "send_accm": 0x000A0000, "receive_accm": 0,
-                             "bad_frames": 0, "failures": 0}
+                             "bad_frames": 0, "failures": 0, "next_try": 0}
     world.near.line_octets(link.port, b"~bad frame~")
     assert shown(world)["tty"]["bad_frames"] == 1
     port = port_of(link)

@@ -253,6 +253,10 @@ L2TP_RECORD = Record(
     ),
     "The L2TP session that carries the link.",
 )
+TRIES = (
+    Field("failures", "integer", "tries in a row without success"),
+    Field("next_try", "number", "seconds to the next one; 0: none is planned"),
+)
 PPPOE_RECORD = Record(
     "pppoe",
     (
@@ -266,7 +270,7 @@ PPPOE_RECORD = Record(
         Field("interface_mtu", "integer", "of the Ethernet interface; 0: not known yet"),
         Field("max_payload", "integer", "largest PPP payload: 1492, or what PPP-Max-Payload has settled (RFC 4638);"
                                         " 0: not known yet"),
-        Field("failures", "integer", "tries in a row without success"),
+        *TRIES,
     ),
     "The PPPoE session that carries the link.",
 )
@@ -278,7 +282,7 @@ TTY_RECORD = Record(
         Field("send_accm", "integer", "control characters that we escape: bit N stands for character N (RFC 1662)"),
         Field("receive_accm", "integer", "control characters that are dropped where the peer has not escaped them"),
         Field("bad_frames", "integer", "frames with a wrong FCS, aborted, too long, or bad packets"),
-        Field("failures", "integer", "tries in a row without success"),
+        *TRIES,
     ),
     "The tty that carries the link.",
 )

@@ -70,8 +70,8 @@ class Carrier:
         """What else the data path has to know when LCP is open: arguments of `port_modify`."""
         return {}
 
-    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
-        """`counters`: those of the port, where they are known."""
+    def record(self, now: float, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        """`now`: the daemon's clock. `counters`: those of the port, where they are known."""
         raise NotImplementedError
 
 
@@ -120,12 +120,26 @@ class L2TPSession(Carrier):
     def numbers(self) -> tuple[int, int]:
         return self.tunnel_id, self.session_id
 
-    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+    def record(self, now: float, counters: Sequence[Any] | None = None) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _L2TP_RECORD}
 
 
 @dataclass(slots=True)
-class PPPoESession(Carrier):
+class DialledCarrier(Carrier):
+    """A line that we open ourselves."""
+
+    failures: int = 0
+    """Tries in a row without success."""
+    redial_at: float = 0.0
+    """When the next try begins; 0: none is planned."""
+
+    def tries(self, now: float) -> dict[str, Any]:
+        """Their part of `record`."""
+        return {"failures": self.failures, "next_try": max(0.0, round(self.redial_at - now, 3))}
+
+
+@dataclass(slots=True)
+class PPPoESession(DialledCarrier):
     """A PPPoE session of ours, or one that is looked for."""
 
     kind: ClassVar[str] = "pppoe"
@@ -141,8 +155,6 @@ class PPPoESession(Carrier):
     interface_mtu: int = 0
     max_payload: int = 0
     """Largest PPP payload: 1492, or what PPP-Max-Payload has settled (RFC 4638)."""
-    failures: int = 0
-    """Tries in a row without success."""
     host: Any = field(default=None, repr=False)
     """The core of discovery (`pppoe.client.Host`), once it has begun."""
 
@@ -154,13 +166,13 @@ class PPPoESession(Carrier):
     def numbers(self) -> tuple[int, int]:
         return 0, self.session_id
 
-    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+    def record(self, now: float, counters: Sequence[Any] | None = None) -> dict[str, Any]:
         return {**{name: getattr(self, name) for name in _PPPOE_RECORD}, "peer_mac": self.peer,
-                "state": "IDLE" if self.host is None else self.host.state.name}
+                "state": "IDLE" if self.host is None else self.host.state.name, **self.tries(now)}
 
 
 @dataclass(slots=True)
-class TtyLine(Carrier):
+class TtyLine(DialledCarrier):
     """A tty."""
 
     kind: ClassVar[str] = "tty"
@@ -173,7 +185,6 @@ class TtyLine(Carrier):
     """Drop no control characters that have come."""
     send_accm: int = ALL
     receive_accm: int = ALL
-    failures: int = 0
 
     @property
     def peer(self) -> str:
@@ -184,14 +195,13 @@ class TtyLine(Carrier):
         self.receive_accm = 0 if self.receive_all else lcp.accm
         return {"send_accm": self.send_accm, "receive_accm": self.receive_accm}
 
-    def record(self, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+    def record(self, now: float, counters: Sequence[Any] | None = None) -> dict[str, Any]:
         bad = counters[COUNTERS.index("rx_errors")] if counters else 0
-        return {**{name: getattr(self, name) for name in _TTY_RECORD}, "bad_frames": bad}
+        return {**{name: getattr(self, name) for name in _TTY_RECORD}, "bad_frames": bad, **self.tries(now)}
 
 
-_PPPOE_RECORD = ("interface", "vlan", "service_name", "ac_name", "session_id", "interface_mtu", "max_payload",
-                 "failures")
-_TTY_RECORD = ("device", "speed", "send_accm", "receive_accm", "failures")
+_PPPOE_RECORD = ("interface", "vlan", "service_name", "ac_name", "session_id", "interface_mtu", "max_payload")
+_TTY_RECORD = ("device", "speed", "send_accm", "receive_accm")
 _L2TP_RECORD = ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
 _REQUIRED = frozenset(("id", "port", "ppp_profile", "tunnel_id", "session_id"))
 _TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}

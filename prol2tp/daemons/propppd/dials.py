@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from prol2tp.control.command import Refused
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.carriers import Carrier
+from prol2tp.daemons.propppd.carriers import DialledCarrier
 from prol2tp.daemons.propppd.create import DialRequest, check
-from prol2tp.daemons.propppd.links import Links, RefusedLink
+from prol2tp.daemons.propppd.links import Links, RefusedLink, number_of
 
 if TYPE_CHECKING:
     from prol2tp.daemons.propppd.link import PPPLink
+
+_log = Logger(namespace="propppd")
 
 LONGEST_HOLDOFF = 300.0
 """Seconds to which the time between tries grows, unless holdoff is longer."""
@@ -50,11 +53,13 @@ class Dial:
         self.destroyed = False
         self._was_up = False
         self._persists = False
+        self._level: Level | None = None
+        """Log level that was set for the link: it outlives it."""
         self._timer: Any = None
 
     # what a kind brings
 
-    def carrier(self) -> Carrier:
+    def carrier(self) -> DialledCarrier:
         """A new one, nothing of it there yet."""
         raise NotImplementedError
 
@@ -87,8 +92,15 @@ class Dial:
             self.release()
             raise Refused(str(error)) from None
         self.dials.by_number[self.number] = self
-        self.launch()
+        self._launch()
         return self.name
+
+    def _launch(self) -> None:
+        try:
+            self.launch()
+        except Exception:
+            _log.failure("{link}: ended by a fault", link=self.name)
+            self.end("NAS Error", "internal error")
 
     def _refused(self, failure: Failure) -> str:
         failure.trap(NoLine)
@@ -96,18 +108,23 @@ class Dial:
 
     def _attach(self) -> None:
         otherwise = check(self.request.options)
-        self.link = self.links.attach(self.carrier(), "", self, otherwise, self.number,
-                                      again=self.number in self.dials.by_number)
+        self.link = link = self.links.attach(self.carrier(), "", self, otherwise, self.number,
+                                             again=self.number in self.dials.by_number)
+        if self._level is not None:
+            link.level = self._level
+            link.traced()
 
     def link_up(self, link: PPPLink) -> None:
         """Of a listener."""
         self._was_up = True
         self.failures = 0
-        link.carrier.failures = 0  # type: ignore[attr-defined]
+        assert isinstance(link.carrier, DialledCarrier)
+        link.carrier.failures = 0
 
     def link_closed(self, link: PPPLink, user: str) -> None:
         """Of a listener."""
         self.link = None
+        self._level = link.level
         self.life += 1
         self._stop_timer()
         self.release()
@@ -140,7 +157,9 @@ class Dial:
             self._timer = self.dials.clock.callLater(delay, self._wait)
             return
         assert self.link is not None
-        self.link.carrier.failures = self.failures  # type: ignore[attr-defined]
+        carrier = self.link.carrier
+        assert isinstance(carrier, DialledCarrier)
+        carrier.failures, carrier.redial_at = self.failures, self.dials.clock.seconds() + delay
         self.link.say(Level.INFO, "next try in {delay:.0f} s", delay=delay)
         self._timer = self.dials.clock.callLater(delay, self._redial)
 
@@ -155,18 +174,16 @@ class Dial:
 
         def ready(_: object) -> None:
             if self.life == life:
-                self.launch()
+                self._launch()
 
         def failed(failure: Failure) -> None:
-            failure.trap(NoLine)
-            if self.life == life:
-                self.end("Lost Carrier", str(failure.value))
+            if self.life != life:
+                return
+            if not failure.check(NoLine):
+                _log.failure("{link}: ended by a fault", failure, link=self.name)
+            self.end("Lost Carrier", failure.getErrorMessage())
 
-        self.prepare().addCallbacks(ready, failed).addErrback(self._broken)
-
-    def _broken(self, failure: Failure) -> None:
-        self.dials.log.emit(Level.ERROR, "{link}: {reason}", link=self.name, reason=failure.getErrorMessage())
-        self.end("NAS Error", "internal error")
+        maybeDeferred(self.prepare).addCallbacks(ready, failed)
 
     def end(self, cause: str, message: str) -> None:
         """The line is gone, or does not come."""
@@ -222,10 +239,7 @@ class Dials:
 
     def named(self, name: str) -> Dial | None:
         """By `session-N`."""
-        word, _, number = name.partition("-")
-        if word != "session" or not number.isascii() or not number.isdigit() or len(number) > 18:
-            return None
-        return self.by_number.get(int(number))
+        return self.by_number.get(number_of(name))
 
     def forget(self, dial: Dial) -> None:
         self.by_number.pop(dial.number, None)

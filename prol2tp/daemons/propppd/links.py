@@ -37,6 +37,14 @@ PER_TURN = 100
 """Links that are closed in one turn of the reactor when all have to go."""
 
 
+def number_of(name: str) -> int:
+    """N of `session-N`; 0: the name is none of ours."""
+    word, _, number = name.partition("-")
+    if word != "session" or not number.isascii() or not number.isdigit() or len(number) > 18:
+        return 0
+    return int(number)
+
+
 class RefusedLink(Exception):
     """The session gets no link; the text says why."""
 
@@ -159,10 +167,7 @@ class Links:
 
     def named(self, name: str) -> PPPLink | None:
         """By `session-N`."""
-        word, _, number = name.partition("-")
-        if word != "session" or not number.isascii() or not number.isdigit() or len(number) > 18:
-            return None
-        return self.by_number.get(int(number))
+        return self.by_number.get(number_of(name))
 
     def reserve(self) -> int:
         """A number for links that come one after the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -149,7 +150,7 @@ class PPPoEDial(Dial):
         links = self.links
         try:
             host = Host(self.request.interface, self._settings(), links.random_bytes, self.dials.clock.seconds(),
-                        self._trace if links.log.enabled(Level.DEBUG, self.link.level) else None)
+                        self._tracer())
         except ValueError as error:
             self.end("Lost Carrier", str(error))
             return
@@ -196,7 +197,12 @@ class PPPoEDial(Dial):
     def receive(self, frame: bytes) -> None:
         """A discovery packet for this host."""
         if self._host is not None:
+            self._host.trace = self._tracer()
             self._driver.call(self._host.receive, frame)
+
+    def _tracer(self) -> Callable[[str, bytes, str], None] | None:
+        level = None if self.link is None else self.link.level
+        return self._trace if self.links.log.enabled(Level.DEBUG, level) else None
 
     def lower_down(self, message: str) -> None:
         """The interface is gone."""

@@ -181,7 +181,7 @@ class Status:
             "radius": _radius(link),
             "auth": _auth(link),
             **dict.fromkeys(LINK_KINDS),
-            carrier.kind: carrier.record(counters),
+            carrier.kind: carrier.record(self._links.clock.seconds(), counters),
             "ipv6": link.ipv6.record() if link.ipv6 is not None and link.ipv6.running else None,
             "rate": self._rate(link),
         }

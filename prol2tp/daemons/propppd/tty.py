@@ -29,8 +29,10 @@ class TtyDial(Dial):
         holder = self.links.by_id.get(request.device)
         if holder is not None and holder is not self.link:
             return fail(NoLine(f"{request.device} has a link, {holder.name}"))
-        profile, _ = self.links.profiles[request.profile]
-        mru = int(request.options.get("mru", [profile.mru])[0])
+        found = self.links.profiles.get(request.profile)
+        if found is None:
+            return fail(NoLine(f"there is no PPP profile {request.profile!r} in propppd.conf"))
+        mru = int(request.options.get("mru", [found[0].mru])[0])
         spec = TtySpec(request.device, request.speed, request.crtscts, request.modem, request.escape, mru)
 
         def opened(port: int) -> None:

@@ -110,7 +110,7 @@ def test_what_carries_a_link_is_its_last_section():
         "  state: SESSION",
         "  session id: 5051, peer mac: 08:00:27:4E:71:75",
         "  interface mtu: 1500, max payload: 1492",
-        "  failures: 0",
+        "  failures: 0, next try: 0",
     ]
     tagged = format.link({**record, "pppoe": {**records.PPPOE, "vlan": 7, "peer_mac": ""}})
     assert "  interface: eth1, vlan: 7" in tagged and "  session id: 5051, peer mac: -" in tagged
@@ -121,7 +121,7 @@ def test_what_carries_a_link_is_its_last_section():
         "  device: /dev/ttyS0, speed: 115200",
         "  send asyncmap: 000a0000, receive asyncmap: 00000000",
         "  bad frames: 3",
-        "  failures: 1",
+        "  failures: 1, next try: 27",
     ]
 
 
