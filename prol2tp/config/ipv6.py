@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 from typing import Any
 
 from prol2tp.config.parameter import Given, row
@@ -15,8 +16,17 @@ LINK, LONGEST_DELEGATED, ADDRESS = 64, 64, 128
 """Lengths: a host makes an address of a /64 only (RFC 4862), so the prefix of a link is one, and a delegated prefix has
 to hold one; a pool of addresses has 128."""
 _DOMAIN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
-DOMAINS_MAX = 512
+DOMAINS_MAX = 256
 """Octets of all domain names, so that an advertisement fits into 1280 octets."""
+_FOR_PEERS = (IPv6Network("2000::/3"), IPv6Network("fc00::/7"))
+SHORTEST = 8
+
+
+def for_peers(network: IPNetwork) -> bool:
+    """Whether a peer may have it: global unicast (RFC 4291 section 2.4) or unique local (RFC 4193) addresses, and not
+    all the internet."""
+    return (isinstance(network, IPv6Network) and network.prefixlen >= SHORTEST
+            and any(network.subnet_of(one) for one in _FOR_PEERS))
 
 
 class DomainName(Text):
@@ -53,7 +63,7 @@ def pools_of(file: Given, problems: Problems) -> dict[str, IPv6Pool]:
             if network.prefixlen > pool.length:
                 wrong = f"{network} is too small for prefixes of length {pool.length}"
                 given.wrong(problems, "prefix", wrong, f"give a prefix of length {pool.length} or less")
-            if network.is_multicast or network.is_link_local or network.prefixlen < 3:
+            if not for_peers(network):
                 given.wrong(problems, "prefix", f"{network} has no addresses for peers", "for example 2001:db8::/40")
             networks.append((int(network.network_address), int(network.broadcast_address), name, network))
     end, owner, holder = -1, "", ""

@@ -155,6 +155,8 @@ class LinkIPv6:
         """IPv6CP is up."""
         self.running = True
         self._assign(offer)
+        if self.prefixes:
+            self.link.say(Level.INFO, "ipv6: prefix {what}", what=" ".join(claim.text for claim in self.prefixes))
         if any(offer.kinds) and not self._claims():
             # not from within the report that IPv6 is up
             self._links.clock.callLater(0, self._failed)

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Network
+from math import ceil
 from typing import NamedTuple
 
+from prol2tp.config import ipv6
 from prol2tp.config.propppd import Profile
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.prefixes import BITS, Claim
@@ -21,12 +23,8 @@ from prol2tp.ipv6.leases import Lease
 from prol2tp.ipv6.ra import AdvertisedPrefix, AdvertiserSettings
 from prol2tp.ipv6.server import ServerSettings
 
-MOST = 16
-"""Prefixes of one kind that a user may have."""
-SHORTEST = 8
-"""A prefix shorter than this is no user's."""
-LINK = 64
-"""Length of a prefix that a host makes addresses of (RFC 4862, RFC 4291 section 2.5.1)."""
+MOST = 8
+"""Prefixes, servers and routes of each kind that a user may have: all of them fit into one advertisement."""
 MINIMUM_MTU = 1280
 MINIMUM_REFRESH = 600
 
@@ -85,11 +83,10 @@ def _networks(texts: Sequence[str], refused: list[str]) -> tuple[IPv6Network, ..
     networks: dict[IPv6Network, None] = {}
     for text in texts[:MOST]:
         network = IPv6Network(text, strict=False)
-        special = network.is_multicast or network.is_link_local or network.is_loopback or network.is_unspecified
-        if special or network.prefixlen < SHORTEST:
-            refused.append(text)
-        else:
+        if ipv6.for_peers(network):
             networks[network] = None
+        else:
+            refused.append(text)
     return tuple(networks)
 
 
@@ -104,13 +101,13 @@ def advertiser_settings(profile: Profile, offer: Offer, prefixes: Sequence[Claim
     valid, preferred = int(profile.ipv6_valid_lifetime), int(profile.ipv6_preferred_lifetime)
     announced = []
     for claim in prefixes:
-        text = claim.text if claim.length >= LINK else f"{claim.address}/{LINK}"
-        announced.append(AdvertisedPrefix(text, valid, preferred, autonomous=claim.length <= LINK))
+        text = claim.text if claim.length >= ipv6.LINK else f"{claim.address}/{ipv6.LINK}"
+        announced.append(AdvertisedPrefix(text, valid, preferred, autonomous=claim.length <= ipv6.LINK))
     return AdvertiserSettings(
         prefixes=tuple(announced), routes=offer.routes,
         managed=bool(addresses) and profile.dhcpv6, other=profile.dhcpv6,
         hop_limit=profile.ra_hop_limit, mtu=mtu if profile.ra_mtu and mtu >= MINIMUM_MTU else 0,
-        router_lifetime=int(profile.ra_lifetime),
+        router_lifetime=ceil(profile.ra_lifetime),
         max_interval=profile.ra_interval, min_interval=max(3.0, 0.33 * profile.ra_interval),
         dns=offer.dns, domains=offer.domains,
     )

@@ -138,13 +138,28 @@ class Prefixes:
                 self.pools[name] = PrefixPool(name, ranges, length)
             else:
                 pool.resize(ranges)
+        self._recount()
+
+    def _recount(self) -> None:
         self._inside = {pool.length: {} for pool in self.pools.values()}
         for length, held in [*self.claims.items(), *self.reserved.items()]:
             for number in held:
                 self._count(number, length, 1)
         for pool in self.pools.values():
-            pool.reserved = self._left_out(pool)
+            pool.used, pool.reserved = 0, self._left_out(pool)
+        for held in self.claims.values():
+            for claim in held.values():
+                claim.pool = self._pool_of(claim.number, claim.length)
+                if claim.pool is not None:
+                    claim.pool.used += 1
+        for pool in self.pools.values():
             self._relieve(pool)
+
+    def _pool_of(self, number: int, length: int) -> PrefixPool | None:
+        """The pool that counts it as used."""
+        if number in self.reserved.get(length, ()):
+            return None
+        return next((pool for pool in self.pools.values() if pool.length == length and number in pool), None)
 
     def _left_out(self, pool: PrefixPool) -> int:
         """How many of the pool's prefixes are reserved."""
@@ -199,10 +214,7 @@ class Prefixes:
         holder = self.holder(network)
         if holder is not None and (holder.owner != owner or holder.length == length):
             raise NoAddress(f"{network} is in use")
-        pool = None
-        if number not in self.reserved.get(length, ()):
-            pool = next((pool for pool in self.pools.values() if pool.length == length and number in pool), None)
-        return self._claim(number, length, owner, user, pool)
+        return self._claim(number, length, owner, user, self._pool_of(number, length))
 
     def holder(self, network: IPv6Network) -> Claim | None:
         """The claim on the prefix or the longest one around it."""

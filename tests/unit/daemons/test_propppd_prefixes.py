@@ -142,6 +142,7 @@ def test_a_pool_can_be_changed_while_its_prefixes_are_out():
     kept = made.take(["p"], "a", "user")
     configure(made, {"p": (["2001:db8:1::/56"], 60)})
     assert kept.text not in [text.replace("/60", "/64") for text in all_of(made, "p")]
+    assert made.pools["p"].used == 0, "it is none of this pool's"
     made.release(kept)
     made.release(kept)
     assert len(all_of(made, "p")) == 16
