@@ -24,6 +24,9 @@ _TX_PACKETS, _TX_OCTETS, _RX_PACKETS, _RX_OCTETS = map(
 _INTERFACE_ID = (1 << 64) - 1
 
 
+_written = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class Moment(NamedTuple):
     """When something happened, by both clocks."""
 
@@ -171,10 +174,10 @@ class Stored:
 
 def pack(stored: Stored) -> bytes:
     """The payload for the queue."""
-    return json.dumps({
+    return _written({
         "at": round(stored.at, 3), "boot": stored.boot, "port": stored.port, "baseline": stored.baseline,
         "path": stored.path, "record": to_record(stored.request),
-    }, separators=(",", ":")).encode()
+    }).encode()
 
 
 def unpack(payload: bytes) -> Stored:

@@ -79,7 +79,7 @@ class RadiusUsers:
     def authenticate(self, question: Question) -> Deferred[Grant | EapRequest]:
         link = question.link
         if not link.profile.use_radius:
-            return fail(NotMine())
+            raise NotMine
         if question.method not in METHODS:
             return fail(Denied(reason=f"RADIUS is not asked by {question.method}"))
         link.radius = f"AUTH_{question.method.upper()}_REQ"
