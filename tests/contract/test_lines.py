@@ -93,7 +93,8 @@ class WireHands(MemoryHands):
         self.device = os.ttyname(self.slave)
 
     async def ethernet(self, tagged: bool = False) -> int:
-        return await self.rig.plane.ethernet_add(self.interface, tagged)
+        self.handle = await self.rig.plane.ethernet_add(self.interface, tagged)
+        return self.handle
 
     def send(self, frame: bytes) -> None:
         self.far.send(frame)
@@ -293,6 +294,20 @@ async def test_a_pppoe_session_is_switched_into_an_l2tp_session(rig: Rig, hands:
 async def test_an_interface_that_is_not_there_is_refused(rig: Rig, hands: Any) -> None:
     await refused(rig.plane.ethernet_add("eth9"), SYSTEM)
     await refused(rig.plane.ethernet_add("lo", True), INVALID)
+
+
+@on(*WIRES)
+async def test_an_interface_that_is_removed_can_be_opened_when_it_is_there_again(rig: Any, hands: Any) -> None:
+    port, _ = await opened(rig, hands)
+    run = rig.host.run
+    run("ip", "link", "del", "eth0")
+    await until(lambda: rig.events.named("carrier_lost"), "the event")
+    assert rig.events.named("carrier_lost")[0][0] == port
+    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "address", PEER.hex(":"))
+    await refused(hands.ethernet(), IN_USE)
+    await rig.plane.ethernet_delete(hands.handle)
+    await refused(rig.plane.port_delete(port), NOT_FOUND)
+    await hands.ethernet()
 
 
 @on(*WIRES)
