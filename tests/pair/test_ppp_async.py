@@ -45,8 +45,8 @@ class AsyncPair(Pair):
 
 
 def pair(asyncmap: int | None = 0, **rates: Any) -> AsyncPair:
-    server = LinkSettings(auth=True, auth_methods=("chap",), local_ip="10.0.0.1", asyncmap=asyncmap, name="server", auth_deadline=600.0,
-                          max_configure=60, chap_max_challenges=60)
+    server = LinkSettings(auth=True, auth_methods=("chap",), local_ip="10.0.0.1", asyncmap=asyncmap, name="server",
+                          auth_deadline=600.0, max_configure=60, chap_max_challenges=60)
     client = LinkSettings(user="u", password="pw", asyncmap=asyncmap, max_configure=60, auth_deadline=600.0)
 
     def answer(ask: Any) -> Grant | str:
