@@ -167,10 +167,30 @@ class FreeRADIUS:
         (directory / "users").write_text(users)
         (directory / "none").write_text("")
         (directory / "dictionary").write_text("$INCLUDE /usr/share/freeradius/dictionary\n")
-        self.process = host.spawn(
-            "freeradius", "-f", "-d", directory, "-l", "stdout", name=f"{host.name}:freeradius"
+        self._directory = directory
+        self.start()
+
+    def start(self) -> None:
+        """Also again, with the files of before."""
+        self.process = self.host.spawn(
+            "freeradius", "-f", "-d", self._directory, "-l", "stdout", name=f"{self.host.name}:freeradius"
         )
         self.process.wait_for("Ready to process requests", 30)
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def records(self) -> list[dict[str, str]]:
+        """Accounting packets of the detail file, in the order of arrival. A packet is in it when it has its answer; the
+        last may be half written."""
+        if not self.detail.exists():
+            return []
+        packets = self.detail.read_text().split("\n\n")[:-1]
+        found = []
+        for packet in packets:
+            rows = (line.strip().partition(" = ") for line in packet.splitlines() if line.startswith("\t"))
+            found.append({name: value.strip('"') for name, _, value in rows})
+        return [record for record in found if "Acct-Status-Type" in record]
 
     def statistics(self) -> dict[str, int]:
         """What it has counted itself, by the names of its dictionary without `FreeRADIUS-Total-`. Answers are counted

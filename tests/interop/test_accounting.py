@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.daemons import Suite
@@ -13,19 +11,6 @@ from tests.netns import World, wait_until
 from tests.peers import FreeRADIUS
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "tshark")]
-
-
-def detail_records(path: Path) -> list[dict[str, str]]:
-    """Packets of a detail file, in the order of arrival."""
-    if not path.exists():
-        return []
-    records = []
-    for block in path.read_text().split("\n\n"):
-        lines = [line.strip() for line in block.splitlines() if line.startswith("\t")]
-        record = {name: value.strip('"') for name, _, value in (line.partition(" = ") for line in lines)}
-        if "Acct-Status-Type" in record:
-            records.append(record)
-    return records
 
 
 def of(records: list[dict[str, str]], kind: str) -> list[dict[str, str]]:
@@ -45,7 +30,7 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
     world.namespaces["lac"].run("ping", "-c", "4", "-i", "0.1", "-s", "1000", "-I", interface, "10.6.0.1")
 
     def told(kind: str, count: int) -> bool:
-        return len(of(detail_records(radius.detail), kind)) >= count
+        return len(of(radius.records(), kind)) >= count
 
     wait_until(lambda: told("Interim-Update", 4), 20, "updates")
     lac.stop()
@@ -54,7 +39,7 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
     lns.stop("propppd")
     wait_until(lambda: told("Accounting-Off", 1), 20, "the end")
 
-    records = detail_records(radius.detail)
+    records = radius.records()
     assert [len(of(records, kind)) for kind in ("Accounting-On", "Start", "Stop", "Accounting-Off")] == [1, 2, 2, 1]
     assert records[0]["Acct-Status-Type"] == "Accounting-On" and records[-1]["Acct-Status-Type"] == "Accounting-Off"
     starts = {record["User-Name"]: record for record in of(records, "Start")}
