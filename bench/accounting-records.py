@@ -36,9 +36,9 @@ from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.servers import ServerSettings
 
 SECRET = b"testing123"
-LOADS = ((1_000, 10.0), (5_000, 6.0), (20_000, 5.0))
+LOADS = ((1_000, 5.0), (10_000, 12.0), (20_000, 13.0))
 """Links, seconds between the Interim-Updates of each."""
-DURATION = 15.0
+ROUNDS = 2
 
 
 def serve(sock: socket.socket) -> None:
@@ -56,7 +56,8 @@ def stand_in(links: Any, number: int) -> Any:
         call_serial_number=number)
     network = NetworkUp("ip", "10.0.0.1", f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
     return SimpleNamespace(
-        links=links, number=number, carrier=carrier, port=number, user=f"user{number}@example.com", ipv6=None,
+        links=links, number=number, serial=number, carrier=carrier, port=number,
+        user=f"user{number}@example.com", ipv6=None,
         authorization=Authorization(source="RADIUS", classes=(b"0123456789abcdef",)), up=True, ended=False,
         profile=links.profile, seconds_up=0.0, up_since=reactor.seconds(), accounting=None, name=f"session-{number}",
         core=SimpleNamespace(ipcp=True), cause="", totals=(),
@@ -91,7 +92,7 @@ def measure(directory: str, port: int, count: int, interval: float) -> Any:
     print(f"{count:6} links: Starts {count / wall:5.0f}/s, {cpu / count * 1e6:4.0f} us CPU; ", end="", flush=True)
     yield deferLater(reactor, interval)
     before, cpu, began = client.counters.accounting_updates, time.process_time(), time.perf_counter()
-    yield deferLater(reactor, DURATION)
+    yield deferLater(reactor, ROUNDS * interval)
     sent = client.counters.accounting_updates - before
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     print(f"updates {sent / wall:5.0f}/s (of {count / interval / 0.95:.0f}), {cpu / max(sent, 1) * 1e6:4.0f} us CPU, "

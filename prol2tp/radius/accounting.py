@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from prol2tp.radius import packets
@@ -60,13 +61,17 @@ class AccountingRequest:
         return "" if self.status in STATUS_TYPES else "unknown status type"
 
 
-_DEFAULTS = AccountingRequest("", "", 0)
 _NESTED: dict[str, type] = {"addresses": Addresses, "nas": Nas, "port": Port, "tunnel": TunnelFacts}
+_FIELDS: dict[type, tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]] = {}
+"""Of each class: what reads all fields of a record, and their names and defaults."""
+for _made in (AccountingRequest("", "", 0), Addresses(), Nas(), Port(), TunnelFacts()):
+    _read = attrgetter(*(_field.name for _field in fields(_made)))
+    _FIELDS[type(_made)] = _read, tuple(zip((_field.name for _field in fields(_made)), _read(_made), strict=True))
 
 
 def to_record(request: AccountingRequest) -> dict[str, Any]:
     """As JSON can have it, without what is as by default. Octets are text of hexadecimal digits after `hex:`."""
-    return _plain(request, _DEFAULTS)
+    return _plain(request)
 
 
 def from_record(record: Mapping[str, Any]) -> AccountingRequest:
@@ -74,16 +79,15 @@ def from_record(record: Mapping[str, Any]) -> AccountingRequest:
     return AccountingRequest(**{"status": "", "session_id": "", "event_timestamp": 0, **_arguments(record)})
 
 
-def _plain(record: Any, defaults: Any) -> dict[str, Any]:
-    found = {}
-    for name in record.__slots__:
-        value = getattr(record, name)
+def _plain(record: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    read, names = _FIELDS[type(record)]
+    for value, (name, default) in zip(read(record), names, strict=True):
         if name in _NESTED:
             if value is not None:
-                kept = getattr(defaults, name)
-                found[name] = _plain(value, kept if kept is not None else _NESTED[name]())
-        elif value != getattr(defaults, name):
-            found[name] = _plain_value(value)
+                found[name] = _plain(value)
+        elif value != default:
+            found[name] = value if type(value) is int else _plain_value(value)
     return found
 
 

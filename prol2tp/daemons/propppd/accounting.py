@@ -6,6 +6,7 @@ what is due together is counted in one exchange with the data path.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import uniform
 from typing import Any
@@ -48,6 +49,7 @@ START_DELAY = 1.0
 """Seconds that a Start waits for the IPv4 address when IPv6 was faster."""
 GATHER = 0.05
 """Seconds for which updates that are due wait for others."""
+UPDATED_AT_ONCE = 100
 KINDS = {START: order.START, INTERIM: order.INTERIM, STOP: order.STOP}
 
 Append = Callable[[str, int, bytes, float], Any]
@@ -65,6 +67,8 @@ class Accounting(Follower):
                  nas: Callable[[], Nas]) -> None:
         self.append: Append | None = None
         """None: nothing is accounted."""
+        self.enabled = True
+        """There is a server for accounting; without one no new session is accounted."""
         self.interval = 0.0
         """Seconds between Interim-Updates where nobody says otherwise; 0: none."""
         self._links = links
@@ -73,6 +77,9 @@ class Accounting(Follower):
         self._nas = nas
         self._due = Deadlines()
         self._timer = LazyTimer(links.clock, self._expired)
+        self._updating: deque[Session] = deque()
+        self._busy = False
+        """Some of these are being updated."""
         self._asking: list[tuple[Session, Callable[[Session], None]]] = []
         self._counting = 0
 
@@ -93,6 +100,7 @@ class Accounting(Follower):
     def stop(self) -> None:
         """No timers any more."""
         self._timer.stop()
+        self._updating.clear()
 
     # what becomes of links
 
@@ -152,7 +160,9 @@ class Accounting(Follower):
             self._stop(session, link.cause)
 
     def _accounted(self, link: PPPLink) -> bool:
-        return self.append is not None and (link.authorization.source == "RADIUS" or link.profile.accounting)
+        if self.append is None or not self.enabled:
+            return False
+        return link.authorization.source == "RADIUS" or link.profile.accounting
 
     def _login(self, link: PPPLink) -> None:
         """A user was let in; whoever was on the link before is no longer."""
@@ -222,10 +232,21 @@ class Accounting(Follower):
         due: list[Any] = self._due.expired(now + GATHER)
         for session in due:
             if session.told:
-                self._ask(session, self._update)
+                self._updating.append(session)
             else:
                 self._start(session)
         self._timer.want(self._due.next())
+        if not self._busy:
+            self._update_some()
+
+    def _update_some(self) -> None:
+        """Those that are due, some in each turn of the reactor, so that everybody else goes on meanwhile."""
+        some = [self._updating.popleft() for _ in range(min(UPDATED_AT_ONCE, len(self._updating)))]
+        self._busy = bool(some)
+        if some:
+            counted = self._links.dataplane.counters([session.link.port for session in some])
+            counted.addErrback(lambda _: {}).addCallback(self._counted, [(one, self._update) for one in some])
+            counted.addCallback(lambda _: self._links.clock.callLater(0, self._update_some))
 
     def _update(self, session: Session) -> None:
         if not session.open:
@@ -251,11 +272,10 @@ class Accounting(Follower):
             some = asking[start:start + COUNTED_AT_ONCE]
             self._counting += 1
             counted = self._links.dataplane.counters([session.link.port for session, _ in some])
-            counted.addErrback(lambda _: {}).addCallback(self._counted, some)
+            counted.addErrback(lambda _: {}).addCallback(self._counted, some).addCallback(self._asked)
 
     def _counted(self, counters: dict[int, tuple[Any, ...]],
                  asking: list[tuple[Session, Callable[[Session], None]]]) -> None:
-        self._counting -= 1
         for session, then in asking:
             found = counters.get(session.link.port)
             if found is not None:
@@ -264,6 +284,9 @@ class Accounting(Follower):
                 then(session)
             except Exception:
                 _log.failure("accounting of {link}", link=session.link.name)
+
+    def _asked(self, _: None) -> None:
+        self._counting -= 1
 
     # records
 

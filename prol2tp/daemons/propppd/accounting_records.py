@@ -22,9 +22,7 @@ _TX_PACKETS, _TX_OCTETS, _RX_PACKETS, _RX_OCTETS = map(
     COUNTERS.index, ("tx_packets", "tx_octets", "rx_packets", "rx_octets")
 )
 _INTERFACE_ID = (1 << 64) - 1
-
-
-_written = json.JSONEncoder(separators=(",", ":")).encode
+_written = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Moment(NamedTuple):

@@ -63,6 +63,7 @@ class AccountingService:
     def configure(self, radius: Radius) -> Deferred[None]:
         """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
         self.accounting.interval = radius.interim_interval
+        self.accounting.enabled = radius.accounts
         opened: Deferred[None] = succeed(None)
         if radius.accounts and self.queue is None:
             opened = self._open()
