@@ -29,6 +29,8 @@ _NAME = "pifb{}"
 """IFB device of an interface, by its index."""
 _NEW = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _CHANGE = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
+AT_ONCE = 100
+"""Devices that are removed together."""
 _GONE = (errno.ENODEV, errno.ENOENT, errno.EINVAL)
 _HEADER_LENGTH = 16
 _CODE = Struct("=i")
@@ -104,7 +106,8 @@ class LinuxShaping:
         self._egress: set[int] = set()
         self._ingress: dict[int, int] = {}
         """Interface -> its IFB device."""
-        self._dead = False
+        self._dead: list[int] = []
+        """IFB devices that have to go."""
         self._removing: Deferred[None] | None = None
 
     @property
@@ -128,7 +131,7 @@ class LinuxShaping:
             return
         if self._removing is not None:
             yield self._removing
-        if self._ingress:
+        if self._ingress or self._dead:
             self._ingress.clear()
             yield self._in_thread(self._group)
         self._netlink.close()
@@ -282,24 +285,22 @@ class LinuxShaping:
 
     def _kill(self, device: int) -> None:
         """To remove a device takes the kernel milliseconds, many of them together not much more: they are gathered in
-        a group, which is removed on a thread."""
-        moved = self._request(rtnetlink.RTM_SETLINK, tc.to_group(device, self._group + 1))
-        moved.addCallbacks(lambda _: self._remove(), lambda _: None)
-
-    def _remove(self) -> None:
-        self._dead = True
+        a group, which is removed on a thread. Not too many: meanwhile every other request waits."""
+        self._dead.append(device)
         if self._removing is None:
             self._removing = Deferred()
-            self._round()
+            self._reactor.callLater(0, self._round)
 
     def _round(self) -> None:
-        assert self._removing is not None
-        if self._dead and self._blocking is not None:
-            self._dead = False
-            self._in_thread(self._group + 1).addCallback(lambda _: self._round())
+        some, self._dead = self._dead[:AT_ONCE], self._dead[AT_ONCE:]
+        if not some:
+            done, self._removing = self._removing, None
+            if done is not None:
+                done.callback(None)
             return
-        done, self._removing = self._removing, None
-        done.callback(None)
+        moved = DeferredList([self._request(rtnetlink.RTM_SETLINK, tc.to_group(device, self._group + 1))
+                              for device in some], consumeErrors=True)
+        moved.addCallback(lambda _: self._in_thread(self._group + 1)).addCallback(lambda _: self._round())
 
     def _in_thread(self, group: int) -> Deferred[None]:
         assert self._blocking is not None

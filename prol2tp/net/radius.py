@@ -375,6 +375,7 @@ class DynamicAuthorizationPort:
                     made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             if device:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             # the address may come later than we, or only while we are the active one of two
             made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             made.bind(address)

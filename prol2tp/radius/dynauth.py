@@ -54,7 +54,7 @@ class DynamicSettings:
     """Seconds by which an Event-Timestamp may differ from our clock (RFC 5176 section 6.3)."""
     cache_time: float = 30.0
     """Seconds for which a request is remembered (RFC 5080 section 2.2.2); longer than its sender repeats it."""
-    max_cached: int = 4096
+    max_cached: int = 32768
     """Requests that are remembered; beyond it new ones are dropped."""
 
 

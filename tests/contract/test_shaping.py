@@ -282,6 +282,7 @@ def udp_packet(source: str, target: str, port: int, payload: bytes) -> bytes:
 async def test_a_subscriber_costs_the_same_few_messages_however_many_there_are(kernel: Kernel) -> None:
     await kernel.shaping.start()
     await kernel.shaping.probe()
+    await settled(kernel.shaping)
     counts = []
     for number in range(5):
         kernel.ip("tuntap", "add", f"many{number}", "mode", "tun")

@@ -333,6 +333,13 @@ def test_routes_of_pairs_are_routes_and_a_filter_that_is_not_there_may_be_refuse
     assert link.authorization.filters == ("slow",)
 
 
+def test_routes_are_there_when_the_answer_comes_and_the_old_ones_are_gone(world: DynamicWorld) -> None:
+    world.client("u2@example.com", "pw2")
+    assert {prefix for prefix, _, _ in world.network.routes} == {"192.0.2.0/24"}
+    assert world.coa(User_Name="u2@example.com", Framed_Route="203.0.113.0/24 0.0.0.0 5") == (ACK, "")
+    assert {(prefix, metric) for prefix, _, metric in world.network.routes} == {("203.0.113.0/24", 5)}
+
+
 def test_several_links_are_changed_and_ended_together(world: DynamicWorld) -> None:
     links = [world.client()[1] for _ in range(3)]
     assert world.coa(User_Name="u1@example.com", Port_Limit=5) == (ACK, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -399,10 +399,11 @@ class PPPLink:
     def _link_down(self, output: outputs.LinkDown) -> None:
         self.finish(output.cause, output.message)
 
-    def refresh(self) -> None:
-        """What the link may have is not what it was."""
+    def refresh(self) -> Deferred[None]:
+        """What the link may have is not what it was. Fires when the network around it is changed."""
         if self.interface is not None and not self.ended:
-            self.interface.refresh()
+            return self.interface.refresh()
+        return succeed(None)
 
     # the interface's answers
 

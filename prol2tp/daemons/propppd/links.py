@@ -273,11 +273,13 @@ class Links:
         if changed:
             self.for_all(self.by_number.values(), PPPLink.refresh)
 
-    def apply(self, link: PPPLink, authorization: Authorization) -> None:
-        """Give a link another authorization (RFC 5176): what differs is changed, and followers hear `link_changed`."""
+    def apply(self, link: PPPLink, authorization: Authorization) -> Deferred[None]:
+        """Give a link another authorization (RFC 5176): what differs is changed, and followers hear `link_changed`.
+        Fires when routes and filters are changed."""
         before, link.authorization = link.authorization, authorization
-        link.refresh()
+        done = link.refresh()
         self.followers.tell("link_changed", link, before)
+        return done
 
     def ended(self, link: PPPLink, user: str) -> None:
         """A link is over: its interface and address follow, then nothing of it is left."""
@@ -329,7 +331,7 @@ class Links:
                          tx=found[0], txo=found[1], rx=found[3], rxo=found[4])
             self.followers.tell("link_counted", link)
 
-    def for_all(self, links: Iterable[PPPLink], action: Callable[[PPPLink], None]) -> Deferred[None]:
+    def for_all(self, links: Iterable[PPPLink], action: Callable[[PPPLink], object]) -> Deferred[None]:
         """Do something to many links, some in each turn of the reactor, so that the others go on meanwhile."""
         waiting = list(links)
         done: Deferred[None] = Deferred()
