@@ -15,6 +15,7 @@ from tests.interop.test_freeradius import CONFIGURATION
 from tests.interop.test_radius_users import lac_tunnels, lns_tunnels
 from tests.netns import Namespace, Process, World, wait_until
 from tests.peers import RADIUS_SECRET, FreeRADIUS
+from tests.system.test_suite import answers
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("dhcpcd-base", "tshark")]
 
@@ -73,11 +74,14 @@ class Subscriber:
         words = (host or self.host).run("ip", "-6", "-o", "addr", "show", "dev", device, "scope", "global").stdout
         return [line.split("inet6 ")[1].split()[0] for line in words.splitlines()]
 
-    def routes(self) -> set[str]:
+    def routes(self, table: str = "main") -> set[str]:
         """IPv6 prefixes that the LNS routes to its links."""
-        lines = self.lns.run("ip", "-6", "route", "show").stdout.splitlines()
+        lines = self.lns.run("ip", "-6", "route", "show", "table", table, check=False).stdout.splitlines()
         found = {line.split()[0] for line in lines if " dev ppp0 " in line or " dev users " in line}
         return {one for one in found if not one.startswith("fe80")}
+
+    def reaches_the_internet(self) -> bool:
+        return self.host.run("ping", "-c", "1", "-W", "1", INTERNET, check=False).returncode == 0
 
     def dhcpcd(self) -> Process:
         """On the link; without a lease at the end."""
@@ -108,6 +112,31 @@ def test_a_host_s_kernel_makes_its_address_and_default_route_of_our_advertisemen
     # the identifier that IPv6CP has agreed on (RFC 5072 section 5)
     assert int(IPv6Address(address.partition("/")[0])) & (1 << 64) - 1 == int(IPv6Address(
         subscriber.client.json("propppctl", "show", "session-1")["ipv6cp"]["local"])) & (1 << 64) - 1
+
+
+def test_after_a_crash_of_propppd_the_user_has_the_same_prefix_and_reaches_the_internet(world: World) -> None:
+    subscriber = Subscriber(world, router=False)
+    (address,) = wait_until(lambda: subscriber.addresses("ppp0"), 20, "an address of the prefix")
+    routes = subscriber.routes()
+    subscriber.server.processes.pop("propppd").stop(signal.SIGKILL)
+    subscriber.server.start("propppd")
+    answers(subscriber.server, "propppctl", "status")
+    subscriber.server.wait_online(1, 60)
+    wait_until(subscriber.reaches_the_internet, 30, "the internet is reached again", every=0.5)
+    assert subscriber.routes() == routes
+    assert [one for one in subscriber.addresses("ppp0") if is_within(one, next(iter(routes)))]
+
+
+def test_a_user_of_ipv6_alone_in_a_routing_table_of_its_own(world: World) -> None:
+    subscriber = Subscriber(world, FROM_POOLS + "; ip false; table 77", router=False)
+    (address,) = wait_until(lambda: subscriber.addresses("ppp0"), 20, "an address of the prefix")
+    assert subscriber.routes() == set(), "the main table has nothing of it"
+    (route,) = subscriber.routes("77")
+    assert is_within(address, route)
+    # the way back is the operator's
+    subscriber.lns.run("ip", "-6", "rule", "add", "iif", "up0", "lookup", "77")
+    subscriber.lns.run("ip", "-6", "route", "add", "2001:db8:ffff::/64", "dev", "up0", "table", "77")
+    subscriber.host.ping(INTERNET)
 
 
 @pytest.mark.parametrize("options", ["", "; interface shared; interface_name users"])

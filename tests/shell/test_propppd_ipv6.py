@@ -573,3 +573,16 @@ def test_a_user_without_ipv6_is_told_of_once_for_all_when_a_pool_is_used_up():
     assert used_up == ["ipv6_pool one is used up: 1 prefixes, 0 of them reserved"]
     assert not [text for level, text in said if level in (Level.WARNING, Level.ERROR) and text not in used_up]
     assert sum("no free prefix in ipv6_pool one" in text for level, text in said if level is Level.INFO) == 4
+
+
+def test_a_fault_of_ours_costs_the_link_its_ipv6_and_nothing_else(monkeypatch):
+    def broken(*arguments: Any) -> Any:
+        raise ValueError("fault")
+
+    monkeypatch.setattr("prol2tp.daemons.propppd.ipv6.advertiser_settings", broken)
+    world = world_of()
+    subscriber = Subscriber(world)
+    assert subscriber.packets == [] and not subscriber.link.ended and set(subscriber.ppp.networks) == {"ip", "ipv6"}
+    subscriber.link.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)

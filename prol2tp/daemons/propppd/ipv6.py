@@ -14,6 +14,7 @@ from ipaddress import IPv6Network
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
 
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.addresses import NoAddress
@@ -46,6 +47,8 @@ from prol2tp.ipv6.ra import Advertiser, AdvertiserCounters, AdvertiserSettings
 from prol2tp.ipv6.server import DHCPv6Server, ServerCounters
 from prol2tp.ppp.link import Phase
 from prol2tp.ppp.outputs import NetworkUp
+
+_log = Logger(namespace="propppd")
 
 PUNT = ("ra", "dhcpv6")
 
@@ -162,7 +165,7 @@ class LinkIPv6:
             self._links.clock.callLater(0, self._failed)
             return
         self._changed()
-        self._update().addCallback(self._opened)
+        self._then(self._opened)
 
     def _opened(self, _: Any) -> None:
         link = self.link
@@ -192,7 +195,7 @@ class LinkIPv6:
                 self._note(output)
         self._changed()
         # the prefixes first, then the advertisement
-        self._update().addCallback(self._advertise_change)
+        self._then(self._advertise_change)
         kept = self._claims()
         for claim in before:
             if claim not in kept:
@@ -319,6 +322,12 @@ class LinkIPv6:
         steps.append(interface.refresh())
         return DeferredList(steps)
 
+    def _then(self, callback: Callable[[Any], None]) -> None:
+        """When the routes are as they should be. A fault of ours costs the link its IPv6 and nothing else."""
+        name = self.link.name
+        self._update().addCallback(callback).addErrback(
+            lambda failure: _log.failure("IPv6 of {link}", failure=failure, link=name))
+
     def _wanted(self) -> tuple[str, ...]:
         """Delegated prefixes first: most of the traffic is theirs."""
         framed = [claim.text for claim in self.prefixes]
@@ -391,7 +400,7 @@ class LinkIPv6:
             while self._todo and not isinstance(self._todo[0], SendPacket):
                 self._note(self._todo.popleft())
             self._busy = True
-            self._update().addCallback(self._done)
+            self._then(self._done)
             self._changed()
 
     def _done(self, _: Any) -> None:
