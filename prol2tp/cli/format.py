@@ -197,6 +197,23 @@ def tunnel(record: JSON) -> list[str]:
     ]
 
 
+def _circuit(record: JSON) -> list[tuple[str, Any]]:
+    """Lines that version 2 does not have. The cookies themselves are nobody's business."""
+    circuit = record.get("circuit")
+    if circuit is None:
+        return []
+    words = {True: "up", False: "down"}
+    sublayers = {True: "default", False: "none"}
+    return [
+        *_named("remote end id", circuit["remote_end_id"]),
+        *_named("interface", record["interface"]),
+        ("circuit status", f"{words[circuit['active']]}, peer {words[circuit['peer_active']]}"),
+        ("cookie length", f"{circuit['cookie_length']}, peer {circuit['peer_cookie_length']}"),
+        ("l2 sublayer", f"{sublayers[circuit['sublayer']]}, peer {sublayers[circuit['peer_sublayer']]}"),
+        *([("interface mtu", circuit["mtu"])] if circuit["mtu"] else []),
+    ]
+
+
 def session(record: JSON) -> list[str]:
     """`prol2tp show session`; with counters where the record has them."""
     lines = [
@@ -216,6 +233,7 @@ def session(record: JSON) -> list[str]:
                 ("peer session id", record["peer_session_id"]),
                 ("session profile name", record["profile"]),
                 ("pseudowire profile name", record["pseudowire_profile"]),
+                *_circuit(record),
             ]
         ),
     ]

@@ -14,8 +14,11 @@ from prol2tp.config.matching import ProfileIndex
 from prol2tp.config.parameter import BlockType, Given, check_references, read_file, read_values
 from prol2tp.config.problems import ConfigError, Problems, right_name, shown
 from prol2tp.config.tunnels import (
+    ETHERNET,
+    ETHERNET_MTU,
     FILE,
     LOG_LEVELS,
+    PSEUDOWIRE_TYPES,
     SESSION,
     TUNNEL,
     Prol2tpdConfig,
@@ -39,6 +42,7 @@ __all__ = [
     "System",
     "Tunnel",
     "TunnelProfile",
+    "circuit",
     "create_session",
     "create_tunnel",
     "load",
@@ -64,9 +68,10 @@ def load(text: str, filename: str) -> Prol2tpdConfig:
     given = {kind: {name: one.values for name, one in file.blocks[kind].items()} for kind in _PROFILES}
     for profiles in given.values():
         profiles.setdefault(DEFAULT, {})
-    config = Prol2tpdConfig(System(**file.one("system")), {}, {}, {}, {}, given, index)
+    config = Prol2tpdConfig(System(**file.one("system")), {}, {}, {}, {}, _ends(file, problems), given, index)
     _fill(config, file)
     _check_secrets(config, file, problems)
+    _check_versions(config, file, problems)
     problems.refuse()
     return config
 
@@ -84,6 +89,37 @@ def _index(file: Given, index: ProfileIndex, problems: Problems) -> None:
                 f'tunnel profile "{shown(name)}" applies to the same peers as "{shown(other)}"',
                 f"that one is on line {line}; make one of them apply to fewer peers",
             )
+
+
+def _ends(file: Given, problems: Problems) -> dict[str, str]:
+    """Session profiles by their Remote End ID; two of one would leave it to chance."""
+    found: dict[str, str] = {}
+    for name, profile in file.blocks["session profile"].items():
+        end = profile.values.get("remote_end_id")
+        if not end:
+            continue
+        if end in found:
+            wrong = f'session profile "{shown(found[end])}" has this Remote End ID too'
+            profile.wrong(problems, "remote_end_id", wrong, "a circuit has one profile")
+        found[end] = name
+    return found
+
+
+def _check_versions(config: Prol2tpdConfig, file: Given, problems: Problems) -> None:
+    """What version 2 does not have."""
+    for kind, records in (("tunnel profile", config.tunnel_profiles), ("tunnel", config.tunnels)):
+        for name, record in records.items():  # type: ignore[attr-defined]
+            block = file.blocks[kind].get(name)
+            if block is not None and record.encap == "ip" and record.version == "l2tpv2":
+                block.wrong(problems, "encap", f"{block.block.title()} has encap ip, which L2TPv2 does not have",
+                            "add: version l2tpv3")
+    for name, tunnel in config.tunnels.items():
+        for inner, session in tunnel.sessions.items():
+            if session.pseudowire_type in ETHERNET and tunnel.version == "l2tpv2":
+                block = file.blocks["tunnel"][name].blocks["session"][inner]
+                block.wrong(problems, "pseudowire_type",
+                            f"{block.block.title()} is of type {session.pseudowire_type}, and its tunnel of version"
+                            " l2tpv2", "give the tunnel: version l2tpv3")
 
 
 def _fill(config: Prol2tpdConfig, file: Given) -> None:
@@ -183,10 +219,21 @@ def _session_values(
     values.update(own)
     values["pseudowire_profile"] = pseudowire
     values.setdefault("establish_timeout", config.system.session_establish_timeout)
+    if values.get("pseudowire_type") in ETHERNET:
+        # the frames of a bridge are not to be cut to what fits the tunnel
+        values.setdefault("mtu", ETHERNET_MTU)
     if tunnel is not None:
         values.setdefault("mtu", tunnel.mtu)
         values.setdefault("log_level", tunnel.log_level)
     return values
+
+
+def circuit(config: Prol2tpdConfig, tunnel: Tunnel | TunnelProfile, remote_end_id: str) -> SessionProfile | None:
+    """What serves a request of the peer in this tunnel for a circuit: the session profile with this Remote End ID."""
+    name = config.ends.get(remote_end_id)
+    if name is None:
+        return None
+    return SessionProfile(name=name, **_session_values(config, name, {}, tunnel.given, tunnel))
 
 
 def match_tunnel_profile(config: Prol2tpdConfig, peer_ip: str, host_name: str) -> TunnelProfile | None:
@@ -240,6 +287,8 @@ def tunnel_settings(config: Prol2tpdConfig, tunnel: Tunnel | TunnelProfile) -> d
     settings["host_name"] = tunnel.hostname
     settings["vendor_name"] = config.system.vendor_name
     settings["challenge"] = tunnel.auth_mode == "challenge"
+    if tunnel.encap == "ip":
+        settings["version"] = "l2tpv3"
     settings["profile_name"] = tunnel.tunnel_profile if isinstance(tunnel, Tunnel) else tunnel.name
     settings["name"] = tunnel.name if isinstance(tunnel, Tunnel) else ""
     return settings
@@ -249,6 +298,10 @@ def session_settings(session: Session | SessionProfile) -> dict[str, Any]:
     """Keyword arguments of the protocol's SessionSettings."""
     settings = {name: getattr(session, name) for name in _SAME_IN_SESSION}
     settings["outgoing_call"] = session.call == "outgoing"
+    settings["pseudowire"] = PSEUDOWIRE_TYPES[session.pseudowire_type]
+    settings["cookie_length"] = session.cookie_size
+    if session.sequencing_required:
+        settings["data_sequencing"] = 2
     settings["send_sequence"] = session.use_sequence_numbers
     settings["tx_connect_speed"], settings["rx_connect_speed"] = session.connect_speed
     settings["private_group_id"] = session.priv_group_id
@@ -273,6 +326,11 @@ _SAME_IN_TUNNEL = (
     "establish_timeout",
     "idle_timeout",
     "max_sessions",
+    "version",
+    "digest_type",
+    "integrity",
+    "pseudowires",
+    "preferred_language",
 )
 _SAME_IN_SESSION = (
     "establish_timeout",
@@ -284,4 +342,8 @@ _SAME_IN_SESSION = (
     "calling_number",
     "called_number",
     "sub_address",
+    "remote_end_id",
+    "l2_sublayer",
+    "data_sequencing",
+    "interface_mtu",
 )

@@ -16,6 +16,7 @@ from prol2tp.config.types import (
     DsField,
     Endpoint,
     Flags,
+    Ip,
     IPNetwork,
     Number,
     Octets,
@@ -34,7 +35,10 @@ LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
 
 L2TP_PORT = 1701
 DAY = 86400.0
-_LATER = {"l2tpv3": "comes with L2TPv3, which is not there yet"}
+PSEUDOWIRE_TYPES = {"ppp": 7, "eth": 5, "vlan": 4}
+"""Our words and the numbers of Pseudowire Type (RFC 3931 section 5.4.4)."""
+ETHERNET = ("eth", "vlan")
+ETHERNET_MTU = 1500
 
 
 @dataclass(slots=True)
@@ -49,6 +53,9 @@ class System:
         "Local addresses and UDP ports on which requests are received.",
         many=True,
         most=64,
+    )
+    listen_ip: tuple[str, ...] = row(
+        Ip(), (), "Local addresses on which L2TPv3 over IP (protocol 115) is received.", many=True, most=64
     )
     router_id: int = row(Number(0, 2**32 - 1), 0, "Router ID; 0: made from an address of the machine.")
     log_level: str = row(Choice(LOG_LEVELS), "notice", "Least important level that is logged.")
@@ -82,11 +89,11 @@ class TunnelParameters:
         Endpoint(0, names=False), None, "Local address, and port, from which tunnels are started."
     )
     version: str = row(
-        Choice(("l2tpv2", "auto"), _LATER),
+        Choice(("l2tpv2", "l2tpv3", "auto")),
         "l2tpv2",
         "Protocol version; auto: the newest that both ends have.",
     )
-    encap: str = row(Choice(("udp",), {"ip": _LATER["l2tpv3"]}), "udp", "Encapsulation.")
+    encap: str = row(Choice(("udp", "ip")), "udp", "Encapsulation; ip, which is protocol 115, is for L2TPv3 only.")
     hostname: str = row(Text(), "", "Host Name AVP; without it that of system.")
     secret: bytes = row(
         Octets(255, "text|hex:", secret=True), b"", "Shared secret for authentication and for hiding AVPs."
@@ -108,6 +115,18 @@ class TunnelParameters:
     retry_timeout: float = row(Seconds(0.1, 60), 1.0, "Time to the first retransmission; it doubles.")
     retry_cap: float = row(Seconds(1, 60), 8.0, "Longest time between retransmissions.")
     max_retries: int = row(Number(1, 100, "retries"), 5, "Retransmissions before the tunnel is given up.")
+    digest_type: int = row(
+        Choice({"md5": 0, "sha1": 1}), 0, "Message Digest of L2TPv3: HMAC-MD5 or HMAC-SHA-1; the peer's may be either."
+    )
+    integrity: bool = row(Boolean(), False, "Send a Message Digest of L2TPv3 also without a secret.")
+    pseudowires: tuple[int, ...] = row(
+        Choice(PSEUDOWIRE_TYPES),
+        (7, 5, 4),
+        "Pseudowire Capabilities List AVP of L2TPv3, and what the peer may ask for.",
+        many=True,
+        most=3,
+    )
+    preferred_language: str = row(Text(32), "", "Preferred Language AVP of L2TPv3 (RFC 3931 section 5.4.3).")
     rx_window_size: int = row(Number(1, 32768, "messages"), 10, "Receive Window Size AVP.")
     tx_window_size: int = row(
         Number(1, 32768, "messages"), 10, "Most unacknowledged messages, whatever the peer offers."
@@ -139,16 +158,34 @@ class PseudowireParameters:
     """What a pseudowire profile, a session profile and a session have in common."""
 
     pseudowire_type: str = row(
-        Choice(("ppp",), {"eth": _LATER["l2tpv3"], "vlan": _LATER["l2tpv3"]}),
+        Choice(tuple(PSEUDOWIRE_TYPES)),
         "ppp",
-        "What the session carries.",
+        "What the session carries: PPP, Ethernet or tagged Ethernet of one VLAN; L2TPv2 has PPP only.",
     )
     ppp_profile: str = row(
         Text(255, "name"), "", "Profile in propppd.conf; without it the session is not attached to PPP."
     )
     mtu: int = row(Number(68, 65535, "octets"), 0, "MTU of the session; without it that of the tunnel.")
     interface_name: str = row(
-        Template(), "", "Name or template of the session's interface; without it that of the PPP profile."
+        Template(),
+        "",
+        'Name or template of the interface; without it that of the PPP profile, of Ethernet "l2tpeth%d".',
+    )
+    bridge: str = row(Text(15), "", "Bridge that the interface of an Ethernet session joins.")
+    vlan_id: int = row(
+        Number(0, 4094), 0, "VLAN of a session of type vlan; frames of the peer get this number; 0: any, unchanged."
+    )
+    cookie_size: int = row(
+        Choice({"0": 0, "4": 4, "8": 8}), 0, "Octets of the random cookie that the peer has to put before every frame."
+    )
+    l2_sublayer: bool = row(Boolean(), False, "Ask for the Default L2-Specific Sublayer, which numbers need.")
+    data_sequencing: int = row(
+        Choice({"none": 0, "non_ip": 1, "all": 2}),
+        0,
+        "Frames that the peer is to number: none, what is not IP, or all.",
+    )
+    interface_mtu: int = row(
+        Number(0, 65535, "octets"), 0, "MTU that both ends must agree on (RFC 4667); 0: it is not spoken of."
     )
 
 
@@ -161,6 +198,11 @@ class SessionParameters(PseudowireParameters):
     )
     user_name: str = row(Text(), "", "Our user name towards the peer's PPP.")
     user_password: str = row(Password(), "", "Our password towards the peer's PPP.")
+    remote_end_id: str = row(
+        Text(255),
+        "",
+        "Remote End ID AVP: the circuit that is asked for; a session profile serves requests for it.",
+    )
     call: str = row(Choice(("incoming", "outgoing")), "incoming", "Call that is placed: ICRQ as LAC, or OCRQ as LNS.")
     sequencing_required: bool = row(Boolean(), False, "Send the Sequencing Required AVP.")
     use_sequence_numbers: bool = row(Boolean(), False, "Number our data messages although the peer does not ask.")
@@ -263,6 +305,8 @@ class Prol2tpdConfig:
     session_profiles: dict[str, SessionProfile]
     pseudowire_profiles: dict[str, PseudowireProfile]
     tunnels: dict[str, Tunnel]
+    ends: dict[str, str] = field(repr=False, compare=False)
+    """Session profiles by the Remote End ID that they serve."""
     given: dict[str, dict[str, dict[str, Any]]] = field(repr=False, compare=False)
     """Values as written, by kind and name of profile: what an instance made later inherits."""
     index: ProfileIndex = field(repr=False, compare=False)

@@ -142,7 +142,9 @@ class Endpoint:
             if version is not tunnel.version and not is_type(body, messages3.SCCRP):
                 counters.bad_versions += 1
                 return
-            tunnel.version = version
+            if version is not tunnel.version:
+                # the challenge was for version 2: here the digest has proved what it asks for
+                tunnel.version, tunnel.challenge = version, None
             if is_type(body, messages3.ACK):
                 body = b""
         elif isinstance(version, Offer) and is_type(body, messages.SCCRP):

@@ -97,6 +97,7 @@ SESSION: dict[str, Any] = {
     "called_number": "",
     "send_sequence": False,
     "receive_sequence": False,
+    "circuit": None,
     "stats": {
         "tx_packets": 19,
         "tx_octets": 575,

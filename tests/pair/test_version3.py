@@ -145,7 +145,9 @@ def test_a_replayed_message_is_a_duplicate() -> None:
     ("l2tpv2", "l2tpv3", 0), ("l2tpv3", "l2tpv2", 0),
 ])
 def test_two_ends_agree_on_the_best_version_that_both_speak(secret: bytes, lac: str, lns: str, version: int) -> None:
-    ours, theirs = replace(V3, version=lac, secret=secret), replace(V3, version=lns, secret=secret)
+    challenge = bool(secret)
+    ours = replace(V3, version=lac, secret=secret, challenge=challenge)
+    theirs = replace(V3, version=lns, secret=secret, challenge=challenge)
     pair = pair_of(ours, theirs, SessionSettings())
     pair.open_session(pair.open_tunnel(ours), SessionSettings(remote_end_id="x"))
     pair.run(None, 60)

@@ -94,3 +94,12 @@ def test_the_demo_fails_when_a_user_cannot_come_up(suffix: str, tmp_path: Path) 
     assert done.returncode == 1
     assert "3 users up: not within" in done.stderr
     assert not namespaces(suffix)
+
+
+def test_the_demo_of_l2tpv3_carries_ethernet_between_two_bridges(suffix: str) -> None:
+    done = demo(suffix, "--l2tpv3")
+    assert "3 of 3 received" in done.stdout + done.stderr
+    assert "lladdr" in done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.endswith(" demo-l2tpv3-eth-1") and line[0] == "C"]
+    assert "     one      one    ETH    UP  00:00:0" in line
+    assert not namespaces(suffix)

@@ -73,7 +73,7 @@ TUNNEL_RECORD = Record(
         Field("sessions", "integer", "number of sessions"),
         Field("local", "address", "our address and port"),
         Field("created_at", "number", "seconds since 1970"),
-        Field("mode", "text", "`LNS` or `LAC`: our side"),
+        Field("mode", "text", "`LNS` or `LAC`: our side; `LCCE` in version 3"),
         Field("version", "integer", "L2TP version, 2 or 3"),
         Field("encapsulation", "text", "`udp` or `ip`"),
         Field("log_level", "text", "in force for this tunnel"),
@@ -122,12 +122,26 @@ COUNTERS_RECORD = Record(
     ),
     "Data path counters of a session.",
 )
+CIRCUIT_RECORD = Record(
+    "circuit",
+    (
+        Field("remote_end_id", "text", "of the request, whoever sent it"),
+        Field("active", "boolean", "our attachment circuit is up"),
+        Field("peer_active", "boolean", "the peer's is"),
+        Field("cookie_length", "integer", "octets that the peer puts before its frames: 0, 4 or 8"),
+        Field("peer_cookie_length", "integer", "octets that we put before ours"),
+        Field("sublayer", "boolean", "the peer's frames have the Default L2-Specific Sublayer"),
+        Field("peer_sublayer", "boolean", "ours have it"),
+        Field("mtu", "integer", "interface MTU that was told to the peer; 0: none"),
+    ),
+    "A session of L2TPv3.",
+)
 SESSION_RECORD = Record(
     "session",
     (
         *SESSION_ROW.fields,
         Field("created_at", "number", "seconds since 1970"),
-        Field("mode", "text", "`LNS` or `LAC`: our side of this call"),
+        Field("mode", "text", "`LNS` or `LAC`: our side of this call; `LCCE` in version 3"),
         Field("call", "text", "`incoming` or `outgoing`, as RFC 2661 has it"),
         Field("log_level", "text", "in force for this session"),
         Field("peer_tunnel_id", "integer", ""),
@@ -140,13 +154,15 @@ SESSION_RECORD = Record(
         Field("called_number", "text", ""),
         Field("send_sequence", "boolean", "our data messages carry Ns"),
         Field("receive_sequence", "boolean", "the peer's data messages carry Ns"),
+        Field("circuit", "circuit?", "what L2TPv3 has agreed on; null in version 2"),
         Field("stats", "counters?", "null unless asked for, and when the data path is not open"),
     ),
     "One session (`show session`).",
 )
 RECORDS = {
     record.name: record
-    for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD, EVENT)
+    for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
+        CIRCUIT_RECORD, EVENT)
 }
 
 SHOW_SYSTEM = Command(
@@ -222,4 +238,5 @@ EVENTS = (
     "session-up",
     "session-down",
     "session-deleted",
+    "circuit-changed",
 )

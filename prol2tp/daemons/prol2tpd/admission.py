@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 
 from prol2tp import __version__
-from prol2tp.config.prol2tpd import match_tunnel_profile, session_settings, tunnel_settings
+from prol2tp.config.prol2tpd import circuit, match_tunnel_profile, session_settings, tunnel_settings
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.l2tp.messages import OCRQ, vendor_name
 from prol2tp.l2tp.outputs import AskSessionAdmission, AskTunnelAdmission
+from prol2tp.l2tp.results import LOST_TIE
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+from prol2tp.l2tp.version3 import LOST, tie
 
 if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.instances import ClientSession
     from prol2tp.daemons.prol2tpd.plane import Plane
-    from prol2tp.daemons.prol2tpd.records import TunnelRecord
+    from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 
 NOT_AUTHORIZED = 4
 """StopCCN: requester is not authorized to establish a control channel."""
@@ -28,6 +31,8 @@ NO_RESOURCES = 4
 CDN_LACK_OF_RESOURCES = 4
 """CDN: temporary lack of appropriate facilities."""
 CDN_ADMINISTRATIVE = 3
+CIRCUIT_TAKEN = object()
+"""Instead of a profile: another session has the circuit."""
 
 
 def default_vendor_name() -> str:
@@ -64,7 +69,7 @@ class Admission:
         record = plane.tunnels[output.tunnel_id]
         record.profile = profile
         plane.set_level(record, own_level(profile))
-        if profile.reply_port == "ephemeral":
+        if profile.reply_port == "ephemeral" and output.local[1]:
             plane.path.listen((output.local[0], 0)).addCallbacks(
                 self._reply_port, self._no_reply_port, callbackArgs=(output, profile, record), errbackArgs=(output,))
             return
@@ -113,6 +118,7 @@ class Admission:
         """From a tunnel profile or tunnel of the configuration."""
         values = tunnel_settings(self._plane.config, config)
         values["host_name"] = values["host_name"] or self._host_name
+        values["router_id"] = self._plane.router_id()
         values["vendor_name"] = values["vendor_name"] or self._vendor_name
         return TunnelSettings(**values)
 
@@ -132,9 +138,49 @@ class Admission:
             plane.driver.call(plane.endpoint.session_refused, output.tunnel_id, output.session_id,
                               result=refusal[0], error=refusal[1], message=refusal[2])
             return
-        record.profile = profile = getattr(around, "session", None)
+        record.profile = profile = self._profile(record, around, output)
+        if profile is CIRCUIT_TAKEN:
+            plane.driver.call(plane.endpoint.session_refused, output.tunnel_id, output.session_id,
+                              result=LOST_TIE, message="there is a session for this circuit")
+            return
         plane.driver.call(plane.endpoint.session_admitted, output.tunnel_id, output.session_id,
-                          self._answer(profile, isinstance(output.message, OCRQ)))
+                          self._answer(profile, output.message.number == OCRQ.number))
+
+    def _profile(self, record: SessionRecord, around: Any, output: AskSessionAdmission) -> Any:
+        """What serves the call. Version 3 names a circuit: a session of ours for the same one, which gives way to this
+        one, or a session profile that serves it."""
+        end = getattr(output.message, "remote_end_id", "")
+        if not end or around is None:
+            return getattr(around, "session", None)
+        tunnel = record.tunnel
+        peer = self._plane.endpoint.tunnels[output.tunnel_id].peer[0]
+        ours = self._plane.circuits.find(end, peer)
+        if ours is not None:
+            if ours.session_id is not None and not self._gives_way(ours, output.message):
+                record.told = True
+                return CIRCUIT_TAKEN
+            record.instance = ours
+            ours.taken_over(output.tunnel_id, record.session_id)
+            self._plane.set_level(record, own_level(ours.config, ours.tunnel.config))
+            return ours.config
+        if tunnel.circuits is None or tunnel.circuits[0] is not around:
+            tunnel.circuits = (around, {})
+        known = tunnel.circuits[1]
+        if end not in known:
+            known[end] = circuit(self._plane.config, around, end) or around.session
+        return known[end]
+
+    def _gives_way(self, ours: ClientSession, message: Any) -> bool:
+        """Both ends ask for a circuit at once, each in a tunnel of its own: the lower Session Tie Breaker stands."""
+        plane = self._plane
+        tunnel = plane.endpoint.tunnels.get(ours.elsewhere or ours.tunnel.tunnel_id or 0)
+        core = tunnel.sessions.get(ours.session_id or 0) if tunnel is not None else None
+        if tunnel is None or core is None or core.state.name == "ESTABLISHED" or core.pseudowire is None:
+            return False
+        if tie(core, message)[0]:
+            return False
+        plane.close_session(tunnel.tunnel_id, core.session_id, result=LOST_TIE, message=LOST.message)
+        return True
 
     def _current_profile(self, tunnel: TunnelRecord) -> Any:
         """The tunnel's profile as the configuration has it now; what was taken out of it stays as it was."""

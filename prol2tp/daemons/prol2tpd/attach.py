@@ -241,7 +241,7 @@ def attach_row(plane: Any, record: SessionRecord) -> dict[str, Any]:
         "id": record.key, "port": record.port,
         "tunnel_id": tunnel.tunnel_id, "session_id": record.session_id,
         "peer_tunnel_id": tunnel.peer_tunnel_id, "peer_session_id": core.peer_session_id,
-        "lns": core.lns, "version": 2, "ppp_profile": ppp_profile(record),
+        "lns": core.lns, "version": tunnel.version.number, "ppp_profile": ppp_profile(record),
         "user_name": profile.user_name if own else "", "user_password": profile.user_password if own else "",
         "interface_name": str(profile.interface_name or "") if own else "",
         "peer_address": tunnel.peer[0], "local_address": tunnel.local[0],

@@ -8,12 +8,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from prol2tp.config.tunnels import ETHERNET, PSEUDOWIRE_TYPES
 from prol2tp.daemons.logs import Log
+from prol2tp.daemons.prol2tpd.ethernet import EthernetInterfaces
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.dataplane.interface import Address, DataPathError, IDataPlane, SessionSpec, TunnelSpec
 from prol2tp.l2tp.outputs import CloseDataPath, ModifyDataPath, OpenDataPath
 from prol2tp.net.driver import Driver
 from prol2tp.net.udp import ControlPort, is_wildcard
+
+PSEUDOWIRE_WORDS = {number: word for word, number in PSEUDOWIRE_TYPES.items()}
 
 
 class ControlPorts:
@@ -55,7 +59,8 @@ class SessionPaths:
     """
 
     def __init__(self, path: IDataPlane, driver: Driver, find: Callable[[int, int], SessionRecord | None],
-                 log: Log) -> None:
+                 log: Log, ethernet: EthernetInterfaces) -> None:
+        self.ethernet = ethernet
         self._path = path
         self._driver = driver
         self._find = find
@@ -82,7 +87,8 @@ class SessionPaths:
         profile = tunnel.profile
         spec = TunnelSpec(
             listener=tunnel.port.listener.id, local=core.local, peer=core.peer, tunnel_id=tunnel.tunnel_id,
-            peer_tunnel_id=peer_tunnel_id, version=2, ifindex=core.ifindex,
+            peer_tunnel_id=peer_tunnel_id, version=core.version.number, ifindex=core.ifindex,
+            encapsulation="udp" if core.local[1] else "ip",
             udp_checksum=getattr(profile, "udp_checksums", True),
             tos=getattr(profile, "tos", 0),
             pmtu_discovery=getattr(profile, "pmtu_discovery", False))
@@ -111,6 +117,11 @@ class SessionPaths:
             tunnel=record.tunnel.handle or 0, session_id=output.session_id, peer_session_id=output.peer_session_id,
             send_sequence=output.send_sequence, receive_sequence=output.receive_sequence,
             reorder_timeout=getattr(record.profile, "reorder_timeout", 0.0) or 0.0, lns=output.lns)
+        if output.version == 3:
+            spec.pseudowire = PSEUDOWIRE_WORDS[output.pseudowire]
+            spec.vlan = getattr(record.profile, "vlan_id", 0) if spec.pseudowire == "vlan" else 0
+            spec.cookie, spec.peer_cookie = output.cookie, output.peer_cookie
+            spec.receive_sublayer, spec.send_sublayer = output.receive_sublayer, output.send_sublayer
         self._path.session_add(spec).addCallbacks(self._session_added, self._session_failed,
                                                   callbackArgs=(record, spec), errbackArgs=(record,))
 
@@ -119,6 +130,22 @@ class SessionPaths:
             self._delete(port)
             return
         record.port = port
+        if spec.pseudowire in ETHERNET:
+            self.ethernet.attach(port, record).addCallbacks(
+                lambda _: self._opened(port, record, spec), self._not_attached, errbackArgs=(port, record))
+        else:
+            self._opened(port, record, spec)
+
+    def _not_attached(self, failure: Failure, port: int, record: SessionRecord) -> None:
+        """An Ethernet session without an interface is none."""
+        if not record.gone:
+            record.port = 0
+            self._delete(port)
+        self._session_failed(failure, record)
+
+    def _opened(self, port: int, record: SessionRecord, spec: SessionSpec) -> None:
+        if record.gone:
+            return
         tunnel = self._driver.core.tunnels.get(record.tunnel.tunnel_id)  # type: ignore[attr-defined]
         session = tunnel.sessions.get(record.session_id) if tunnel is not None else None
         if session is not None and (session.send_sequence, session.receive_sequence) != (
@@ -154,6 +181,7 @@ class SessionPaths:
             self._delete(port)
 
     def _delete(self, port: int) -> None:
+        self.ethernet.forget(port)
         self._path.port_delete(port).addErrback(self._ignored)
 
     def forget_tunnel(self, tunnel: TunnelRecord) -> Deferred:

@@ -17,7 +17,7 @@ from prol2tp.daemons.prol2tpd.addresses import route_source
 from prol2tp.dataplane.interface import Address, Listener
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.names import addresses_of
-from prol2tp.net.udp import is_wildcard
+from prol2tp.net.udp import ControlPort, is_wildcard
 
 if TYPE_CHECKING:
     from prol2tp.daemons.prol2tpd.plane import Plane
@@ -133,6 +133,8 @@ class ClientTunnel(_Instance):
         self.sessions: dict[str, ClientSession] = {}
         for session in config.sessions.values():
             self.sessions[session.name] = ClientSession(plane, self, session, origin)
+        self.peer = ""
+        """The address that was tried last."""
         self.last_error = ""
         self._trying: Deferred | None = None
         self._failures = 0
@@ -156,18 +158,23 @@ class ClientTunnel(_Instance):
             host = wanted[0] if wanted else ""
             if not host or is_wildcard(host):
                 host = route_source(peer[0])
+            if self.config.encap == "ip":
+                peer[0] = (peer[0][0], 0)
+                return self.plane.ip_port(host)
             return self.plane.path.listen((host, wanted[1] if wanted else 0))
 
         self._trying = trying = addresses_of(host)
         trying.addCallback(resolved)  # at once for an address
-        trying.addCallback(lambda listener: self._listening(listener, peer[0]))
+        trying.addCallback(lambda way: self._listening(way, peer[0]))
         trying.addErrback(self._failed)
 
-    def _listening(self, listener: Listener, peer: Address) -> None:
+    def _listening(self, way: Listener | ControlPort, peer: Address) -> None:
         if self.stopped:
-            self.plane.unlisten(self.plane.add_port(listener))
+            if isinstance(way, Listener):
+                self.plane.unlisten(self.plane.add_port(way))
             return
-        self.tunnel_id = self.plane.open_tunnel(self, listener, peer)
+        self.peer = peer[0]
+        self.tunnel_id = self.plane.open_tunnel(self, way, peer)
         self._tried()
 
     def _failed(self, failure: Failure) -> None:
@@ -199,6 +206,8 @@ class ClientTunnel(_Instance):
         self.went_down()
 
     def finished(self) -> None:
+        for session in self.sessions.values():
+            self.plane.circuits.discard(session)
         self.plane.instance_finished(self)
 
     def add_session(self, config: Any, origin: str) -> ClientSession:
@@ -233,6 +242,9 @@ class ClientSession(_Instance):
         super().__init__(plane, config, plane.config.system.session_persist_pend_timeout, origin)
         self.tunnel = tunnel
         self.session_id: int | None = None
+        self.elsewhere: int | None = None
+        """The tunnel that the session is in, where it is not ours."""
+        plane.circuits.add(self)
 
     @property
     def identifier(self) -> int | None:
@@ -258,28 +270,38 @@ class ClientSession(_Instance):
             return
         self._tried()
 
+    def taken_over(self, tunnel_id: int, session_id: int) -> None:
+        """The peer has opened a session for the same circuit, perhaps in a tunnel of its own."""
+        self._timer.stop()
+        self.session_id = session_id
+        self.elsewhere = tunnel_id if tunnel_id != self.tunnel.tunnel_id else None
+
     def not_yet(self) -> None:
         """The tunnel is not up: the first try comes with it."""
         self._tried()
 
     def closed(self) -> None:
         """The session's id is gone; the tunnel may still be there."""
-        self.session_id = None
+        self.session_id = self.elsewhere = None
         if self.tunnel.tunnel_id is not None:
             self.went_down()
 
     def tunnel_gone(self) -> None:
+        if self.elsewhere is not None:
+            return
         self.session_id = None
         self._up_since = None
         self._timer.stop()
 
     def finished(self) -> None:
+        self.plane.circuits.discard(self)
         if self.tunnel.sessions.get(self.name) is self:
             del self.tunnel.sessions[self.name]
 
     def close(self, message: str) -> None:
         self.stop()
-        if self.session_id is not None and self.tunnel.tunnel_id is not None:
-            self.plane.close_session(self.tunnel.tunnel_id, self.session_id, message=message)
+        tunnel_id = self.elsewhere or self.tunnel.tunnel_id
+        if self.session_id is not None and tunnel_id is not None:
+            self.plane.close_session(tunnel_id, self.session_id, message=message)
         else:
             self.finished()

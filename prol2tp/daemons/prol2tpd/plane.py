@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -14,11 +14,14 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
 from prol2tp.daemons.prol2tpd.admission import CDN_ADMINISTRATIVE, Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
+from prol2tp.daemons.prol2tpd.circuits import Circuits
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
+from prol2tp.daemons.prol2tpd.ethernet import EthernetInterfaces
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
+from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
 from prol2tp.l2tp.endpoint import Endpoint
 from prol2tp.l2tp.results import result_text
@@ -48,7 +51,7 @@ class Plane:
 
     def __init__(self, config: Any, path: IDataPlane, ppp: Any, clock: IReactorTime, log: Log,
                  random_bytes: Callable[[int], bytes], reactor: Any = None,
-                 make_port: Callable[..., ControlPort] = ControlPort) -> None:
+                 make_port: Callable[..., ControlPort] = ControlPort, network: Any = None) -> None:
         self.config = config
         self.path = path
         self.ppp = ppp
@@ -61,12 +64,12 @@ class Plane:
         self.tunnel_roll = Roll()
         self.session_roll = Roll()
         self.instances: dict[str, ClientTunnel] = {}
+        self.circuits = Circuits()
         self.ports = ControlPorts()
         self.server_ports: list[ControlPort] = []
         self.stopping = False
         self.events: Any = None
         """`control.events.Events` once the control channel is there."""
-        self._instance_of: ClientTunnel | None = None
         self._session_instance: ClientSession | None = None
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
         self.driver = Driver(self.endpoint, {
@@ -86,8 +89,10 @@ class Plane:
             outputs.SessionDeleted: self._session_deleted,
             outputs.LinkInfoChanged: self._link_info,
             outputs.WANErrors: self._wan_errors,
+            outputs.CircuitChanged: self._circuit_changed,
         }, clock)
-        self.paths = SessionPaths(path, self.driver, self.find, log)
+        self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log)
+        self.paths = SessionPaths(path, self.driver, self.find, log, self.ethernet)
         self.admission = Admission(self)
         self.faults = 0
         """Datagrams on which the core failed."""
@@ -114,21 +119,20 @@ class Plane:
         self.ports.add(port)
         return port
 
-    def listen(self, address: Address) -> Deferred:
-        """-> Deferred(ControlPort)"""
-        return self.path.listen(address).addCallback(self.add_port)
-
     def serve(self, address: Address) -> Deferred:
-        """Receive requests on this address. -> Deferred(ControlPort)"""
+        """Receive requests on this address; port 0: protocol 115. -> Deferred(ControlPort)"""
 
         def serving(port: ControlPort) -> ControlPort:
             self.server_ports.append(port)
-            self.log.notice("lsnr: listening on IPv{version} UDP socket {host}/{number}",
+            kind = "UDP socket {host}/{number}" if address[1] else "IP protocol 115 socket {host}"
+            self.log.notice("lsnr: listening on IPv{version} " + kind,
                             version=6 if ":" in port.listener.address[0] else 4, host=port.listener.address[0],
                             number=port.listener.address[1])
             return port
 
-        return self.listen(address).addCallback(serving)
+        if not address[1]:
+            return self.ip_port(address[0]).addCallback(serving)
+        return self.path.listen(address).addCallback(self.add_port).addCallback(serving)
 
     def router_id(self) -> int:
         """As configured, or derived from an address of the host."""
@@ -174,28 +178,35 @@ class Plane:
 
     # commands
 
-    def open_tunnel(self, instance: ClientTunnel, listener: Listener, peer: Address) -> int:
-        """Start the control connection of an instance from its own socket, which goes if that fails.
+    def ip_port(self, host: str) -> Deferred[ControlPort]:
+        """The port of protocol 115 of an address, for all tunnels there."""
+        port = self.ports.find((host, 0))
+        if port is not None:
+            return succeed(port)
+        listening: Deferred[Listener] = self.path.listen((host, 0), "ip")
+        return listening.addCallback(self.add_port)
+
+    def open_tunnel(self, instance: ClientTunnel, way: Listener | ControlPort, peer: Address) -> int:
+        """Start the control connection of an instance from its own socket, which goes if that fails; or from a port
+        that tunnels share.
 
         Raises `ValueError` and `LookupError`.
         """
-        port = self.add_port(listener)
-        self._instance_of = instance
+        own = isinstance(way, Listener)
+        port = self.add_port(way) if isinstance(way, Listener) else way
         try:
             settings = self.admission.tunnel_settings(instance.config)
-            return self.driver.call(self._open_tunnel, settings, peer, port)
+            return self.driver.call(self._open_tunnel, settings, peer, port, instance)
         except Exception:
-            self.unlisten(port)
+            if own:
+                self.unlisten(port)
             raise
-        finally:
-            self._instance_of = None
 
-    def _open_tunnel(self, settings: Any, peer: Address, port: ControlPort, now: float) -> int:
+    def _open_tunnel(self, settings: Any, peer: Address, port: ControlPort, instance: ClientTunnel,
+                     now: float) -> int:
         tunnel_id = self.endpoint.open_tunnel(settings, peer, port.listener.address, now)
         record = self._record(tunnel_id)
-        instance = self._instance_of
-        assert instance is not None
-        record.port, record.own_port = port, True
+        record.port, record.own_port = port, bool(port.listener.address[1])
         record.instance, record.profile = instance, instance.config
         self.set_level(record, own_level(instance.config))
         instance.tunnel_id = tunnel_id
@@ -439,6 +450,20 @@ class Plane:
         self.log.info("session {tid}/{sid}: WEN {counters}", tid=output.tunnel_id, sid=output.session_id,
                       counters=str(output.counters))
 
+    def _circuit_changed(self, output: outputs.CircuitChanged) -> None:
+        record = self.find(output.tunnel_id, output.session_id)
+        if record is not None:
+            self.log.emit(Level.NOTICE, "session {session}: the peer's circuit is {state}", own=self._level(record),
+                          session=record.label, state="up" if output.active else "down")
+            self._session_event("circuit-changed", record, active=output.active)
+
+    def netif_gone(self, port: int, name: str) -> None:
+        """Somebody else removed the interface of an Ethernet session."""
+        record = self.ethernet.by_port.get(port)
+        if record is not None:
+            self.close_session(record.tunnel.tunnel_id, record.session_id, result=2, error=6,
+                               message=f"interface {name} was removed by somebody else")
+
     # log levels
 
     def _level(self, record: SessionRecord) -> Level | None:
@@ -474,5 +499,6 @@ class Plane:
         """Close every socket; the data path is stopped by its owner."""
         self.driver.stop()
         self.told.stop()
+        self.ethernet.stop()
         for port in list(self.ports):
             port.close()

@@ -15,7 +15,7 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
-                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer")
+                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
         self.tunnel_id = tunnel_id
@@ -38,6 +38,8 @@ class TunnelRecord:
         self.sessions: dict[int, SessionRecord] = {}
         self.session_roll = Roll()
         self.up = False
+        self.circuits: tuple[Any, dict[str, Any]] | None = None
+        """The profile around, and what serves each Remote End ID in it."""
         self.told = False
         """The log has the reason of its end already."""
 

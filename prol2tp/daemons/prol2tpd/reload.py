@@ -77,13 +77,20 @@ def _nothing(plane: Plane, change: Change) -> None:
 
 def _system(plane: Plane, change: Change) -> None:
     system = plane.config.system
-    if not {"listen", "deny_remote_tunnel_creates"}.isdisjoint(change.parameters):
-        _listen(plane, [] if system.deny_remote_tunnel_creates else [(one.host, one.port) for one in system.listen])
+    if not {"listen", "listen_ip", "deny_remote_tunnel_creates"}.isdisjoint(change.parameters):
+        _listen(plane, listening(system))
     if "propppd_grace_timeout" in change.parameters:
         plane.ppp.grace = system.propppd_grace_timeout
     plane.endpoint.limit_pending(system.max_pending_tunnels)
     if "data_path" in change.parameters:
         plane.log.warning("data_path: takes effect at the next start")
+
+
+def listening(system: Any) -> list[tuple[str, int]]:
+    """The addresses on which requests are received; port 0: protocol 115."""
+    if system.deny_remote_tunnel_creates:
+        return []
+    return [(one.host, one.port) for one in system.listen] + [(host, 0) for host in system.listen_ip]
 
 
 def _listen(plane: Plane, wanted: list[tuple[str, int]]) -> None:

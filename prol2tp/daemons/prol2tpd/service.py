@@ -122,15 +122,14 @@ class Prol2tpdService(DaemonService):
     def _listen(self) -> Any:
         if self.config.system.deny_remote_tunnel_creates:
             return
-        for address in self.config.system.listen:
+        for host, port in reload.listening(self.config.system):
             try:
-                yield self.plane.serve((address.host, address.port))
+                yield self.plane.serve((host, port))
             except Exception as error:
                 # a host without IPv6 serves IPv4; an address that was asked for by name has to work
-                if address.host != "::":
+                if host != "::":
                     raise
-                self.log.notice("not listening on {address}: {why}", address=text((address.host, address.port)),
-                                why=str(error))
+                self.log.notice("not listening on {address}: {why}", address=text((host, port)), why=str(error))
 
     def _start_failed(self, failure: Any) -> None:
         if not self._stopping:
@@ -213,7 +212,7 @@ class PathEvents:
         """propppd's business."""
 
     def netif_gone(self, port: int, name: str) -> None:
-        """propppd's business."""
+        self._service.plane.netif_gone(port, name)
 
     def decompression_failed(self, port: int) -> None:
         """propppd's business."""

@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prol2tp import __version__
+from prol2tp.config.tunnels import ETHERNET
 from prol2tp.daemons.base import COPYRIGHT
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
+from prol2tp.daemons.prol2tpd.datapath import PSEUDOWIRE_WORDS
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.dataplane.interface import COUNTERS
 
@@ -66,9 +68,9 @@ class Status:
             **self.tunnel_row(record),
             "local": text(core.local),
             "created_at": self._created_at(core.created_at),
-            "mode": "LNS" if core.lns else "LAC",
-            "version": 2,
-            "encapsulation": "udp",
+            "mode": mode(core, core.version.number),
+            "version": core.version.number,
+            "encapsulation": "udp" if core.local[1] else "ip",
             "log_level": level.name.lower(),
             "ns": channel.ns,
             "nr": channel.nr,
@@ -91,11 +93,11 @@ class Status:
             "session_id": record.session_id,
             "tunnel_name": tunnel.settings.name if tunnel.settings is not None else "",
             "name": settings.name if settings is not None else "",
-            "type": "ppp",
+            "type": PSEUDOWIRE_WORDS[core.pseudowire.type] if core.pseudowire is not None else "ppp",
             "origin": origin(record),
             "state": core.state.name,
             "state_seconds": plane.clock.seconds() - core.state_since,
-            "identifier": record.user or getattr(record.profile, "user_name", "") or "",
+            "identifier": identifier(record, core),
             "interface": record.interface,
         }
 
@@ -113,7 +115,7 @@ class Status:
         return {
             **self.session_row(record),
             "created_at": self._created_at(core.created_at),
-            "mode": "LNS" if core.lns else "LAC",
+            "mode": mode(core, tunnel.version.number),
             "call": "outgoing" if core.outgoing_call else "incoming",
             "log_level": level.name.lower(),
             "peer_tunnel_id": tunnel.peer_tunnel_id,
@@ -126,8 +128,36 @@ class Status:
             "called_number": getattr(message, "called_number", None) or (settings and settings.called_number) or "",
             "send_sequence": bool(core.send_sequence),
             "receive_sequence": bool(core.receive_sequence),
+            "circuit": circuit(core),
             "stats": dict(zip(COUNTERS, counters, strict=False)) if counters is not None else None,
         }
+
+
+def mode(core: Any, version: int) -> str:
+    """Our side: version 3 knows no LAC and LNS but for PPP's sake."""
+    if version == 3:
+        return "LCCE"
+    return "LNS" if core.lns else "LAC"
+
+
+def identifier(record: SessionRecord, core: Any) -> str:
+    """PPP's user, or the circuit of an Ethernet session."""
+    wire = core.pseudowire
+    if wire is not None and PSEUDOWIRE_WORDS[wire.type] in ETHERNET:
+        return str(wire.remote_end_id)
+    return record.user or getattr(record.profile, "user_name", "") or ""
+
+
+def circuit(core: Any) -> dict[str, Any] | None:
+    """What version 3 has agreed on; of cookies only the length."""
+    wire = core.pseudowire
+    if wire is None:
+        return None
+    return {
+        "remote_end_id": wire.remote_end_id, "active": wire.active, "peer_active": wire.peer_active,
+        "cookie_length": len(wire.cookie), "peer_cookie_length": len(wire.peer_cookie),
+        "sublayer": wire.sublayer, "peer_sublayer": wire.peer_sublayer, "mtu": wire.mtu,
+    }
 
 
 def origin(record: TunnelRecord | SessionRecord) -> str:

@@ -204,12 +204,27 @@ x.conf:1:1: session stands inside tunnel; move it there
 session "a" { }
 ^""",
     ),
-    "L2TPv3": (
-        'tunnel "a" { peer h; version l2tpv3 }',
+    "IP without L2TPv3": (
+        'tunnel "a" { peer h; encap ip }',
         """\
-x.conf:1:30: version: l2tpv3 comes with L2TPv3, which is not there yet; use l2tpv2 or auto
-tunnel "a" { peer h; version l2tpv3 }
-                             ^""",
+x.conf:1:28: tunnel "a" has encap ip, which L2TPv2 does not have; add: version l2tpv3
+tunnel "a" { peer h; encap ip }
+                           ^""",
+    ),
+    "Ethernet without L2TPv3": (
+        'tunnel "a" { peer h; session "b" { pseudowire_type eth } }',
+        """\
+x.conf:1:52: session "b" is of type eth, and its tunnel of version l2tpv2; \
+give the tunnel: version l2tpv3
+tunnel "a" { peer h; session "b" { pseudowire_type eth } }
+                                                   ^""",
+    ),
+    "a circuit twice": (
+        'session profile "a" { remote_end_id "x" }\nsession profile "b" { remote_end_id "x" }',
+        """\
+x.conf:2:37: session profile "a" has this Remote End ID too; a circuit has one profile
+session profile "b" { remote_end_id "x" }
+                                    ^""",
     ),
     "equal criteria": (
         'tunnel profile "a" {\n    peer 10.0.0.0/8 10.1.0.0/16\n}\ntunnel profile "b" {\n    peer 10.1.0.0/16\n}\n',

@@ -1,0 +1,92 @@
+"""The interfaces of Ethernet sessions: attached before the session is up, named, set up, joined to a bridge.
+
+The interface goes with its port. What else hangs on it is the operator's.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from prol2tp.config.template import has_placeholder, interface_name
+from prol2tp.config.tunnels import ETHERNET_MTU
+from prol2tp.daemons.logs import Log
+from prol2tp.daemons.prol2tpd.records import SessionRecord
+from prol2tp.dataplane.interface import IN_USE, SYSTEM, DataPathError, IDataPlane, Netif, NetifSpec
+from prol2tp.net.netlink import NetlinkError
+
+if TYPE_CHECKING:
+    from prol2tp.dataplane.network import INetwork
+
+DEFAULT_NAME = "l2tpeth%d"
+HEADER = 18
+"""Octets of an Ethernet header with a VLAN tag, which an interface's MTU does not count."""
+
+
+class EthernetInterfaces:
+    """One interface for each Ethernet session.
+
+    :param network: an `INetwork`; started by the first session.
+    """
+
+    def __init__(self, path: IDataPlane, network: INetwork, log: Log) -> None:
+        self._path = path
+        self._network: Any = network
+        self._log = log
+        self._started = False
+        self.by_port: dict[int, SessionRecord] = {}
+
+    @inlineCallbacks
+    def attach(self, port: int, record: SessionRecord) -> Any:
+        """-> Deferred(Netif). Fails with `DataPathError`; the port is the caller's to delete."""
+        if not self._started:
+            self._started = True
+            yield self._network.start()
+        profile = record.profile
+        name = interface_name(getattr(profile, "interface_name", "") or DEFAULT_NAME, "", record.tunnel.tunnel_id,
+                              record.session_id)
+        netif: Netif = yield self._attach(port, name)
+        try:
+            yield self._set_up(netif, profile)
+        except NetlinkError as error:
+            raise DataPathError(SYSTEM, f"interface {netif.name}: {error.text}") from None
+        self.by_port[port] = record
+        record.interface = netif.name
+        return netif
+
+    def _attach(self, port: int, name: str) -> Deferred[Netif]:
+        done: Deferred[Netif] = self._path.netif_attach(port, NetifSpec(name))
+
+        def taken(failure: Any) -> Any:
+            failure.trap(DataPathError)
+            if failure.value.code != IN_USE or has_placeholder(name):
+                return failure
+            raise DataPathError(IN_USE, f"there is an interface {name} already: give the session another name")
+
+        return done.addErrback(taken)
+
+    @inlineCallbacks
+    def _set_up(self, netif: Netif, profile: Any) -> Any:
+        master = None
+        bridge = getattr(profile, "bridge", "")
+        if bridge:
+            try:
+                master = socket.if_nametoindex(bridge)
+            except OSError:
+                raise DataPathError(SYSTEM, f"there is no bridge {bridge}") from None
+        yield self._network.link_set(netif.ifindex, mtu=getattr(profile, "mtu", 0) or ETHERNET_MTU, master=master)
+        yield self._network.link_set(netif.ifindex, up=True)
+
+    def forget(self, port: int) -> None:
+        """The port is about to be deleted."""
+        self.by_port.pop(port, None)
+
+    def stop(self) -> Deferred[Any] | None:
+        self.by_port.clear()
+        if not self._started:
+            return None
+        self._started = False
+        stopped: Deferred[Any] = self._network.stop()
+        return stopped

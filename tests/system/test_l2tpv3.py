@@ -1,0 +1,180 @@
+"""L2TPv3 as an operator sets it up: two hosts on a cable, Ethernet, VLANs and PPP, over UDP and over IP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemons import Suite
+from tests.netns import World, wait_until
+from tests.system.test_suite import CLIENT, SUBSCRIBERS
+
+pytestmark = pytest.mark.root
+
+ONE, TWO = "10.99.0.1", "10.99.0.2"
+ONE6, TWO6 = "2001:db8:99::1", "2001:db8:99::2"
+LISTEN = f"listen {ONE}:1701 [{ONE6}]:1701; listen_ip {ONE} {ONE6};"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as made:
+        one, two = made.namespace("one"), made.namespace("two")
+        made.cable(two, one, [f"{TWO}/24", f"{TWO6}/64"], [f"{ONE}/24", f"{ONE6}/64"])
+        yield made
+
+
+def server(profile: str = "version l2tpv3;", session: str = "", more: str = "") -> str:
+    return f"""
+system {{ hostname "one"; {LISTEN} }}
+session profile "circuit" {{ remote_end_id "c1"; pseudowire_type eth; interface_name "eth-c1"; {session} }}
+{more}
+tunnel profile "peers" {{ peer any; secret "s3cret"; {profile} }}
+"""
+
+
+def client(tunnel: str = "version l2tpv3;", session: str = "", peer: str = ONE, secret: str = "s3cret") -> str:
+    return f"""
+system {{ hostname "two"; deny_remote_tunnel_creates true }}
+tunnel "t" {{
+    peer {peer}
+    secret "{secret}"
+    {tunnel}
+    session "c1" {{ remote_end_id "c1"; pseudowire_type eth; interface_name "eth-c1"; {session} }}
+}}
+"""
+
+
+def both(world: World, ours: str, theirs: str) -> tuple[Suite, Suite]:
+    return Suite(world.namespaces["one"], ours), Suite(world.namespaces["two"], theirs)
+
+
+def addressed(world: World, device: str = "eth-c1") -> None:
+    for name, address in (("one", "192.168.9.1/24"), ("two", "192.168.9.2/24")):
+        world.namespaces[name].run("ip", "addr", "add", address, "dev", device)
+
+
+def pings(world: World, count: int = 2, size: int = 56) -> bool:
+    done = world.namespaces["two"].run("ping", "-n", "-c", count, "-i", "0.2", "-W", "3", "-s", size, "192.168.9.1",
+                                       check=False)
+    return f"{count} received" in done.stdout
+
+
+@pytest.mark.parametrize("peer", [ONE, ONE6])
+@pytest.mark.parametrize("encapsulation", ["udp", "ip"])
+def test_ethernet_passes_over_udp_and_over_ip(world: World, encapsulation: str, peer: str) -> None:
+    one, two = both(world, server(f"version l2tpv3; encap {encapsulation};", "cookie_size 8;"),
+                    client(f"version l2tpv3; encap {encapsulation}; hide_avps true;", "cookie_size 4;", peer))
+    (session,) = two.wait_established(1)
+    one.wait_established(1)
+    assert (session["type"], session["identifier"], session["interface"]) == ("eth", "c1", "eth-c1")
+    addressed(world)
+    # a frame as large as the interface takes: the outer packet is fragmented
+    assert pings(world) and pings(world, 2, 1472)
+    (tunnel,) = one.tunnels()
+    shown = one.tool("prol2tp", "show", "tunnel", "id", str(tunnel["tunnel_id"]))
+    assert f"encapsulation:              {encapsulation.upper()}" in shown
+    assert "version:                    L2TPv3" in shown
+    detail = one.tool("prol2tp", "show", "session", "id", str(one.sessions()[0]["session_id"]), "in", "tunnel", "id",
+                      str(tunnel["tunnel_id"]))
+    assert "cookie length:              8, peer 4" in detail
+    two.stop("prol2tpd")
+    one.wait_gone()
+    wait_until(lambda: "eth-c1" not in world.namespaces["one"].interfaces(), 5, "the interface is gone")
+
+
+def test_another_secret_gets_no_session_and_is_counted(world: World) -> None:
+    one, two = both(world, server(), client(secret="wrong"))
+    wait_until(lambda: one.json("prol2tp", "show", "system")["counters"]["bad_digests"] > 0, 15, "a bad digest")
+    assert not one.established() and not two.established()
+    assert "s3cret" not in one.processes["prol2tpd"].output
+
+
+def test_auto_finds_the_version_that_the_other_end_speaks(world: World) -> None:
+    ppp = 'pseudowire profile "ppp" { ppp_profile "subscribers" }\nsession profile "ppp" { pseudowire_profile "ppp" }\n'
+    user = 'session "u1" { ppp_profile "client"; user_name "u1@example.com"; user_password "pw1" }'
+    blocks = "".join(f'tunnel "{version}" {{ peer {ONE}; secret "s3cret"; version {version}; {user} }}\n'
+                     for version in ("auto", "l2tpv2", "l2tpv3"))
+    one = Suite(world.namespaces["one"], server('version auto; session_profile "ppp";', more=ppp),
+                SUBSCRIBERS.format(extra=""))
+    two = Suite(world.namespaces["two"], 'system { hostname "two" }\n' + blocks, CLIENT.format(extra=""))
+    two.wait_online(3)
+    one.wait_online(3)
+    assert sorted(row["type"] for row in one.sessions()) == ["ppp"] * 3
+    versions = {}
+    for row in two.tunnels():
+        record = two.json("prol2tp", "show", "tunnel", "id", str(row["tunnel_id"]))
+        versions[row["name"]] = record["version"]
+    assert versions == {"auto": 3, "l2tpv2": 2, "l2tpv3": 3}
+    for row in two.online():
+        done = world.namespaces["two"].run("ping", "-n", "-c", "1", "-W", "3", "-I", row["interface"], "10.5.1.1")
+        assert "1 received" in done.stdout
+    # PPP and Ethernet, version 2 and version 3, on one socket
+    shown = one.tool("propppctl", "show", str(one.links()[0]["name"]))
+    assert "protocol version: L2TPv" in shown
+
+
+def test_vlans_are_tied_to_a_pseudowire_each(world: World) -> None:
+    """Two VLANs that have other numbers at the other end."""
+    more = 'session profile "v2" { remote_end_id "c2"; pseudowire_type vlan; vlan_id 300; interface_name "v300" }'
+    session = 'vlan_id 200;'
+    text = client(session='').replace('pseudowire_type eth; interface_name "eth-c1"', 'pseudowire_type eth; '
+                                      'interface_name "eth-c1"')
+    text = text.replace("}\n}\n", f'}}\n session "c2" {{ remote_end_id "c2"; pseudowire_type vlan; {session} '
+                        'interface_name "v200" }\n}\n')
+    one, two = both(world, server(more=more), text)
+    two.wait_established(2)
+    one.wait_established(2)
+    assert {row["type"]: row["identifier"] for row in two.sessions()} == {"eth": "c1", "vlan": "c2"}
+    script = """
+import socket, sys
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+tap.bind((sys.argv[1], 3))
+tap.setsockopt(263, 8, 1)
+tap.settimeout(10)
+print("ready", flush=True)
+while True:
+    frame, ancillary, _, where = tap.recvmsg(2000, 64)
+    if where[2] != 4 and frame[12:14] == b"\\x88\\xb5":
+        tci = int.from_bytes(ancillary[0][2][16:18], "little")
+        print(tci & 0xfff, frame[14:19].decode(), flush=True)
+        break
+"""
+    listener = world.namespaces["one"].spawn("python3", "-c", script, "v300", name="listener")
+    wait_until(lambda: "ready" in listener.output, 10, "the listener")
+    send = ('import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("v200", 0)); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c9 88b5") + b"wrong"); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c8 88b5") + b"hello")')
+    world.namespaces["two"].run("python3", "-c", send)
+    wait_until(lambda: "300 hello" in listener.output, 10, "the frame in VLAN 300")
+
+
+def test_when_both_ends_ask_for_a_circuit_one_session_comes_up_and_serves_both(world: World) -> None:
+    def end(name: str, peer: str) -> str:
+        return (f'system {{ hostname "{name}" }}\ntunnel profile "p" {{ peer {peer}; version l2tpv3 }}\n'
+                f'tunnel "t" {{ peer {peer}; version l2tpv3; session "c1" {{ remote_end_id "c1"; pseudowire_type eth; '
+                f'interface_name "eth-c1" }} }}\n')
+    one, two = both(world, end("one", TWO), end("two", ONE))
+    wait_until(lambda: one.established() and two.established(), 30, "the circuit")
+    addressed(world)
+    assert pings(world)
+    assert len(one.established()) == len(two.established()) == 1
+
+
+def test_a_bridge_that_is_not_there_costs_the_session_and_is_named(world: World) -> None:
+    one, two = both(world, server(session='bridge "br7";'), client())
+    wait_until(lambda: "there is no bridge br7" in one.processes["prol2tpd"].output, 15, "the reason in the log")
+    assert not one.established()
+    world.namespaces["one"].run("ip", "link", "add", "br7", "type", "bridge")
+    two.wait_established(1)
+    assert "master br7" in world.namespaces["one"].run("ip", "link", "show", "eth-c1").stdout
+
+
+def test_an_interface_that_somebody_removes_ends_the_session_and_it_comes_again(world: World) -> None:
+    one, two = both(world, server(), client())
+    (first,) = two.wait_established(1)
+    world.namespaces["two"].run("ip", "link", "del", "eth-c1")
+    wait_until(lambda: [row for row in two.established() if row["session_id"] != first["session_id"]], 20,
+               "another session")
+    assert "removed by somebody else" in one.processes["prol2tpd"].output
