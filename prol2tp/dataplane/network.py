@@ -59,10 +59,11 @@ class INetwork(Interface):
     def route_delete(prefix: str, ifindex: int, via: str = "", table: int = 0, metric: int = 0):
         """Take a route away."""
 
-    def rule_add(device: str, table: int, ipv6: bool = False):
-        """Let packets that come from a device look into a routing table first. It does not go with the device."""
+    def rule_add(device: str, table: int, ipv6: bool = False, defaults: bool = True):
+        """Let packets that come from a device look into a routing table first, without `defaults` not at its default
+        routes. `lo`: packets of the system itself. A rule does not go with its device."""
 
-    def rule_delete(device: str, table: int, ipv6: bool = False):
+    def rule_delete(device: str, table: int, ipv6: bool = False, defaults: bool = True):
         """Take such a rule away."""
 
     def vrf(name: str):
@@ -169,12 +170,13 @@ class LinuxNetwork:
         payload = rtnetlink.route(prefix, ifindex, via, table, metric)
         return self._request(rtnetlink.RTM_DELROUTE, payload).addCallback(_nothing)
 
-    def rule_add(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
-        payload = rtnetlink.rule(device, table, ipv6)
+    def rule_add(self, device: str, table: int, ipv6: bool = False, defaults: bool = True) -> Deferred[None]:
+        payload = rtnetlink.rule(device, table, ipv6, defaults)
         return self._request(rtnetlink.RTM_NEWRULE, payload, _NEW).addCallback(_nothing)
 
-    def rule_delete(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
-        return self._request(rtnetlink.RTM_DELRULE, rtnetlink.rule(device, table, ipv6)).addCallback(_nothing)
+    def rule_delete(self, device: str, table: int, ipv6: bool = False, defaults: bool = True) -> Deferred[None]:
+        payload = rtnetlink.rule(device, table, ipv6, defaults)
+        return self._request(rtnetlink.RTM_DELRULE, payload).addCallback(_nothing)
 
     def vrf(self, name: str) -> Deferred[tuple[int, int]]:
         return self._request(rtnetlink.RTM_GETLINK, rtnetlink.link_by_name(name)).addCallback(_vrf)
@@ -359,7 +361,7 @@ class MemoryNetwork:
             self.beside[key] = left
         return len(left) + (key in self.routes) < len(known)
 
-    def rule_add(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+    def rule_add(self, device: str, table: int, ipv6: bool = False, defaults: bool = True) -> Deferred[None]:
         self.requests += 1
         if "rule_add" in self.refuse:
             return fail(refused(self.refuse["rule_add"]))
@@ -368,7 +370,7 @@ class MemoryNetwork:
         self.rules.add((device, table, ipv6))
         return succeed(None)
 
-    def rule_delete(self, device: str, table: int, ipv6: bool = False) -> Deferred[None]:
+    def rule_delete(self, device: str, table: int, ipv6: bool = False, defaults: bool = True) -> Deferred[None]:
         self.requests += 1
         if (device, table, ipv6) not in self.rules:
             return fail(refused(errno.ENOENT))

@@ -26,7 +26,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _IFF_UP = 1
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x2, 0x200
-_FRA_IIFNAME, _FRA_PRIORITY, _FRA_TABLE = 3, 6, 15
+_FRA_IIFNAME, _FRA_PRIORITY, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 3, 6, 14, 15
 _FR_ACT_TO_TBL = 1
 _RTNH_F_ONLINK = 4
 RULE_PRIORITY = 10000
@@ -90,11 +90,13 @@ def vrf(message: bytes) -> tuple[int, int] | None:
     return (ifindex, int(_U32.unpack(table)[0])) if len(table) == _U32.size else None
 
 
-def rule(device: str, table: int, ipv6: bool = False) -> bytes:
-    """RTM_NEWRULE and RTM_DELRULE: packets that come from a device look into a table first."""
+def rule(device: str, table: int, ipv6: bool = False, defaults: bool = True) -> bytes:
+    """RTM_NEWRULE and RTM_DELRULE: packets that come from a device look into a table first, without `defaults` not at
+    its default routes."""
+    suppressed = b"" if defaults else attribute(_FRA_SUPPRESS_PREFIXLEN, _U32.pack(0))
     return (_ROUTE.pack(AF_INET6 if ipv6 else AF_INET, 0, 0, 0, table if table < 256 else 0, 0, 0, _FR_ACT_TO_TBL, 0)
             + attribute(_FRA_IIFNAME, device.encode() + b"\0") + attribute(_FRA_PRIORITY, _U32.pack(RULE_PRIORITY))
-            + attribute(_FRA_TABLE, _U32.pack(table)))
+            + suppressed + attribute(_FRA_TABLE, _U32.pack(table)))
 
 
 def address(ifindex: int, local: str, peer: str = "", routed: bool = True) -> bytes:

@@ -251,6 +251,9 @@ def test_a_peer_can_be_routed_in_a_table_of_its_own(host):
     assert host.rules() == {(ONE, 7777, False), (ONE, 7777, True)}
     with refused_with(errno.EEXIST):
         yield host.network.rule_add(ONE, 7777)
+    yield host.network.rule_add("lo", 7777, defaults=False)
+    assert ("lo", 7777, False) in host.rules()
+    yield host.network.rule_delete("lo", 7777, defaults=False)
     yield host.network.rule_delete(ONE, 7777)
     with refused_with(errno.ENOENT):
         yield host.network.rule_delete(ONE, 7777)

@@ -145,7 +145,7 @@ def test_a_user_is_routed_in_his_table(profile: str, user: dict[str, Any], table
     _, link = world.client()
     ifindex = world.near.interfaces["ppp0"]
     assert world.network.routes == {(f"{PEER}/32", table, 0): (ifindex, ""), ("192.0.2.0/24", table, 0): (ifindex, "")}
-    assert world.network.rules == {("ppp0", table, False)}
+    assert world.network.rules == {("ppp0", table, False), ("lo", table, False)}
     assert world.network.unrouted == {(ifindex, f"10.5.1.1/32 {PEER}/32")}
     assert link.interface is not None and link.interface.table == table
     link.close()
@@ -162,7 +162,7 @@ def test_both_protocols_have_a_rule() -> None:
     world = world_of("table 7")
     world.configure(CONFIG.replace("auth true", "auth true\n table 7", 1) + FILTERS)
     _, link = world.client()
-    assert world.network.rules == {("ppp0", 7, False), ("ppp0", 7, True)}
+    assert world.network.rules == {(name, 7, ipv6) for name in ("ppp0", "lo") for ipv6 in (False, True)}
     link.close()
     nothing_left(world)
 
@@ -170,7 +170,7 @@ def test_both_protocols_have_a_rule() -> None:
 def test_a_shared_interface_has_one_rule_for_all_its_users() -> None:
     world = world_of("interface shared\n interface_name users\n table 7")
     links = [world.client()[1], world.client("u3@example.com", "pw3")[1]]
-    assert world.network.rules == {("users", 7, False), ("users", 7, True)}
+    assert world.network.rules == {(name, 7, ipv6) for name in ("users", "lo") for ipv6 in (False, True)}
     assert {key[1] for key in world.network.routes} == {7}
     for link in links:
         link.close()
@@ -289,6 +289,18 @@ def test_names_of_a_shared_interface_are_no_users() -> None:
     nothing_left(world)
 
 
+def test_links_of_a_shared_interface_have_a_file_of_name_servers_each(tmp_path: Path) -> None:
+    world = LinksWorld('profile "client" { interface shared; interface_name wan; usepeerdns true; ipv6 false }',
+                       str(tmp_path))
+    ends = {"local_ip": "10.0.0.1", "dns": ("9.9.9.9",)}
+    links = [world.client(profile="client", peer_ip=f"10.0.0.{n}", **ends)[1] for n in (2, 3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "resolv-wan-session-1.conf", "resolv-wan-session-2.conf"]
+    links[0].close()
+    world.settle()
+    assert [path.name for path in tmp_path.iterdir()] == ["resolv-wan-session-2.conf"]
+
+
 # what a daemon leaves that dies
 
 
@@ -304,7 +316,7 @@ def test_the_next_daemon_takes_away_what_one_left_that_died(tmp_path: Path) -> N
     world.client()
     assert world.network.proxies == {(PEER, 3)}
     left = Leftovers(world.log).open(str(tmp_path))
-    assert sorted(entry[0] for entry in left) == ["element", "element", "proxy-arp", "rule"]
+    assert sorted(entry[0] for entry in left) == ["element", "element", "proxy-arp", "rule", "rule"]
     result(leftovers.undo(left, world.network, world.links.filters._sets, world.log))
     assert world.network.rules == set() and world.network.proxies == set()
     assert not any(world.links.filters._sets.members.values())
@@ -332,15 +344,15 @@ def test_a_journal_is_empty_when_all_is_taken_away_and_never_grows_without_end(t
         link.close()
         world.settle()
     for number in range(5000):
-        journal.put(leftovers.RULE, "ppp0", number, False)
-        journal.done(leftovers.RULE, "ppp0", number, False)
+        journal.put(leftovers.RULE, "ppp0", number, False, True)
+        journal.done(leftovers.RULE, "ppp0", number, False, True)
     path = tmp_path / leftovers.FILE
     assert path.stat().st_size < 60000 and list(leftovers.read(str(path))) == []
-    journal.put(leftovers.RULE, "ppp0", 1, False)
-    journal.put(leftovers.RULE, "ppp0", 1, False)
-    journal.done(leftovers.RULE, "ppp0", 1, False)
-    assert list(leftovers.read(str(path))) == [["rule", "ppp0", 1, False]]
-    journal.done(leftovers.RULE, "ppp0", 1, False)
+    journal.put(leftovers.RULE, "ppp0", 1, False, True)
+    journal.put(leftovers.RULE, "ppp0", 1, False, True)
+    journal.done(leftovers.RULE, "ppp0", 1, False, True)
+    assert list(leftovers.read(str(path))) == [["rule", "ppp0", 1, False, True]]
+    journal.done(leftovers.RULE, "ppp0", 1, False, True)
     journal.close()
     assert not path.exists()
 
@@ -348,7 +360,7 @@ def test_a_journal_is_empty_when_all_is_taken_away_and_never_grows_without_end(t
 @pytest.mark.parametrize("text", [b"+", b"+[", b"+{}\n", b"+[]\n", b'+["x"]\n', b"\xff\xff\n", b'+["rule"]\n',
                                   b'+["element","inet","a","b","zz",""]\n', b'+["rule","ppp0",1'])
 def test_a_journal_that_is_broken_stops_no_start(tmp_path: Path, text: bytes) -> None:
-    (tmp_path / leftovers.FILE).write_bytes(b'+["rule","ppp0",1,false]\n' + text)
+    (tmp_path / leftovers.FILE).write_bytes(b'+["rule","ppp0",1,false,true]\n' + text)
     world = LinksWorld()
     world.network.rules = {("ppp0", 1, False)}
     left = Leftovers(world.log).open(str(tmp_path))

@@ -113,8 +113,9 @@ class Around:
                 interfaces.leftovers.put(PROXY, *self._proxy)
         if settings.usepeerdns and network.dns:
             try:
-                resolv.write(interfaces.run_dir, self._netif.name, network.dns)
-                self._resolv = self._netif.name
+                name = self._netif.name if self._shared is None else f"{self._netif.name}-{link.name}"
+                resolv.write(interfaces.run_dir, name, network.dns)
+                self._resolv = name
             except OSError as error:
                 interfaces.log.warning("{link}: name servers: {error}", link=link.name, error=error)
 

@@ -19,6 +19,9 @@ from prol2tp.net.netlink import NetlinkError
 from prol2tp.net.rtnetlink import TABLE_MAIN
 from prol2tp.radius.values import Route
 
+SYSTEM = "lo"
+"""Where packets of the system's own come from, for rules."""
+
 
 class Shared:
     """One interface for many links. `ready` has those that wait for the first link to set it up; None: it is."""
@@ -64,6 +67,8 @@ class Interfaces:
         """Names of own interfaces in use or about to be."""
         self._numbers: dict[str, int] = {}
         self.shared: dict[str, Shared] = {}
+        self._ruled: dict[tuple[int, bool], int] = {}
+        """How many interfaces look into a table by rules of ours, by version."""
         self._told_settings = False
 
     def ipv6_set(self, name: str, settings: NetworkSettings) -> None:
@@ -141,14 +146,30 @@ class Interfaces:
         return table, False
 
     def rule(self, device: str, table: int, ipv6: bool) -> Deferred[Any]:
-        """Let packets from an interface look into a table first."""
-        self.leftovers.put(RULE, device, table, ipv6)
-        return soft(self.network.rule_add(device, table, ipv6), self.log, f"rule for {device}")
+        """Let packets from an interface look into a table first, and packets of the system's own to its users: answers
+        to pings, and what tells that a packet is too big."""
+        steps = [self._rule(device, table, ipv6, True)]
+        count = self._ruled.get((table, ipv6), 0)
+        self._ruled[table, ipv6] = count + 1
+        if not count:
+            steps.append(self._rule(SYSTEM, table, ipv6, False))
+        return Deferred.fromCoroutine(together(*steps))
+
+    def _rule(self, *rule: Any) -> Deferred[Any]:
+        self.leftovers.put(RULE, *rule)
+        return soft(self.network.rule_add(*rule), self.log, f"rule for {rule[0]}")
 
     def unrule(self, device: str, table: int, ipv6: bool) -> Deferred[Any]:
         """Undo `rule`."""
-        done = soft(self.network.rule_delete(device, table, ipv6))
-        return done.addCallback(lambda _: self.leftovers.done(RULE, device, table, ipv6))
+        steps = [self._unrule(device, table, ipv6, True)]
+        self._ruled[table, ipv6] -= 1
+        if not self._ruled[table, ipv6]:
+            del self._ruled[table, ipv6]
+            steps.append(self._unrule(SYSTEM, table, ipv6, False))
+        return Deferred.fromCoroutine(together(*steps))
+
+    def _unrule(self, *rule: Any) -> Deferred[Any]:
+        return soft(self.network.rule_delete(*rule)).addCallback(lambda _: self.leftovers.done(RULE, *rule))
 
     def serve(self, shared: Shared, settings: NetworkSettings) -> Deferred[Any]:
         """Route the pools of one more profile to a shared interface."""

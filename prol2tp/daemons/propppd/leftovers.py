@@ -134,7 +134,7 @@ def _element(network: Any, sets: Any, family: str, table: str, name: str, key: s
 
 
 _UNDO: dict[str, Callable[..., Deferred[Any]]] = {
-    RULE: lambda network, sets, device, table, ipv6: network.rule_delete(device, table, ipv6),
+    RULE: lambda network, sets, device, table, ipv6, defaults: network.rule_delete(device, table, ipv6, defaults),
     PROXY: lambda network, sets, address, ifindex: network.proxy_arp_delete(address, ifindex),
     HOST_ROUTE: lambda network, sets, prefix, ifindex, via: network.route_delete(prefix, ifindex, via),
     ELEMENT: _element,
