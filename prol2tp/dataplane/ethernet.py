@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,7 +36,7 @@ class EthernetSocket:
             self.address = self._system.address(interface)
             self.socket = self._system.open(interface, SESSION, tagged)
         except OSError as error:
-            raise DataPathError(SYSTEM, f"interface {interface}: {os.strerror(error.errno or 0)}") from None
+            raise DataPathError(SYSTEM, f"interface {interface}: {error.strerror or error}") from None
         if len(self.address) != 6 or not any(self.address):
             self.socket.close()
             raise DataPathError(INVALID, f"interface {interface} is no Ethernet interface")

@@ -142,9 +142,34 @@ def test_sigterm_ends_links_and_sessions(line: Line) -> None:
     wait_until(lambda: line.host.interfaces() == {"lo", "eth0"}, 5, "no interface is left")
 
 
+def test_after_a_crash_of_propppd_the_interface_is_free_for_a_new_link(line: Line) -> None:
+    line.create()
+    line.online()
+    assert line.suite.processes["propppd"].stop(signal.SIGKILL) == -signal.SIGKILL
+    line.suite.start("propppd")
+    wait_until(lambda: not line.host.interfaces() - {"lo", "eth0"}, 20, "what was left is gone", every=0.2)
+    wait_until(lambda: line.suite.tool("propppctl", "status", check=False), 20, "propppd is there again", every=0.2)
+    line.create()
+    line.online()
+    line.host.ping("10.9.0.1", interface="ppp0")
+
+
+def test_after_a_crash_of_the_data_path_a_link_that_persists_comes_again(line: Line) -> None:
+    line.create(*CREATE, "persist", "holdoff", "1")
+    line.online()
+    pathd = [pid for pid in line.host.pids()
+             if b"prol2tp.daemons.pathd" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(pathd[0], signal.SIGKILL)
+    line.suite.processes["propppd"].wait_for("session-1: ended: NAS Error")
+    line.online()
+    line.host.ping("10.9.0.1", interface="ppp0")
+
+
 def test_an_unknown_interface_is_refused_in_one_line(line: Line) -> None:
-    with pytest.raises(Failed, match="interface eth7: No such device"):
-        line.create("create", "pppoe", "interface", "eth7", "profile", "dsl")
+    for name, why in (("eth7", "No such device"), ("a-name-that-is-far-too-long", ""),
+                      ("lo", "is no Ethernet interface")):
+        with pytest.raises(Failed, match=f"interface {name}:? {why}"):
+            line.create("create", "pppoe", "interface", name, "profile", "dsl")
     assert line.suite.links() == []
 
 

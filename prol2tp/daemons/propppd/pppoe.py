@@ -81,6 +81,8 @@ class Access:
         self.handle = handle
         if self._closed:
             self._plane.ethernet_delete(handle).addErrback(_ignore)
+            self._refused(Failure(NoLine(f"interface {self.key[0]} is down")))
+            return
         waiting, self._waiting = self._waiting or [], None
         for one in waiting:
             one.callback(None)
@@ -134,7 +136,7 @@ class PPPoEDial(Dial):
         try:
             access = self._access = Access.take(self.dials, interface, bool(self.request.vlan))
         except (OSError, ValueError) as error:
-            text = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+            text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             return fail(NoLine(f"interface {interface}: {text}"))
 
         def refused(failure: Failure) -> Failure:
