@@ -25,6 +25,8 @@ from prol2tp.net.netlink import NetlinkError, NetlinkSocket
 _log = Logger(namespace="shaping")
 
 _PROBE = "pifbprobe"
+_PROBE_KINDS = ("ifb", "dummy", "bridge")
+"""The first one that the kernel makes is used: the others can only show whether it has htb."""
 _NAME = "pifb{}"
 """IFB device of an interface, by its index."""
 _NEW = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
@@ -163,15 +165,21 @@ class LinuxShaping:
 
     @inlineCallbacks
     def _probe(self) -> Any:
-        """Try it all on an IFB device, which carries nothing."""
+        """Try it all on a device that carries nothing."""
+        reason, device = "", 0
+        for kind in _PROBE_KINDS:
+            try:
+                device = yield self._new_device(kind, _PROBE)
+                break
+            except NetlinkError as error:
+                reason = reason or f"no ifb device: {error.text}"
+        if not device:
+            return Abilities(reason=reason)
         try:
-            device = yield self._new_ifb(_PROBE)
-        except NetlinkError as error:
-            return Abilities(reason=f"no ifb device: {error.text}")
-        try:
-            return (yield self._try(device))
+            found = yield self._try(device)
         finally:
             self._kill(device)
+        return found._replace(ingress=False, reason=reason) if reason and found.egress else found
 
     @inlineCallbacks
     def _try(self, device: int) -> Any:
@@ -237,7 +245,7 @@ class LinuxShaping:
 
     @inlineCallbacks
     def _lead_through(self, ifindex: int, rate: int) -> Any:
-        device = yield self._new_ifb(_NAME.format(ifindex))
+        device = yield self._new_device("ifb", _NAME.format(ifindex))
         self._ingress[ifindex] = device
         ours = False
         try:
@@ -264,9 +272,9 @@ class LinuxShaping:
         return self._request(rtnetlink.RTM_SETLINK, rtnetlink.link(device, up=True))
 
     @inlineCallbacks
-    def _new_ifb(self, name: str) -> Any:
+    def _new_device(self, kind: str, name: str) -> Any:
         """-> its index."""
-        made = self._request(tc.RTM_NEWLINK, tc.ifb(name, self._group), _NEW)
+        made = self._request(tc.RTM_NEWLINK, tc.device(kind, name, self._group), _NEW)
         found = self._request(tc.RTM_GETLINK, tc.link_named(name))
         results = yield DeferredList([made, found], consumeErrors=True)
         if not results[0][0]:

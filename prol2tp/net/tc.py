@@ -126,15 +126,15 @@ def redirect(ifindex: int, to: int) -> bytes:
             + attribute(_TCA_OPTIONS, options))
 
 
-# IFB devices
+# devices
 
 
-def ifb(name: str, group: int) -> bytes:
-    """RTM_NEWLINK: a device, down."""
+def device(kind: str, name: str, group: int) -> bytes:
+    """RTM_NEWLINK: a virtual device (`ifb`, `dummy`), down."""
     return (_LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
             + attribute(_IFLA_GROUP, _U32.pack(group)) + attribute(_IFLA_NUM_TX_QUEUES, _U32.pack(1))
             + attribute(_IFLA_NUM_RX_QUEUES, _U32.pack(1))
-            + attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"ifb\0")))
+            + attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, kind.encode() + b"\0")))
 
 
 def link_named(name: str) -> bytes:

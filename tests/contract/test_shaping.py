@@ -295,3 +295,23 @@ async def test_a_subscriber_costs_the_same_few_messages_however_many_there_are(k
     before = kernel.shaping.requests
     await kernel.shaping.egress(index, 2_000_000)
     assert kernel.shaping.requests - before == 2
+
+
+@pytest.mark.root
+@pytest_twisted.ensureDeferred
+async def test_a_kernel_without_ifb_can_still_shape_what_goes_out(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tc.device
+    monkeypatch.setattr(tc, "device", lambda kind, *rest: device("nosuchkind" if kind == "ifb" else kind, *rest))
+    await kernel.shaping.start()
+    found = await kernel.shaping.probe()
+    assert (found.egress, found.ingress) == (True, False)
+    assert "to users by htb, queues" in str(found) and "no ifb device" in str(found)
+    index = kernel.index[NAMES[0]]
+    await kernel.shaping.egress(index, 1_000_000)
+    assert kernel.rates("egress", NAMES[0]) == [1_000_000]
+    with pytest.raises(NetlinkError):
+        await kernel.shaping.ingress(index, 1_000_000)
+    await settled(kernel.shaping)
+    assert "pifbprobe" not in kernel.links()

@@ -80,7 +80,7 @@ def test_all_that_comes_in_is_led_to_the_other_device() -> None:
 
 
 def test_devices_are_found_by_name_and_removed_by_group() -> None:
-    made = decoded(ifinfmsg, tc.ifb("pifb7", 0x50000002))
+    made = decoded(ifinfmsg, tc.device("ifb", "pifb7", 0x50000002))
     assert (made.get_attr("IFLA_IFNAME"), made.get_attr("IFLA_GROUP")) == ("pifb7", 0x50000002)
     assert made.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "ifb"
     assert decoded(ifinfmsg, tc.link_named("pifb7")).get_attr("IFLA_IFNAME") == "pifb7"

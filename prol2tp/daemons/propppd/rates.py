@@ -39,7 +39,7 @@ class RateError(Exception):
 class Limit:
     """What a link has: bit/s by direction, and who sees to it."""
 
-    __slots__ = ("link", "ifindex", "rates", "by", "busy", "again", "waiting")
+    __slots__ = ("link", "ifindex", "rates", "by", "tried", "busy", "again", "waiting")
 
     def __init__(self, link: PPPLink, ifindex: int) -> None:
         self.link = link
@@ -47,6 +47,8 @@ class Limit:
         self.rates = dict.fromkeys(WAYS, 0)
         self.by = dict.fromkeys(WAYS, "")
         """`TC`, `PATH`, or empty: not limited."""
+        self.tried = (0, 0)
+        """What was to be set the last time."""
         self.busy = False
         self.again = False
         """Something has happened since the last step was begun."""
@@ -93,8 +95,10 @@ class Rates(Follower):
 
     def protocol_up(self, link: PPPLink, network: NetworkUp) -> None:
         limit, interface = self._limits.get(link), link.interface
+        netif = interface.netif if interface is not None else None
         # the second protocol comes to an interface that has its limit, or was refused it
-        if limit is None or interface is None or interface.netif is None or interface.netif.ifindex != limit.ifindex:
+        if (limit is None or netif is None or netif.ifindex != limit.ifindex
+                or limit.tried != self._links.filters.rates(link)):
             self._look(link)
 
     def link_changed(self, link: PPPLink, before: Authorization) -> None:
@@ -159,7 +163,8 @@ class Rates(Follower):
         link, error = limit.link, ""
         while limit.again and not link.ended:
             limit.again, error = False, ""
-            for way, rate in zip(WAYS, self._links.filters.rates(link), strict=True):
+            limit.tried = self._links.filters.rates(link)
+            for way, rate in zip(WAYS, limit.tried, strict=True):
                 if limit.rates[way] == rate or link.ended:
                     continue
                 try:
@@ -186,7 +191,7 @@ class Rates(Follower):
         """A part of `_settle`."""
         if self._abilities is None:
             self._abilities = yield self._shaping.probe()
-            self._log.info("rate limits: {abilities}", abilities=self._abilities)
+            self._log.notice("rate limits: {abilities}", abilities=self._abilities)
         link, had = limit.link, limit.by[way]
         by = self._by(link, way) if rate else ""
         if had and had != by:

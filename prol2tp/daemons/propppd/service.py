@@ -45,6 +45,7 @@ from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.rates import Rates
 from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.daemons.propppd.steps import soft
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.client import PathClient
@@ -187,7 +188,7 @@ class PropppdService(DaemonService):
             resolv.remove_all(self.options["run-dir"])
             left = self.links.leftovers.open(self.options["run-dir"])
             leftovers.undo(left, self.network, self.sets, self.log)
-            yield self.shaping.start()
+            yield soft(self.shaping.start(), self.log, "rate limits")
             self.dynamic.configure(self.config.radius)
         except (AddressInUse, OSError) as error:
             self.fail(str(error))
