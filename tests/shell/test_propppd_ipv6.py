@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
@@ -15,7 +16,7 @@ from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.ipv6 import Given
-from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.daemons.propppd.link import IPV6_HEADERS, PPPLink
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.ipv6 import dhcpv6, icmpv6, packet
 from prol2tp.ipv6.dhcpv6 import IA, Message
@@ -586,3 +587,51 @@ def test_a_fault_of_ours_costs_the_link_its_ipv6_and_nothing_else(monkeypatch):
     subscriber.link.lost("Lost Carrier", "")
     world.settle()
     nothing_left(world)
+
+
+def test_one_prefix_may_be_that_of_the_link_and_the_delegated_one():
+    world = world_of("", user="ipv6_prefix 2001:db8:a::/64; delegated_prefix 2001:db8:a::/64")
+    subscriber = Subscriber(world)
+    answer = subscriber.ask(Message(dhcpv6.SOLICIT, 1, CLIENT, rapid_commit=True, prefixes=(IA(1),)))
+    assert subscriber.link.ipv6.given == Given(("2001:db8:a::/64",), (), ("2001:db8:a::/64",))
+    assert routes(world) == {"2001:db8:a::/64"}
+    subscriber.ask(Message(dhcpv6.RELEASE, 2, CLIENT, answer.server_id, prefixes=answer.prefixes))
+    assert subscriber.link.ipv6.given == Given(("2001:db8:a::/64",))
+    assert routes(world) == {"2001:db8:a::/64"}
+    subscriber.link.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)
+
+
+@pytest.mark.parametrize(("pcomp", "accomp", "header"), [
+    (True, True, b"\x57"), (True, False, b"\xff\x03\x57"), (False, True, b"\0\x57"), (False, False, b"\xff\x03\0\x57"),
+])
+def test_what_we_send_is_compressed_as_the_peer_allows_and_what_comes_is_read_in_every_form(pcomp, accomp, header):
+    world = world_of()
+    sent: list[bytes] = []
+    send = world.near.port_send
+    world.near.port_send = lambda port, frame: (sent.append(frame), send(port, frame))
+    subscriber = Subscriber(world, pcomp=pcomp, accomp=accomp)
+    assert sent[-1].startswith(header) and packet.read(sent[-1][len(header):]).protocol == packet.ICMPV6
+    for form in IPV6_HEADERS:
+        count = len(sent)
+        subscriber.world.far.port_send(subscriber._port, form + solicitation())
+        world.settle(3)
+        assert len(sent) == count + 1 and sent[-1].startswith(header)
+
+
+def test_damaged_packets_never_harm_the_link():
+    world = world_of()
+    subscriber = Subscriber(world)
+    chance = random.Random(3)
+    kinds = (solicitation(), *(sent(Message(kind, 1, CLIENT, b"x", addresses=(IA(1),), prefixes=(IA(2),)))
+                               for kind in range(1, 14)))
+    for _ in range(600):
+        damaged = bytearray(chance.choice(kinds))
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(6, len(damaged))] = chance.randrange(256)
+        subscriber.link.receive(HEADER + bytes(damaged[:chance.randrange(len(damaged) // 2, len(damaged) + 1)]))
+    world.later(30)
+    assert not subscriber.link.ended and set(subscriber.ppp.networks) == {"ip", "ipv6"}
+    assert subscriber.link.ipv6.record()["bad"] > 100
+    subscriber.bind()

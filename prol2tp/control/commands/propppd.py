@@ -301,7 +301,7 @@ IPV6_RECORD = Record(
         Field("advertisements", "integer", "router advertisements sent"),
         Field("dhcpv6_received", "integer", "DHCPv6 messages received"),
         Field("dhcpv6_sent", "integer", "DHCPv6 messages sent"),
-        Field("bad", "integer", "packets of the peer that could not be read"),
+        Field("bad", "integer", "packets of the peer that could not be read, or are for nothing that we serve"),
     ),
     "What we give the peer by IPv6.",
 )

@@ -125,7 +125,7 @@ class LinkIPv6:
     """IPv6 of one link, from IPv6CP up to down."""
 
     __slots__ = ("link", "offer", "given", "prefixes", "addresses", "delegated", "advertiser", "server", "running",
-                 "_links", "_duid", "_local", "_leased", "_routed", "_todo", "_busy", "_told")
+                 "strays", "_links", "_duid", "_local", "_leased", "_routed", "_todo", "_busy", "_told")
 
     def __init__(self, link: PPPLink, links: Links, duid: Callable[[], bytes], local: str) -> None:
         self.link = link
@@ -141,6 +141,8 @@ class LinkIPv6:
         self.server: DHCPv6Server | None = None
         """None until the peer speaks DHCPv6."""
         self.running = False
+        self.strays = 0
+        """Packets that are for no core: cut short, or nothing that we serve."""
         self._links = links
         self._duid = duid
         self._local = local
@@ -299,7 +301,7 @@ class LinkIPv6:
             "advertisements": advertised.advertisements,
             "dhcpv6_received": served.received,
             "dhcpv6_sent": served.sent,
-            "bad": advertised.bad + served.bad,
+            "bad": advertised.bad + served.bad + self.strays,
         }
 
     # routes, and what the data path lets through
@@ -357,10 +359,11 @@ class LinkIPv6:
         core: Advertiser | DHCPv6Server | None = self.advertiser
         if protocol_of(packet) == UDP:
             core = self._server(now) if self.link.profile.dhcpv6 else None
-        if core is not None:
-            core.receive(packet, now)
-            self._complain(core.counters)
-            self._drain()
+        if core is None or not core.receive(packet, now):
+            self.strays += 1
+            return
+        self._complain(core.counters)
+        self._drain()
 
     def _server(self, now: float) -> DHCPv6Server:
         if self.server is None:
