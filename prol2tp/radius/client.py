@@ -268,11 +268,11 @@ class RadiusClient:
     # one request
 
     def group_of(self, record: AccessRequest | AccountingRequest) -> list[Service]:
-        """The servers that may be asked: those of the user's realm. Of the NAS as a whole, without a user: all."""
+        """The servers that may be asked: those of the user's realm. Of the NAS as a whole: those of no realm, if there
+        are any, else all."""
         if isinstance(record, AccountingRequest):
-            if record.status in OF_THE_NAS and not record.user:
-                return self._groups.everywhere("acct")
-            return self._groups.of("acct", realm_of(record.user))
+            group = self._groups.of("acct", realm_of(record.user))
+            return group or (self._groups.everywhere("acct") if record.status in OF_THE_NAS else group)
         return self._groups.of("auth", realm_of(record.user))
 
     def _start(self, exchange: Exchange, now: float) -> None:

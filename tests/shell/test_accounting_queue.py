@@ -89,6 +89,28 @@ async def test_what_was_appended_is_given_in_order_and_is_gone_when_acknowledged
 
 
 @ensured
+async def test_refused_records_go_aside_and_open_sessions_are_known_by_pages(tmp_path):
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    early = queue.unfinished("", 5)
+    await bounded(queue.start())
+    assert await bounded(early) == []
+    queue.append("a", START, b"bad", 1.0)
+    queue.append("b", START, b"b", 2.0)
+    await bounded(queue.append("a", INTERIM, b"good", 3.0))
+    records = await bounded(queue.take(10))
+    await bounded(queue.refuse([records[0].id]))
+    queue.release([records[1].id])
+    assert (queue.status.refused, queue.status.depth) == (1, 2)
+    assert sorted(await drained(queue)) == [b"b", b"good"]
+    assert await bounded(queue.unfinished("", 1)) == [("a", 3.0, b"good")]
+    assert await bounded(queue.unfinished("a", 5)) == [("b", 2.0, b"b")]
+    await bounded(queue.stop())
+    for late in (queue.refuse([1]), queue.unfinished("", 5)):
+        with pytest.raises(QueueFailed):
+            await bounded(late)
+
+
+@ensured
 async def test_a_restart_replays_what_no_server_has(tmp_path):
     queue = AccountingQueue(str(tmp_path / "q"), reactor)
     queue.start()
@@ -123,7 +145,8 @@ async def test_interims_of_one_turn_are_one_record_and_all_hear_of_it(tmp_path):
 async def test_a_full_disk_is_said_once_and_retried_while_sending_goes_on(tmp_path, lines, monkeypatch):
     monkeypatch.setattr("prol2tp.spool.queue.RETRY_FIRST", 0.02)
     monkeypatch.setattr("prol2tp.spool.queue.RETRY_MOST", 0.04)
-    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    troubles: list[str] = []
+    queue = AccountingQueue(str(tmp_path / "q"), reactor, on_trouble=troubles.append)
     await bounded(queue.start())
     await bounded(queue.append("a", START, b"start", 1.0))
     queue._file._database.execute("PRAGMA max_page_count=3")
@@ -146,6 +169,7 @@ async def test_a_full_disk_is_said_once_and_retried_while_sending_goes_on(tmp_pa
     await bounded(waiting[-1])
     assert acknowledged.called and all(deferred.called for deferred in waiting)
     assert len(lines) == 2 and "again" in lines[1]
+    assert len(troubles) == 2 and "full" in troubles[0] and troubles[1] == ""
     assert (queue.status.unsaved, queue.status.trouble) == (0, "")
     assert queue.status.depth == 2
     await bounded(queue.stop())
@@ -303,6 +327,7 @@ async def test_kill_9_at_any_moment_loses_nothing_durable_and_keeps_the_order(tm
     queue = AccountingQueue(str(tmp_path / "q"), reactor)
     await bounded(queue.start())
     said += [("sent", *payload.decode().split()) for payload in await drained(queue)]
+    opened = {session for session, _, _ in await bounded(queue.unfinished("", 100_000))}
     await bounded(queue.stop())
     assert lines == []
     saved: dict[str, set[tuple[int, int]]] = {}
@@ -318,5 +343,7 @@ async def test_kill_9_at_any_moment_loses_nothing_durable_and_keeps_the_order(tm
         got = given[session]
         assert got == sorted(got), "out of order"
         newest = max((mark for mark in got if mark[1] == INTERIM), default=(-1, 0))
+        # a Stop may be on the disk although it was killed before it could say so
+        assert (session in opened) == (STOP not in {kind for _, kind in got})
         for mark in marks:
             assert mark in got or (mark[1] == INTERIM and mark < newest), (session, mark)

@@ -58,7 +58,9 @@ class AccountingService:
         self._log = log
         self._event = event
         self._realms: set[str] = set()
-        """Told that we are here; empty: who asks for no realm's server."""
+        """One for each group of servers; empty: those that are for no realm."""
+        self._told: set[str] = set()
+        """Realms whose servers know that we are here."""
 
     def configure(self, radius: Radius) -> Deferred[None]:
         """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
@@ -111,9 +113,10 @@ class AccountingService:
     # the NAS as a whole
 
     def _announce(self, realms: set[str]) -> None:
-        """Accounting-On for servers that have not heard it."""
-        for realm in sorted(realms - self._realms):
+        """Accounting-On for servers that have not heard it; who hears it again ends the sessions that are open."""
+        for realm in sorted(realms - self._told):
             self._of_nas("Accounting-On", ACCOUNTING_ON, realm)
+        self._told |= realms
         self._realms = realms
 
     def _of_nas(self, status: str, kind: int, realm: str) -> Deferred[Any]:
@@ -165,7 +168,8 @@ class AccountingService:
         self.accounting.stop()
         for realm in sorted(self._realms):
             yield self._of_nas("Accounting-Off", ACCOUNTING_OFF, realm)
-        while queue.status.depth > sender.parked and self._reactor.seconds() < deadline:
+        # records that wait behind others of their session are neither ready nor taken
+        while (queue.status.ready or queue.status.taken > sender.parked) and self._reactor.seconds() < deadline:
             yield deferLater(self._reactor, LOOK)
         sender.stop()
         yield queue.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prol2tp.spool.file import SpoolFile
-from prol2tp.spool.order import INTERIM, START, STOP
+from prol2tp.spool.order import ACCOUNTING_ON, INTERIM, START, STOP
 
 
 def opened(path: Path) -> tuple[SpoolFile, list[str]]:
@@ -196,3 +196,69 @@ def test_any_sequence_of_full_and_good_disks_and_restarts_keeps_every_start_and_
         spool.write([], [])
         assert (spool.held, spool.unremoved, spool.oldest()) == ({}, set(), None)
         spool.close()
+
+
+def unfinished(spool: SpoolFile) -> list[tuple[str, bytes]]:
+    return [(session, payload) for session, _, payload in spool.unfinished("", 100)]
+
+
+def test_the_last_word_of_a_session_is_kept_until_its_stop(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("b", START, 1.0, b"b"), ("a", START, 2.0, b"start"), ("c", START, 3.0, b"c")], [])
+    spool.write([("a", INTERIM, 4.0, b"old"), ("a", INTERIM, 5.0, b"new"), ("nas", ACCOUNTING_ON, 6.0, b"on")], [])
+    # acknowledged or not: it is about the session
+    spool.write([], spool.order.take(9))
+    spool.write([("b", STOP, 7.0, b"stop")], [])
+    assert unfinished(spool) == [("a", b"new"), ("c", b"c")]
+    spool.close()
+    again, _ = opened(tmp_path / "q")
+    assert again.unfinished("", 1) == [("a", 5.0, b"new")]
+    assert again.unfinished("a", 9) == [("c", 3.0, b"c")]
+    again.write([("a", STOP, 8.0, b""), ("c", STOP, 8.0, b""), ("c", START, 9.0, b"once more")], [])
+    assert unfinished(again) == [("c", b"once more")]
+
+
+def test_what_is_open_is_known_after_a_disk_that_took_nothing_even_when_a_server_has_all(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"a")], [])
+    spool.hold([("a", STOP, 2.0, b"stop"), ("b", START, 2.0, b"b"), ("c", START, 2.0, b"c")], [])
+    spool.hold([("c", STOP, 3.0, b"stop")], [])
+    while taken := spool.order.take(9):
+        spool.hold([], taken)
+    assert (len(spool.order), spool.held) == (0, {})
+    spool.write([], [])
+    assert unfinished(spool) == [("b", b"b")]
+    assert spool.oldest() is None
+
+
+def test_a_write_that_fails_leaves_what_is_open_as_it_was(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"a")], [])
+    spool._database.execute("PRAGMA max_page_count=4")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        spool.write([("a", STOP, 2.0, bytes(30000))], [])
+    assert unfinished(spool) == [("a", b"a")]
+
+
+def test_refused_records_are_put_aside_and_their_sessions_go_on(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"bad"), ("a", STOP, 2.0, b"stop"), ("b", START, 3.0, b"b")], [])
+    spool.hold([("c", START, 4.0, b"bad too")], [])
+    first, second, third = spool.order.take(9)
+    spool.hold([], [], [first])
+    assert spool.refused == 0 and spool.order.take(9) == [], "the disk has to know it first"
+    spool.write([], [second], [third])
+    assert (spool.refused, payloads(spool)) == (2, [b"stop"])
+    rows = spool._database.execute("SELECT session, kind, event_time, payload FROM refused ORDER BY id").fetchall()
+    assert rows == [("a", START, 1.0, b"bad"), ("c", START, 4.0, b"bad too")]
+    spool.close()
+    again, _ = opened(tmp_path / "q")
+    assert again.refused == 2 and len(again.order) == 0
+
+
+def test_wrong_types_among_what_is_open_are_damage(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool._database.execute("INSERT INTO unfinished VALUES ('a', 1.0, 'text')")
+    spool.close()
+    _, lines = opened(tmp_path / "q")
+    assert len(lines) == 1 and "wrong type" in lines[0]
