@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 DEFAULT = "default"
+COOKIES = (0, 4, 8)
 _PROFILES = ("pseudowire profile", "session profile", "tunnel profile")
 _NOT_INHERITED = ("peer", "peer_hostname")
 Values = Mapping[str, Any]
@@ -110,16 +111,39 @@ def _check_versions(config: Prol2tpdConfig, file: Given, problems: Problems) -> 
     for kind, records in (("tunnel profile", config.tunnel_profiles), ("tunnel", config.tunnels)):
         for name, record in records.items():  # type: ignore[attr-defined]
             block = file.blocks[kind].get(name)
-            if block is not None and record.encap == "ip" and record.version == "l2tpv2":
+            static = getattr(record, "static", False)
+            if block is not None and record.encap == "ip" and record.version == "l2tpv2" and not static:
                 block.wrong(problems, "encap", f"{block.block.title()} has encap ip, which L2TPv2 does not have",
                             "add: version l2tpv3")
     for name, tunnel in config.tunnels.items():
+        block = file.blocks["tunnel"][name]
+        if tunnel.static:
+            _check_static(tunnel, block, problems)
+            continue
         for inner, session in tunnel.sessions.items():
             if session.pseudowire_type in ETHERNET and tunnel.version == "l2tpv2":
                 block = file.blocks["tunnel"][name].blocks["session"][inner]
                 block.wrong(problems, "pseudowire_type",
                             f"{block.block.title()} is of type {session.pseudowire_type}, and its tunnel of version"
                             " l2tpv2", "give the tunnel: version l2tpv3")
+
+
+def _check_static(tunnel: Tunnel, block: Given, problems: Problems) -> None:
+    """Nothing can be asked of the peer: all has to be said."""
+    missing = [name for name in ("tunnel_id", "peer_tunnel_id") if not getattr(tunnel, name)]
+    if tunnel.local is None or (tunnel.encap == "udp" and not tunnel.local.port):
+        missing.append("local")
+    if missing:
+        block.wrong(problems, "static", f"{block.block.title()} is static and lacks {', '.join(missing)}",
+                    "give both ids, and our own address with its UDP port")
+    for inner, session in tunnel.sessions.items():
+        given = block.blocks["session"][inner]
+        if not session.session_id or not session.peer_session_id:
+            given.wrong(problems, "session_id", f"{given.block.title()} is static and lacks an id",
+                        "give session_id and peer_session_id")
+        for name in ("cookie", "peer_cookie"):
+            if len(getattr(session, name)) not in COOKIES:
+                given.wrong(problems, name, f"{name} has {len(getattr(session, name))} octets", "none, 4 or 8")
 
 
 def _fill(config: Prol2tpdConfig, file: Given) -> None:
@@ -289,6 +313,8 @@ def tunnel_settings(config: Prol2tpdConfig, tunnel: Tunnel | TunnelProfile) -> d
     settings["challenge"] = tunnel.auth_mode == "challenge"
     if tunnel.encap == "ip":
         settings["version"] = "l2tpv3"
+    if isinstance(tunnel, Tunnel) and tunnel.static:
+        settings.update(static=True, version="l2tpv3", tunnel_id=tunnel.tunnel_id, peer_tunnel_id=tunnel.peer_tunnel_id)
     settings["profile_name"] = tunnel.tunnel_profile if isinstance(tunnel, Tunnel) else tunnel.name
     settings["name"] = tunnel.name if isinstance(tunnel, Tunnel) else ""
     return settings
@@ -305,6 +331,9 @@ def session_settings(session: Session | SessionProfile) -> dict[str, Any]:
     settings["send_sequence"] = session.use_sequence_numbers
     settings["tx_connect_speed"], settings["rx_connect_speed"] = session.connect_speed
     settings["private_group_id"] = session.priv_group_id
+    if isinstance(session, Session):
+        for name in ("session_id", "peer_session_id", "cookie", "peer_cookie"):
+            settings[name] = getattr(session, name)
     settings["profile_name"] = session.session_profile if isinstance(session, Session) else session.name
     settings["pseudowire_profile_name"] = session.pseudowire_profile
     settings["name"] = session.name if isinstance(session, Session) else ""

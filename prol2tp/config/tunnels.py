@@ -251,6 +251,12 @@ class Session(SessionParameters):
         "",
         "Session profile from which unset values come; without it that of the tunnel.",
     )
+    session_id: int = row(Number(0, 2**32 - 1), 0, "Our id of a static session.")
+    peer_session_id: int = row(Number(0, 2**32 - 1), 0, "The peer's id of a static session.")
+    cookie: bytes = row(
+        Octets(8, "hex:", secret=True), b"", "Cookie that the peer puts before its frames: none, 4 or 8 octets."
+    )
+    peer_cookie: bytes = row(Octets(8, "hex:", secret=True), b"", "Cookie that we put before ours.")
     name: str = ""
 
 
@@ -290,6 +296,11 @@ class Tunnel(TunnelParameters):
         inherited=False,
     )
     tunnel_profile: str = row(Reference("tunnel profile"), "default", "Tunnel profile from which unset values come.")
+    static: bool = row(
+        Boolean(), False, "L2TPv3 without a control connection: both ends are told all ids, as `ip l2tp` does."
+    )
+    tunnel_id: int = row(Number(0, 2**32 - 1), 0, "Our id of a static tunnel.")
+    peer_tunnel_id: int = row(Number(0, 2**32 - 1), 0, "The peer's id of a static tunnel.")
     name: str = ""
     sessions: dict[str, Session] = field(default_factory=dict, repr=False, compare=False)
     session: SessionProfile = field(default_factory=SessionProfile, repr=False, compare=False)

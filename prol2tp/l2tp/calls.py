@@ -14,12 +14,13 @@ from prol2tp.l2tp.outputs import CloseDataPath, SessionCreated, SessionDeleted, 
 from prol2tp.l2tp.plain import from_plain
 from prol2tp.l2tp.session import NO_PATH, UNSET, Event, Session, State
 from prol2tp.l2tp.settings import SessionSettings
+from prol2tp.l2tp.staticsession import StaticSession
 from prol2tp.l2tp.version3 import LOST, Offer, Version3, tie
 
 if TYPE_CHECKING:
     from prol2tp.l2tp.tunnel import Tunnel
 
-_MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC)}
+_MACHINES: dict[str, type[Session]] = {machine.NAME: machine for machine in (LAIC, LNIC, LAOC, LNOC, StaticSession)}
 RESTING = 64
 NARROW = 0xFFFF
 """The largest id of version 2."""
@@ -53,7 +54,10 @@ class Calls:
         limit = self.tunnel.settings.max_sessions
         if limit and len(self.sessions) >= limit:
             raise ValueError(f"tunnel {self.tunnel.tunnel_id} has its {limit} sessions")
-        session = self._make(LNOC if settings.outgoing_call else LAIC, settings, now)
+        if self.tunnel.static:
+            session = self._make(StaticSession, settings, now, self._claim(settings))
+        else:
+            session = self._make(LNOC if settings.outgoing_call else LAIC, settings, now)
         if session is None:
             raise ValueError(f"tunnel {self.tunnel.tunnel_id} has no session id left")
         session.handle(Event.OPEN_REQ, now)
@@ -63,9 +67,16 @@ class Calls:
             self._waiting[session.session_id] = session
         return session
 
-    def _make(self, machine: type[Session], settings: SessionSettings, now: float) -> Session | None:
+    def _claim(self, settings: SessionSettings) -> int:
+        """The id of a static session, which nothing else may have. Raises `ValueError`."""
+        if not settings.peer_session_id or not self.tunnel.context.session_ids.claim(settings.session_id):
+            raise ValueError(f"session id {settings.session_id} is in use, or is none")
+        return settings.session_id
+
+    def _make(self, machine: type[Session], settings: SessionSettings, now: float,
+              session_id: int | None = None) -> Session | None:
         tunnel = self.tunnel
-        session_id = self._take_id()
+        session_id = session_id or self._take_id()
         if session_id is None:
             return None
         session = machine(tunnel, session_id, settings, now)
@@ -98,7 +109,11 @@ class Calls:
                 return session_id
 
     def _rest(self, session_id: int) -> None:
-        """What is still on its way for an ended call, frames of a user too, must not reach a new one."""
+        """What is still on its way for an ended call, frames of a user too, must not reach a new one; but the id of a
+        static session is its own."""
+        if self.tunnel.static:
+            self._release(session_id)
+            return
         self._resting.append(session_id)
         if len(self._resting) > RESTING:
             self._release(self._resting.popleft())
@@ -120,12 +135,12 @@ class Calls:
 
     def _start(self, session: Session, now: float) -> None:
         """The tunnel is open: the first message of a call of ours."""
-        fault = self.tunnel.version.cannot_place(session)
+        fault = None if self.tunnel.static else self.tunnel.version.cannot_place(session)
         if fault is not None:
             session.handle(Event.CLOSE_REQ, now, fault)
         elif session.TUNNEL_OPENED is not None:
             session.handle(session.TUNNEL_OPENED, now)
-            if session.pseudowire is not None:
+            if session.pseudowire is not None and not self.tunnel.static:
                 self.asked[session.pseudowire.type, session.pseudowire.remote_end_id] = session
 
     def tunnel_opened(self, now: float) -> None:

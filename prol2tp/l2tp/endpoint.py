@@ -32,6 +32,7 @@ from prol2tp.l2tp.session import UNSET, Session
 from prol2tp.l2tp.session import Event as SessionEvent
 from prol2tp.l2tp.session import State as SessionState
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+from prol2tp.l2tp.static import StaticTunnel
 from prol2tp.l2tp.tunnel import Event, State, Tunnel, wrong_version
 from prol2tp.l2tp.version2 import VERSION_2
 from prol2tp.l2tp.version3 import L2TPV3, Offer, Version3
@@ -112,7 +113,7 @@ class Endpoint:
             self._receive_unaddressed(decoder, header, message, peer, local, ifindex, now)
             return
         tunnel = self.tunnels.get(header.tunnel_id)
-        if tunnel is None:
+        if tunnel is None or tunnel.static:
             counters.unknown_tunnels += 1
         elif decoder is not messages or tunnel.version is not VERSION_2:
             self._receive_checked(tunnel, decoder, header, message, peer, local, ifindex, now)
@@ -299,7 +300,8 @@ class Endpoint:
             raise ValueError("no tunnel id is free")
         tunnel = self._make(settings, peer, local, ifindex, False, now)
         tunnel.handle(Event.OPEN_REQ, now)
-        self._requests.add_opening(tunnel)
+        if not tunnel.static:
+            self._requests.add_opening(tunnel)
         self._settle(tunnel, now)
         return tunnel.tunnel_id
 
@@ -456,14 +458,21 @@ class Endpoint:
 
     def _make(self, settings: TunnelSettings, peer: Address, local: Address, ifindex: int, lns: bool,
               now: float) -> Tunnel:
-        tunnel = Tunnel(self.context, self._take_id(settings), settings, peer, local, ifindex, lns, now)
+        kind = StaticTunnel if settings.static else Tunnel
+        tunnel = kind(self.context, self._take_id(settings), settings, peer, local, ifindex, lns, now)
         self.tunnels[tunnel.tunnel_id] = tunnel
         self.context.counters.tunnels_created += 1
         self.context.emit(TunnelCreated(tunnel.tunnel_id))
         return tunnel
 
     def _take_id(self, settings: TunnelSettings) -> int:
-        """Of 32 bits for version 3, unless ids are to be counted; small ones may be version 2's too."""
+        """Of 32 bits for version 3, unless ids are to be counted; small ones may be version 2's too. Raises
+        `ValueError` for one of a static tunnel that is in use."""
+        if settings.static:
+            wanted = settings.tunnel_id
+            if not settings.peer_tunnel_id or not (self._wide_ids if wanted > NARROW else self._ids).claim(wanted):
+                raise ValueError(f"tunnel id {wanted} is in use, or is none")
+            return wanted
         while settings.version == L2TPV3 and not self.context.linear_ids:
             tunnel_id = self._wide_ids.take()
             if tunnel_id > NARROW:
@@ -530,7 +539,8 @@ class Endpoint:
         endpoint = cls(random_bytes, trace, max_pending, linear_ids)
         endpoint.context.serial = record["serial"]
         for row in record["tunnels"]:
-            tunnel = Tunnel.from_record(endpoint.context, row, now)
+            kind = StaticTunnel if row["static"] else Tunnel
+            tunnel = kind.from_record(endpoint.context, row, now)
             (endpoint._wide_ids if tunnel.tunnel_id > NARROW else endpoint._ids).claim(tunnel.tunnel_id)
             endpoint.tunnels[tunnel.tunnel_id] = tunnel
             endpoint._requests.restore(tunnel)

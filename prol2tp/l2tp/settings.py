@@ -62,6 +62,10 @@ class TunnelSettings:
     """Send a Message Digest also without a secret."""
     preferred_language: str = ""
     """Preferred Language AVP; left out when empty."""
+    static: bool = False
+    """No control connection: `tunnel_id` and `peer_tunnel_id` are given, and those of the sessions."""
+    tunnel_id: int = 0
+    peer_tunnel_id: int = 0
     profile_name: str = ""
     """Shown in status; means nothing to the protocol."""
     name: str = ""
@@ -118,6 +122,11 @@ class SessionSettings:
     """Circuit Status when the session is set up."""
     use_tiebreaker: bool = True
     """Session Tie Breaker AVP."""
+    session_id: int = 0
+    """Of a static session, as all that follows."""
+    peer_session_id: int = 0
+    cookie: bytes = field(default=b"", repr=False)
+    peer_cookie: bytes = field(default=b"", repr=False)
     profile_name: str = ""
     pseudowire_profile_name: str = ""
     name: str = ""

@@ -108,6 +108,8 @@ class Tunnel(Machine):
     )
 
     NAME = "CCE"
+    static = False
+    """Without a control connection."""
 
     def __init__(self, context: Context, tunnel_id: int, settings: TunnelSettings, peer: Address, local: Address,
                  ifindex: int, lns: bool, now: float) -> None:
@@ -489,7 +491,7 @@ class Tunnel(Machine):
             channel=self.channel.to_record(now), calls=self.calls.to_record(now),
             request_key=None if self.request_key is None else [list(self.request_key[0]), *self.request_key[1:]],
             version=versions_record(self.version), request_message=self.request_message.hex(),
-            peer_pseudowires=list(self.peer_pseudowires),
+            peer_pseudowires=list(self.peer_pseudowires), static=self.static,
         )
         return record
 

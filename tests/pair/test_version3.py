@@ -300,3 +300,40 @@ def test_questions_name_the_peer_before_it_is_let_in() -> None:
     assert (question.message.host_name, question.message.router_id) == ("lcce", 7)
     (call,) = pair.lns.of(AskSessionAdmission)
     assert (call.message.pseudowire_type, call.message.remote_end_id) == (5, "circuit-1")
+
+
+STATIC = replace(V3, static=True, tunnel_id=1000, peer_tunnel_id=2000)
+STATIC_WIRE = replace(WIRE, session_id=10, peer_session_id=20, cookie=b"ourcooky", peer_cookie=b"peer")
+
+
+def test_a_static_session_is_up_without_a_word_and_goes_when_told() -> None:
+    pair = Pair(1)
+    tunnel_id = pair.open_tunnel(STATIC)
+    assert tunnel_id == 1000
+    pair.open_session(tunnel_id, STATIC_WIRE)
+    assert pair.lac.up == {(1000, 0), (1000, 10)}
+    (path,) = pair.lac.of(OpenDataPath)
+    assert (path.peer_tunnel_id, path.peer_session_id) == (2000, 20)
+    assert (path.cookie, path.peer_cookie) == (b"ourcooky", b"peer")
+    pair.run(None, 10_000)
+    pair.restart(pair.lac)
+    assert session(pair.lac).state is SessionState.ESTABLISHED and session(pair.lac).pseudowire.peer_cookie == b"peer"
+    with pytest.raises(ValueError, match="1000 is in use"):
+        pair.lac.endpoint.open_tunnel(STATIC, LNS, ("192.0.2.1", 5000), pair.now)
+    with pytest.raises(ValueError, match="10 is in use"):
+        pair.lac.endpoint.open_session(1000, STATIC_WIRE, pair.now)
+    pair.lac.endpoint.close_session(1000, 10, pair.now)
+    pair.open_session(1000, STATIC_WIRE)
+    pair.lac.endpoint.close_tunnel(1000, pair.now)
+    pair.settle()
+    assert not pair.lac.of(Transmit)
+    pair.lac.assert_empty()
+
+
+def test_what_comes_for_a_static_tunnel_is_not_for_it() -> None:
+    pair = Pair(1)
+    tunnel_id = pair.open_tunnel(STATIC)
+    stop = bytes.fromhex("c803 0014 000003e8 0000 0000 8008 0000 0000 0004")
+    pair.lac.endpoint.receive(stop, LNS, ("192.0.2.1", 40000), 0, pair.now)
+    pair.settle()
+    assert tunnel_id in pair.lac.endpoint.tunnels and pair.lac.endpoint.counters.unknown_tunnels == 1

@@ -178,3 +178,94 @@ def test_an_interface_that_somebody_removes_ends_the_session_and_it_comes_again(
     wait_until(lambda: [row for row in two.established() if row["session_id"] != first["session_id"]], 20,
                "another session")
     assert "removed by somebody else" in one.processes["prol2tpd"].output
+
+
+STATIC = """
+system {{ hostname "{name}"; {system} }}
+tunnel "s" {{
+    static true
+    encap {encap}
+    local {local}
+    peer {peer}
+    tunnel_id {ours}
+    peer_tunnel_id {theirs}
+    session "w" {{
+        pseudowire_type eth; interface_name "eth-c1"
+        session_id {ours}; peer_session_id {theirs}
+        cookie {cookie}; peer_cookie {peer_cookie}
+        l2_sublayer {sublayer}
+    }}
+}}
+"""
+
+
+def static(**values: str | int) -> str:
+    return STATIC.format(**{"name": "x", "system": "deny_remote_tunnel_creates true;", "encap": "udp",
+                            "cookie": "hex:0001020304050607", "peer_cookie": "hex:08090a0b", "sublayer": "false",
+                            **values})
+
+
+@pytest.mark.parametrize("encapsulation", ["udp", "ip"])
+def test_static_sessions_of_two_hosts_carry_ethernet(world: World, encapsulation: str) -> None:
+    port = ":5000" if encapsulation == "udp" else ""
+    one, two = both(
+        world,
+        static(encap=encapsulation, local=ONE + port, peer=TWO + port, ours=3000, theirs=4000),
+        static(encap=encapsulation, local=TWO + port, peer=ONE + port, ours=4000, theirs=3000,
+               cookie="hex:08090a0b", peer_cookie="hex:0001020304050607"))
+    one.wait_established(1)
+    two.wait_established(1)
+    addressed(world)
+    assert pings(world)
+    one.tool("prol2tp", "destroy", "tunnel", "name", "s")
+    one.wait_gone()
+    two.tool("prol2tp", "reload")
+    assert two.established()
+
+
+PEER = """
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.99.0.2", 5000))
+frame = bytes.fromhex(sys.argv[1])
+# RFC 3931 section 4.1.2.1 by hand: flags and version, reserved, session id, cookie, sublayer
+head = struct.pack("!HHI", 3, 0, 3000) + bytes(range(8))
+s.sendto(head[:-1] + b"x" + bytes(4) + frame, ("10.99.0.1", 5000))
+s.sendto(head + bytes(4) + frame, ("10.99.0.1", 5000))
+s.settimeout(20)
+while True:
+    data = s.recv(2000)
+    if data.endswith(b"from the other side"):
+        print("HEAD", data[:16].hex(), flush=True)
+        break
+"""
+
+
+def test_a_static_session_speaks_with_a_peer_made_of_bare_octets(world: World) -> None:
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+    from scapy.packet import Raw
+
+    one = Suite(world.namespaces["one"], static(local=f"{ONE}:5000", peer=f"{TWO}:5000", ours=3000, theirs=4000,
+                                                sublayer="true"))
+    one.wait_established(1)
+    host = world.namespaces["one"]
+    host.run("ip", "addr", "add", "192.168.9.1/24", "dev", "eth-c1")
+    catch = ('import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("192.168.9.1", 7)); '
+             'print("ready", flush=True); data, peer = s.recvfrom(100); print(data.decode(), peer[0], flush=True)')
+    catcher = host.spawn("python3", "-c", catch, name="catcher")
+    wait_until(lambda: "ready" in catcher.output, 10, "the catcher")
+    mac = host.run("cat", "/sys/class/net/eth-c1/address").stdout.strip()
+    frame = bytes(Ether(dst=mac, src="02:00:00:00:00:02") / IP(src="192.168.9.2", dst="192.168.9.1")
+                  / UDP(sport=9, dport=7) / Raw(b"hello"))
+    peer = world.namespaces["two"].spawn("python3", "-c", PEER, frame.hex(), name="peer")
+    wait_until(lambda: "hello 192.168.9.2" in catcher.output, 10, "the frame from the peer")
+    host.run("ip", "neigh", "add", "192.168.9.2", "lladdr", "02:00:00:00:00:02", "dev", "eth-c1")
+    host.run("python3", "-c", 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto('
+             'b"from the other side", ("192.168.9.2", 7))')
+    wait_until(lambda: "HEAD" in peer.output, 10, "our frame at the peer")
+    # version 3, session 4000, the peer's cookie of 4 octets, a sublayer without a number
+    assert "HEAD 0003000000000fa008090a0b00000000" in peer.output
+    (row,) = one.json("prol2tp", "show", "sessions")
+    shown = one.json("prol2tp", "show", "session", "id", "3000", "in", "tunnel", "id", str(row["tunnel_id"]), "stats")
+    assert shown["stats"]["rx_errors"] == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
 from prol2tp.daemons.prol2tpd.addresses import route_source
@@ -161,6 +161,8 @@ class ClientTunnel(_Instance):
             if self.config.encap == "ip":
                 peer[0] = (peer[0][0], 0)
                 return self.plane.ip_port(host)
+            if self.config.static and (shared := self.plane.ports.find((host, wanted[1]))) is not None:
+                return succeed(shared)
             return self.plane.path.listen((host, wanted[1] if wanted else 0))
 
         self._trying = trying = addresses_of(host)

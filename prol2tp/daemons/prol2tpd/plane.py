@@ -196,17 +196,20 @@ class Plane:
         port = self.add_port(way) if isinstance(way, Listener) else way
         try:
             settings = self.admission.tunnel_settings(instance.config)
-            return self.driver.call(self._open_tunnel, settings, peer, port, instance)
+            return self.driver.call(self._open_tunnel, settings, peer, port, own, instance)
         except Exception:
             if own:
                 self.unlisten(port)
             raise
 
-    def _open_tunnel(self, settings: Any, peer: Address, port: ControlPort, instance: ClientTunnel,
+    def _open_tunnel(self, settings: Any, peer: Address, port: ControlPort, own: bool, instance: ClientTunnel,
                      now: float) -> int:
-        tunnel_id = self.endpoint.open_tunnel(settings, peer, port.listener.address, now)
+        local = port.listener.address
+        if not own and instance.config.local is not None:
+            local = (instance.config.local.host, local[1])  # a wildcard listener knows no address of its own
+        tunnel_id = self.endpoint.open_tunnel(settings, peer, local, now)
         record = self._record(tunnel_id)
-        record.port, record.own_port = port, bool(port.listener.address[1])
+        record.port, record.own_port = port, own
         record.instance, record.profile = instance, instance.config
         self.set_level(record, own_level(instance.config))
         instance.tunnel_id = tunnel_id
