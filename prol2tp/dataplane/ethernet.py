@@ -26,29 +26,28 @@ _ANCILLARY = 64
 class EthernetSocket:
     """A `pppoe.Ethernet`. Raises `DataPathError` when the interface cannot be opened."""
 
-    def __init__(self, identifier: int, interface: str, tagged: bool, system: System | None = None) -> None:
+    def __init__(self, identifier: int, interface: str, tagged: bool) -> None:
         self.id = identifier
         self.interface = interface
         self.tagged = tagged
         self.carriers: dict[bytes, PPPoECarrier] = {}
-        self._system = system or System()
+        system = System()
         try:
-            self.address = self._system.address(interface)
-            self.socket = self._system.open(interface, SESSION, tagged)
+            self.address = system.address(interface)
+            self.socket: socket.socket = system.open(interface, SESSION, tagged)  # type: ignore[assignment]
         except OSError as error:
             raise DataPathError(SYSTEM, f"interface {interface}: {error.strerror or error}") from None
         if len(self.address) != 6 or not any(self.address):
             self.socket.close()
             raise DataPathError(INVALID, f"interface {interface} is no Ethernet interface")
-        if isinstance(self.socket, socket.socket):
-            for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
-                with suppress(OSError):
-                    self.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+        for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
+            with suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         self.send = self.socket.send
 
     def mtu(self) -> int:
         try:
-            return self._system.mtu(self.interface)
+            return System().mtu(self.interface)
         except OSError:
             return 0
 
@@ -58,17 +57,29 @@ class EthernetSocket:
 
 def drain(plane: BasePlane, ethernet: EthernetSocket) -> Callable[[int, float], None]:
     """The drain function of its socket."""
-    recvmsg = ethernet.socket.recvmsg
-    tagged = ethernet.tagged
+    recv, recvmsg = ethernet.socket.recv, ethernet.socket.recvmsg
 
-    def read(quota: int, now: float) -> None:
+    def plain(quota: int, now: float) -> None:
+        for _ in range(quota):
+            try:
+                data = recv(LARGEST)
+            except OSError as error:
+                _failed(plane, ethernet, error)
+                return
+            receive(plane, ethernet, data, now)
+
+    def tagged(quota: int, now: float) -> None:
         for _ in range(quota):
             try:
                 data, ancillary, _, _ = recvmsg(LARGEST, _ANCILLARY)
             except OSError as error:
-                if error.errno == ENETDOWN:
-                    plane.ethernet_lost(ethernet, f"interface {ethernet.interface} is down")
+                _failed(plane, ethernet, error)
                 return
-            receive(plane, ethernet, with_tag(data, ancillary) if tagged else data, now)
+            receive(plane, ethernet, with_tag(data, ancillary), now)
 
-    return read
+    return tagged if ethernet.tagged else plain
+
+
+def _failed(plane: BasePlane, ethernet: EthernetSocket, error: OSError) -> None:
+    if error.errno == ENETDOWN:
+        plane.ethernet_lost(ethernet, f"interface {ethernet.interface} is down")

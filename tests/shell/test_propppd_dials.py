@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from prol2tp.control.command import NotFound, Refused
 from prol2tp.daemons.propppd import create
@@ -387,6 +388,95 @@ def test_stop_ends_links_for_good(world: LinksWorld, segment: Segment) -> None:
     result(done)
     assert not world.near.ports and not world.dials.by_number
     assert segment.kinds()[-1] == "PADT"
+
+
+class Slow:
+    """An operation of the data path whose answer comes when the test says so."""
+
+    def __init__(self, world: LinksWorld, name: str) -> None:
+        self.asked: list[tuple[Deferred[Any], tuple[Any, ...]]] = []
+        self._operation = getattr(world.near, name)
+        setattr(world.near, name, self)
+
+    def __call__(self, *arguments: Any) -> Deferred[Any]:
+        self.asked.append((Deferred(), arguments))
+        return self.asked[-1][0]
+
+    def answer(self) -> None:
+        waiting, arguments = self.asked.pop(0)
+        self._operation(*arguments).chainDeferred(waiting)
+
+
+def nothing_left(world: LinksWorld) -> bool:
+    return not (world.near.ports or world.near.ethernets or world.dials.by_number or world.dials.accesses
+                or len(world.links))
+
+
+def test_a_link_that_still_looks_for_its_access_concentrator_can_be_destroyed(
+    world: LinksWorld, segment: Segment
+) -> None:
+    make(world, *PPPOE, "persist")
+    world.commands()["Destroy"](None, "session-1")
+    world.later(2)
+    assert segment.kinds() == ["PADI"] and nothing_left(world) and not segment.cables[0].open
+
+
+def test_a_session_whose_port_comes_too_late_is_ended(world: LinksWorld, segment: Segment) -> None:
+    slow = Slow(world, "pppoe_add")
+    make(world, *PPPOE)
+    world.later(1)
+    assert shown(world)["pppoe"]["state"] == "SESSION" and not world.links.named("session-1").started
+    world.commands()["Destroy"](None, "session-1")
+    world.later(1)
+    assert segment.kinds()[-1] == "PADT" and segment.closed
+    slow.answer()
+    world.settle()
+    assert nothing_left(world)
+
+
+def test_a_tty_that_opens_too_late_is_closed_again(world: LinksWorld) -> None:
+    link = make(world, *TTY, "persist", "holdoff", "1")
+    slow = Slow(world, "tty_add")
+    link.lost("Lost Carrier", "hang-up")
+    world.later(3)
+    assert len(slow.asked) == 1
+    world.commands()["Destroy"](None, "session-1")
+    slow.answer()
+    world.settle()
+    assert nothing_left(world)
+
+
+def test_links_wait_together_for_their_interface_and_are_refused_together_when_it_is_lost(
+    world: LinksWorld, segment: Segment
+) -> None:
+    slow = Slow(world, "ethernet_add")
+    made = [world.commands()["Create"](None, list(PPPOE)) for _ in range(2)]
+    slow.answer()
+    assert [result(one)["name"] for one in made] == ["session-1", "session-2"] and not slow.asked
+    world.later(8)
+    assert all(world.links.named(f"session-{n}").up for n in (1, 2))
+    for number in (1, 2):
+        world.commands()["Destroy"](None, f"session-{number}")
+    world.later(4)
+    assert nothing_left(world)
+    made = [world.commands()["Create"](None, list(PPPOE)) for _ in range(2)]
+    segment.cables[-1].lost()
+    slow.answer()
+    for one in made:
+        with pytest.raises(Refused, match="eth0 is down"):
+            result(one)
+    assert nothing_left(world)
+
+
+def test_a_fault_of_ours_ends_the_link_and_not_the_line(world: LinksWorld, segment: Segment) -> None:
+    make(world, *PPPOE, "persist", "holdoff", "1")
+    world.later(5)
+    random, world.links.random_bytes = world.links.random_bytes, lambda length: bytes(length) if length == 1 else 1 // 0
+    world.links.named("session-1").lost("Lost Carrier", "test")
+    world.later(1.5)
+    world.links.random_bytes = random
+    world.later(10)
+    assert world.links.named("session-1").up
 
 
 def test_secrets_of_a_request_are_not_shown() -> None:
