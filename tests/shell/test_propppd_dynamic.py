@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -15,10 +17,13 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.dynamic import RETRY, DynamicRequests
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.ipv6 import Given
+from prol2tp.daemons.propppd.rates import Rates
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.dataplane.shaping import MemoryShaping
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.dictionary import DICTIONARY
 from prol2tp.radius.dynauth import Identification
+from tests.property.test_radius_wire import mutated
 from tests.shell.propppd_world import CONFIG, LinksWorld
 from tests.shell.test_log_lines import heard
 from tests.steps import steps
@@ -381,6 +386,47 @@ def test_what_cannot_be_carried_out_on_one_link_is_taken_back_on_all(world: Dyna
     assert world.lines == ["CoA from 192.0.2.50: refused: Resources-Unavailable (no room)"]
     world.later(10)
     assert not any(link.ended for link in links)
+
+
+def test_a_rate_that_the_kernel_refuses_is_a_nak_and_the_old_one_stays() -> None:
+    world = DynamicWorld(BLOCK + 'user "slow@example.com" { password "pw"; rate_limit 1M/2M }')
+    shaping = MemoryShaping()
+    world.dynamic._rates = Rates(world.links, shaping, world.log)
+    world.links.followers.add(world.dynamic._rates)
+    _, link = world.client("slow@example.com", "pw")
+    before = link.authorization
+    shaping.refuse["ingress"] = 28
+    assert world.coa(User_Name="slow@example.com", Mikrotik_Rate_Limit="3M/4M") == (NAK, "Resources-Unavailable")
+    assert link.authorization == before
+    assert sorted(shaping.limits.values()) == [1_000_000, 2_000_000]
+    # what has nothing to do with rates is done all the same
+    assert world.coa(User_Name="slow@example.com", Class=b"1") == (ACK, "")
+    shaping.refuse.clear()
+    assert world.coa(User_Name="slow@example.com", Mikrotik_Rate_Limit="3M/4M") == (ACK, "")
+    assert sorted(shaping.limits.values()) == [3_000_000, 4_000_000]
+
+
+def test_requests_of_any_shape_end_no_link_that_they_do_not_name(world: DynamicWorld) -> None:
+    source = random.Random(5)
+    _, link = world.client()
+    good = world.packet(False, User_Name="u1@example.com", Session_Timeout=600, Filter_Id="x", Class=b"c",
+                        Framed_Route="203.0.113.0/24", Mikrotik_Rate_Limit="1M/2M", Cisco_AVPair="ip:route=a").encoded
+    seen: dict[int, int] = {}
+    for number in range(3000):
+        octets = mutated(source, good)
+        if len(octets) >= 20:
+            signature = hashlib.md5(octets[:4] + bytes(16) + octets[20:] + SECRET).digest()
+            octets = octets[:4] + signature + octets[20:]
+        Socket.opened[0].came.append((octets, AAA))
+        next(reader for reader in world.readers if reader.socket is Socket.opened[0]).doRead()
+        for data in Socket.opened[0].sent:
+            seen[data[0]] = seen.get(data[0], 0) + 1
+        Socket.opened[0].sent.clear()
+        if number % 100 == 0:
+            world.settle(1)
+    assert not link.ended and link.up
+    assert seen[44] > 5 and seen[45] > 300, seen
+    assert not any("internal error" in line for line in world.lines)
 
 
 def test_a_reload_keeps_the_socket_and_takes_over_clients(world: DynamicWorld) -> None:
