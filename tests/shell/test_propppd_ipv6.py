@@ -439,6 +439,26 @@ def test_a_route_that_the_kernel_does_not_take_is_logged_and_the_user_stays():
     assert len(subscriber.advertisements()) == 1 and not subscriber.link.ended
 
 
+@pytest.mark.parametrize(("error", "lines"), [(FileNotFoundError(2, "no"), 0), (PermissionError(13, "not allowed"), 1)])
+def test_where_the_kernel_s_settings_cannot_be_changed_that_is_said_once(error, lines):
+    world = world_of()
+    said: list[str] = []
+
+    class Said(Log):
+        def emit(self, level: Level, text: str, /, own: Level | None = None, **values: Any) -> None:
+            said.append(text.format(**values))
+
+    def refuse(*arguments: Any) -> None:
+        raise error
+
+    world.links.interfaces.log = Said("test", Level.INFO)
+    world.network.ipv6_set = refuse
+    for number in (1, 2, 3):
+        assert Subscriber(world, f"u{number}@example.com").link.ipv6.running
+    wanted = ["interface ppp0: accept_ra cannot be set: not allowed"] * lines
+    assert [text for text in said if "accept_ra" in text] == wanted
+
+
 def test_the_profile_s_routing_table_has_the_routes():
     world = world_of(ALL + "; table 77")
     Subscriber(world).bind()

@@ -76,6 +76,8 @@ class Interfaces:
         Where the system does not let us, as in a container, that is the operator's."""
         try:
             self.network.ipv6_set(name, not settings.serves, settings.default_route)
+        except FileNotFoundError:
+            pass  # a system without IPv6, or somebody has removed the interface
         except OSError as error:
             if not self._told_settings:
                 self._told_settings = True
