@@ -269,7 +269,8 @@ class AccountingQueue:
         try:
             self._file.open()
         except FAILURES as error:
-            failed = QueueFailed(f"accounting queue {self._file.path}: {error}")
+            locked = ": another process has it" if "locked" in str(error) else ""
+            failed = QueueFailed(f"accounting queue {self._file.path}: {error}{locked}")
             with self._condition:
                 self._stopping = True
                 refused, self._asked = self._asked, []

@@ -183,7 +183,7 @@ async def test_a_full_disk_is_said_once_and_retried_while_sending_goes_on(tmp_pa
 async def test_a_queue_that_cannot_be_had_fails_and_keeps_nobody_waiting(tmp_path):
     holder = SpoolFile(str(tmp_path / "q"), print)
     holder.open()
-    for path, reason in ((tmp_path / "q", "locked"), (tmp_path / "missing" / "q", "No such file")):
+    for path, reason in ((tmp_path / "q", "another process has it"), (tmp_path / "missing" / "q", "No such file")):
         queue = AccountingQueue(str(path), reactor)
         early = queue.append("a", START, b"", 1.0)
         with pytest.raises(QueueFailed, match=reason):

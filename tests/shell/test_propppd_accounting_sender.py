@@ -107,7 +107,7 @@ def test_dead_servers_hold_back_their_own_realm_only(world: SenderWorld) -> None
     world.put("b0", "b.example")
     world.dead("r1")
     assert sorted(world.port.cancelled) == ["a0", "a1", "a2", "a3"]
-    assert world.port.sessions == ["b0"] and world.sender.parked == 20
+    assert world.port.sessions == ["b0"] and world.sender.waiting == 20
     world.port.answer()
     world.settle(100)
     taken = world.queue.takes
@@ -116,7 +116,7 @@ def test_dead_servers_hold_back_their_own_realm_only(world: SenderWorld) -> None
     world.alive("r2")
     assert world.port.sessions == []
     world.alive("r1")
-    assert world.port.sessions == ["a0", "a1", "a2", "a3"] and world.sender.parked == 0
+    assert world.port.sessions == ["a0", "a1", "a2", "a3"] and world.sender.waiting == 0
     world.put("new", "a.example")
     while world.port.asked:
         world.port.answer()
@@ -144,11 +144,24 @@ def test_what_waits_for_a_server_costs_nothing_while_others_are_served(world: Se
     assert costs(500) < 1.5 * few
 
 
+def test_nothing_is_read_while_all_servers_are_dead(world: SenderWorld) -> None:
+    world.settle()
+    world.dead("r1")
+    world.dead("r2")
+    taken = world.queue.takes
+    for number in range(20):
+        world.put(f"s{number}")
+        world.settle()
+    assert (world.queue.takes, world.sender.waiting, world.sender.busy) == (taken, 20, False)
+    world.alive("r1")
+    assert world.port.sessions == ["s0", "s1", "s2", "s3"] and world.sender.busy
+
+
 def test_a_realm_without_a_server_waits_for_one(world: SenderWorld) -> None:
     world.port.core.set_servers(SERVERS[1:], 0.0)
     world.put("a", "a.example")
     world.settle(100)
-    assert world.port.sessions == [] and world.sender.parked == 1
+    assert world.port.sessions == [] and world.sender.waiting == 1
     world.port.core.set_servers(SERVERS, 0.0)
     world.sender.servers_changed()
     world.settle()

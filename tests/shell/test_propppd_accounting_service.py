@@ -182,6 +182,20 @@ def test_when_the_last_server_goes_open_sessions_get_their_stop_and_new_ones_are
     assert [record.status for record, _ in world.records.asked] == ["Stop"]
 
 
+def test_a_reload_gives_links_that_are_up_another_interval(world: ServiceWorld) -> None:
+    world.client("r@example.com", "pw")
+    world.accept()
+    world.answer_all()
+    world.later(100)
+    world.servers_are(f"interim_interval 20; {SERVER}")
+    world.later(21)
+    assert [record.status for record, _ in world.records.asked] == ["Interim-Update"]
+    world.answer_all()
+    world.servers_are(SERVER)
+    world.later(100)
+    assert world.said == []
+
+
 def test_status_shows_the_queue(world: ServiceWorld) -> None:
     status = Status(world.links, ConfigCounts(), "t", world.log, accounting=world.service)
     world.settle(90)

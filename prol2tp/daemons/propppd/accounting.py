@@ -208,6 +208,12 @@ class Accounting(Follower):
         now = self._links.clock.seconds()
         self._set(session, now + interval * uniform(1 - JITTER, 1) if interval else None)
 
+    def replan(self, link: PPPLink) -> None:
+        """The interval may be another one."""
+        session = link.accounting
+        if session is not None and session.open and not session.soon:
+            self._plan(session)
+
     def interval_of(self, session: Session) -> float:
         """Seconds; 0: no updates. What the profile says counts more than the server (RFC 2869 section 2.1), and the
         server more than the block `radius`."""

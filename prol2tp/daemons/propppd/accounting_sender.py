@@ -51,14 +51,24 @@ class Sender:
         queue.on_ready = self.fill
 
     @property
-    def parked(self) -> int:
-        """Records whose servers are all dead."""
-        return sum(map(len, self._parked.values()))
+    def waiting(self) -> int:
+        """Records whose servers are all dead, as far as that has been looked at."""
+        return sum(map(len, self._parked.values())) + (0 if self._hopeful() else self._queue.status.ready)
+
+    @property
+    def busy(self) -> bool:
+        """Something is under way, or will be at once."""
+        return bool(self._under_way or self._acknowledged or self._taking or (
+            self._queue.status.ready and self._hopeful()))
+
+    def _hopeful(self) -> bool:
+        """A server lives."""
+        return any(service.alive for (_, kind), service in self._port.core.services.items() if kind == "acct")
 
     def fill(self) -> None:
-        """Take what fits the window."""
+        """Take what fits the window; nothing while all servers are dead."""
         room = self._port.core.settings.max_in_progress - len(self._under_way)
-        if self._taking or self._stopped or room <= 0:
+        if self._taking or self._stopped or room <= 0 or not self._hopeful():
             return
         self._taking = True
         self._queue.take(room).addCallback(self._taken)
@@ -140,6 +150,7 @@ class Sender:
             return
         if isinstance(change, ServerAlive):
             self._unpark([group for group in self._parked if change.server in group])
+            self.fill()
             return
         dead = {group for group, _ in self._under_way.values() if change.server in group and not self._alive(group)}
         if dead:
@@ -156,6 +167,7 @@ class Sender:
     def servers_changed(self) -> None:
         """There are other servers now."""
         self._unpark(list(self._parked))
+        self.fill()
 
     def _unpark(self, groups: list[Group]) -> None:
         for group in groups:

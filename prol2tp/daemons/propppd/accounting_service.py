@@ -64,7 +64,9 @@ class AccountingService:
 
     def configure(self, radius: Radius) -> Deferred[None]:
         """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
-        self.accounting.interval = radius.interim_interval
+        if self.accounting.interval != radius.interim_interval:
+            self.accounting.interval = radius.interim_interval
+            self._links.for_all(self._links.by_number.values(), self.accounting.replan)
         self.accounting.enabled = radius.accounts
         opened: Deferred[None] = succeed(None)
         if radius.accounts and self.queue is None:
@@ -106,7 +108,7 @@ class AccountingService:
         return {
             "depth": status.depth,
             "oldest": 0 if oldest is None else round(max(0.0, self._clocks.wall() - oldest), 3),
-            "waiting": self.sender.parked, "unsaved": status.unsaved, "coalesced": status.coalesced,
+            "waiting": self.sender.waiting, "unsaved": status.unsaved, "coalesced": status.coalesced,
             "refused": status.refused, "trouble": status.trouble,
         }
 
@@ -168,8 +170,7 @@ class AccountingService:
         self.accounting.stop()
         for realm in sorted(self._realms):
             yield self._of_nas("Accounting-Off", ACCOUNTING_OFF, realm)
-        # records that wait behind others of their session are neither ready nor taken
-        while (queue.status.ready or queue.status.taken > sender.parked) and self._reactor.seconds() < deadline:
+        while sender.busy and self._reactor.seconds() < deadline:
             yield deferLater(self._reactor, LOOK)
         sender.stop()
         yield queue.stop()
