@@ -24,7 +24,9 @@ from prol2tp.net.netlink import NetlinkError, NetlinkSocket
 
 _log = Logger(namespace="shaping")
 
-_PROBE = "pifbprobe"
+_PROBE = "pifbp{:x}"
+_WINDOW = 16
+"""Requests at a time: to make a device takes the kernel most of a millisecond, and others wait meanwhile."""
 _PROBE_KINDS = ("ifb", "dummy", "bridge")
 """The first one that the kernel makes is used: the others can only show whether it has htb."""
 _NAME = "pifb{}"
@@ -71,8 +73,8 @@ class IShaping(Interface):
     def stop():
         """Remove all devices that were made for it; queues go with their interfaces."""
 
-    def probe():
-        """-> Deferred(Abilities). Found out at the first time."""
+    def probe(again: bool = False):
+        """-> Deferred(Abilities). Found out at the first time, and `again` when asked to."""
 
     def egress(ifindex: int, rate: int):
         """Limit what goes out of an interface, anew or to another rate. bit/s; 0: no limit any more. Packets that wait
@@ -95,11 +97,11 @@ class LinuxShaping:
     :param make_socket: makes the socket of a netlink family, for the removal of devices.
     """
 
-    def __init__(self, reactor: Any, group: int, open_socket: Callable[[Any], NetlinkSocket] = NetlinkSocket,
+    def __init__(self, reactor: Any, group: int, open_socket: Callable[[Any], NetlinkSocket] | None = None,
                  make_socket: Callable[[], socket.socket] | None = None) -> None:
         self._reactor = reactor
         self._group = group
-        self._open = open_socket
+        self._open = open_socket or _own_socket
         self._make = make_socket or _blocking_socket
         self._netlink: NetlinkSocket | None = None
         self._blocking: socket.socket | None = None
@@ -148,8 +150,8 @@ class LinuxShaping:
 
     # what the kernel can do
 
-    def probe(self) -> Deferred[Abilities]:
-        if self._abilities is not None:
+    def probe(self, again: bool = False) -> Deferred[Abilities]:
+        if self._abilities is not None and not again:
             return succeed(self._abilities)
         done: Deferred[Abilities] = Deferred()
         self._asked.append(done)
@@ -169,7 +171,7 @@ class LinuxShaping:
         reason, device = "", 0
         for kind in _PROBE_KINDS:
             try:
-                device = yield self._new_device(kind, _PROBE)
+                device = yield self._new_device(kind, _PROBE.format(self._group & 0xFFFFFFF))
                 break
             except NetlinkError as error:
                 reason = reason or f"no ifb device: {error.text}"
@@ -321,6 +323,10 @@ class LinuxShaping:
         return done.addErrback(failed)
 
 
+def _own_socket(reactor: Any) -> NetlinkSocket:
+    return NetlinkSocket(reactor, _WINDOW)
+
+
 def _blocking_socket() -> socket.socket:
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     made.bind((0, 0))
@@ -375,7 +381,7 @@ class MemoryShaping:
         self.limits.clear()
         return succeed(None)
 
-    def probe(self) -> Deferred[Abilities]:
+    def probe(self, again: bool = False) -> Deferred[Abilities]:
         return succeed(self.abilities)
 
     def egress(self, ifindex: int, rate: int) -> Deferred[None]:

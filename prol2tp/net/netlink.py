@@ -63,10 +63,12 @@ class NetlinkSocket:
     """One NETLINK_ROUTE socket, in the network namespace of the thread that makes it.
 
     :param reactor: `IReactorFDSet` and `IReactorTime`.
+    :param window: requests that go out in one call; the reactor waits until the kernel has carried them out.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, window: int = WINDOW) -> None:
         self._reactor = reactor
+        self._window = window
         self._socket = socket.socket(socket.AF_NETLINK, _KIND, socket.NETLINK_ROUTE)
         self._socket.bind((0, 0))
         try:
@@ -118,7 +120,7 @@ class NetlinkSocket:
     def _send(self) -> None:
         self._flush = None
         batch = []
-        while self._waiting and len(self._sent) < WINDOW:
+        while self._waiting and len(self._sent) < self._window:
             sequence, data, answer = self._waiting.popleft()
             self._sent[sequence] = (answer, [])
             batch.append(data)
@@ -131,7 +133,7 @@ class NetlinkSocket:
         self._continue()
 
     def _continue(self) -> None:
-        if self._waiting and self._flush is None and len(self._sent) < WINDOW and self._socket.fileno() >= 0:
+        if self._waiting and self._flush is None and len(self._sent) < self._window and self._socket.fileno() >= 0:
             self._flush = self._reactor.callLater(0, self._send)
 
     def _fail(self, error: NetlinkError, everything: bool = False) -> None:

@@ -311,7 +311,11 @@ async def test_a_kernel_without_ifb_can_still_shape_what_goes_out(
     index = kernel.index[NAMES[0]]
     await kernel.shaping.egress(index, 1_000_000)
     assert kernel.rates("egress", NAMES[0]) == [1_000_000]
+    assert await kernel.shaping.probe() is found
     with pytest.raises(NetlinkError):
         await kernel.shaping.ingress(index, 1_000_000)
     await settled(kernel.shaping)
-    assert "pifbprobe" not in kernel.links()
+    monkeypatch.undo()
+    assert (await kernel.shaping.probe(again=True)).ingress
+    await settled(kernel.shaping)
+    assert not any(name.startswith("pifb") for name in kernel.links())

@@ -154,6 +154,10 @@ def test_rate_limits_are_set_changed_by_coa_and_go_with_the_user(world: World) -
     status = lns.tool("propppctl", "status")
     assert "Rate limits:\n  links: 2, failures: 0\n  kernel: to users by htb and from users by htb" in status
 
+    said = radclient(lns, "disconnect", "User-Name=u1@example.com")
+    assert "Received Disconnect-ACK" in said, said
+    wait_until(lambda: f"pifb{index}" not in lns.host.interfaces(), 20, "the ifb device goes with the user")
+
     # nothing is left of a daemon that was killed, once its successor is there
     lns.processes["propppd"].stop(signal.SIGKILL)
     assert any(one.startswith("pifb") for one in lns.host.interfaces())

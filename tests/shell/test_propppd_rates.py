@@ -211,6 +211,21 @@ def test_a_reload_of_filters_reaches_users_who_are_online(world: RatesWorld) -> 
     assert world.tc(link) == (60_000_000, 300_000_000)
 
 
+def test_a_reload_finds_what_the_kernel_has_got_meanwhile() -> None:
+    world = RatesWorld(abilities=Abilities(reason="no ifb device"))
+    lines = heard(world.log)
+    _, link = world.client()
+    world.shaping.abilities = Abilities(True, True)
+    world.configure(LIMITED)
+    result(world.rates.reloaded())
+    assert world.path(link) == (2_000_000, 8_000_000), "what is set stays as it is"
+    world.change(link, rate_up=5_000)
+    assert (world.tc(link), world.path(link)) == ((5_000, 0), (0, 8_000_000))
+    assert [line for line in lines if line.startswith("rate limits")] == [
+        "rate limits: the kernel cannot shape (no ifb device)",
+        "rate limits: to users by htb and from users by htb on ifb devices, queues: bfifo"]
+
+
 def test_show_and_status_say_what_there_is(world: RatesWorld) -> None:
     status = Status(world.links, ConfigCounts(), "t", world.log, rates=world.rates)
     assert status.system()["rate_limits"] is None

@@ -64,7 +64,8 @@ class Rates(Follower):
         self._log = log
         self._limits: dict[PPPLink, Limit] = {}
         self._abilities: Abilities | None = None
-        self._told: set[str] = set()
+        self._again = False
+        """The kernel is to be asked again."""
         self.failures = 0
         """Limits that could not be set."""
 
@@ -111,8 +112,8 @@ class Rates(Follower):
             self._forget(limit)
 
     def reloaded(self) -> Deferred[None]:
-        """Filters have changed: links that are up follow."""
-        self._told.clear()
+        """Filters may have changed: links that are up follow. The kernel may have got what it did not have."""
+        self._again = self._abilities is not None and not (self._abilities.egress and self._abilities.ingress)
         return self._links.for_all(self._links.by_number.values(), self._reloaded)
 
     def _reloaded(self, link: PPPLink) -> None:
@@ -189,9 +190,11 @@ class Rates(Follower):
 
     def _set(self, limit: Limit, way: str, rate: int) -> Any:
         """A part of `_settle`."""
-        if self._abilities is None:
-            self._abilities = yield self._shaping.probe()
-            self._log.notice("rate limits: {abilities}", abilities=self._abilities)
+        if self._abilities is None or self._again:
+            again, self._again, before = self._again, False, self._abilities
+            self._abilities = yield self._shaping.probe(again)
+            if self._abilities != before:
+                self._log.notice("rate limits: {abilities}", abilities=self._abilities)
         link, had = limit.link, limit.by[way]
         by = self._by(link, way) if rate else ""
         if had and had != by:
