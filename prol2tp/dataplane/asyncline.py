@@ -10,6 +10,7 @@ from prol2tp.ppp.hdlc import Deframer, Framer
 
 HEADER_ROOM = 4
 """Octets of a PPP header beside the information field."""
+_XON_XOFF = frozenset((0x11, 0x13))
 NETWORK_LAYER_END = 0x8000
 """Protocols from here on are control protocols."""
 
@@ -44,7 +45,7 @@ class TtyCarrier:
         self.port = port
         self.device = spec.device
         self.line: Line
-        self._framer = Framer(frozenset(spec.escape))
+        self._framer = Framer(frozenset(spec.escape) | (_XON_XOFF if spec.xonxoff else frozenset()))
         # RFC 1661 section 6.1: 1500 octets are taken whatever was agreed
         self._deframer = Deframer(max(spec.mru, 1500) + HEADER_ROOM)
         self._errors = 0

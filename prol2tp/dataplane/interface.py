@@ -119,6 +119,8 @@ class TtySpec:
     """bit/s; 0: left as it is."""
     crtscts: bool = False
     """Flow control by RTS and CTS."""
+    xonxoff: bool = False
+    """Flow control by XON and XOFF, which then are always escaped, and no part of any frame."""
     modem: bool = True
     """Heed the carrier detect line."""
     escape: bytes = b""

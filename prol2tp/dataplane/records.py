@@ -24,7 +24,7 @@ from typing import Any
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TtySpec, TunnelSpec
 
-VERSION = 6
+VERSION = 7
 """Exchanged in `hello`, which stays as it is in all versions; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
@@ -70,7 +70,8 @@ PPPOE_FIELDS: Fields = (
     ("ethernet", "u32"), ("peer", "octets"), ("session_id", "u32"), ("vlans", "tags"),
 )
 TTY_FIELDS: Fields = (
-    ("device", "text"), ("speed", "u32"), ("crtscts", "bool"), ("modem", "bool"), ("escape", "octets"), ("mru", "u32"),
+    ("device", "text"), ("speed", "u32"), ("crtscts", "bool"), ("xonxoff", "bool"), ("modem", "bool"),
+    ("escape", "octets"), ("mru", "u32"),
 )
 NETIF_FIELDS: Fields = (
     ("name", "text"), ("mode", "text"), ("mtu", "u32"), ("mru", "u32"), ("protocols", "texts"), ("prefixes", "texts"),

@@ -32,6 +32,8 @@ def _settings(old: list[Any], spec: TtySpec) -> list[Any]:
     """Terminal attributes for octets as they are."""
     iflag, oflag, cflag, lflag, ispeed, ospeed, characters = old
     iflag = termios.IGNBRK | termios.IGNPAR
+    if spec.xonxoff:
+        iflag |= termios.IXON | termios.IXOFF
     oflag = lflag = 0
     cflag &= ~(termios.CSIZE | termios.CSTOPB | termios.PARENB | termios.CLOCAL | termios.CRTSCTS)
     cflag |= termios.CS8 | termios.CREAD | termios.HUPCL

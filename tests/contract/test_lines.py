@@ -370,6 +370,16 @@ async def test_the_map_that_was_agreed_holds_for_all_but_lcp(rig: Rig, hands: An
 
 
 @on(*KINDS)
+async def test_octets_of_software_flow_control_are_escaped_whatever_the_map(rig: Rig, hands: Any) -> None:
+    port = await hands.tty(xonxoff=True)
+    await rig.plane.port_modify(port, send_accm=0)
+    frame = b"\xff\x03\xc0\x23\x11\x13\x12"
+    rig.plane.port_send(port, frame)
+    octets = await hands.printed(13)
+    assert from_line(octets) == [frame] and not {0x11, 0x13} & set(octets) and 0x12 in octets
+
+
+@on(*KINDS)
 async def test_what_cannot_be_a_tty_is_refused(rig: Rig, hands: Any) -> None:
     for wrong in (TtySpec(""), TtySpec(hands.device, escape=b"\x30"), TtySpec(hands.device, mru=70000)):
         await refused(rig.plane.tty_add(wrong), INVALID)
@@ -392,6 +402,7 @@ async def test_a_tty_gets_its_settings_and_has_its_old_ones_back(rig: Rig, hands
     port = await hands.tty(speed=19200, crtscts=True, modem=False)
     now = termios.tcgetattr(hands.slave)
     assert now[4] == now[5] == termios.B19200
+    assert not now[0] & (termios.IXON | termios.IXOFF)
     assert now[2] & termios.CRTSCTS and now[2] & termios.CLOCAL and not now[2] & termios.PARENB
     assert not now[3] & (termios.ECHO | termios.ICANON)
     await rig.plane.port_delete(port)

@@ -493,6 +493,9 @@ def test_secrets_of_a_request_are_not_shown() -> None:
     ("tty /dev/ttyS3 9600 local crtscts", "modem", False),
     ("tty /dev/ttyS3 escape 11,13,ff", "escape", b"\x11\x13\xff"),
     ("tty /dev/ttyS3 asyncmap a0000", "options", {"asyncmap": ["0xa0000"]}),
+    ("tty /dev/ttyS3 xonxoff nodetach lock novj", "xonxoff", True),
+    ("tty /dev/ttyS3 10.0.0.1:10.0.0.2", "options", {"local_ip": ["10.0.0.1"], "peer_ip": ["10.0.0.2"]}),
+    ("pppoe nic-eth0 :10.0.0.2 unit 7", "options", {"peer_ip": ["10.0.0.2"], "interface_name": ["ppp7"]}),
     ("tty /dev/ttyS3 persist holdoff 7 maxfail 0", "holdoff", 7),
 ])
 def test_words_of_pppd_are_understood(words: str, field: str, value: Any) -> None:

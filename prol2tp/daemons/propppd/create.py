@@ -9,6 +9,7 @@ Besides the words of `WORDS`, `FLAGS` and `VALUES` every parameter of a `profile
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -52,6 +53,12 @@ METHODS = {
 """After require- and refuse-: pppd's words for methods, and ours."""
 STRENGTHS = {"mppe-128": "128", "mppe-56": "56", "mppe-40": "40"}
 """After require-."""
+
+
+PASSED_OVER = frozenset(("nodetach", "updetach", "lock", "nolock", "novj", "novjccomp", "noipdefault", "hide-password"))
+"""Words of pppd for what we always do, or never."""
+_ADDRESSES = re.compile(r"(?=.*\d)((?:\d{1,3}(?:\.\d{1,3}){3})?):((?:\d{1,3}(?:\.\d{1,3}){3})?)")
+"""LOCAL:REMOTE, either may be missing."""
 
 
 @dataclass(slots=True)
@@ -107,6 +114,7 @@ class TtyRequest(DialRequest):
     device: str = ""
     speed: int = 0
     crtscts: bool = False
+    xonxoff: bool = False
     modem: bool = True
     escape: bytes = b""
     receive_all: bool = False
@@ -170,7 +178,8 @@ FIELD_FLAGS: dict[str, Flags] = {
     "pppoe": _DIAL_FLAGS,
     "tty": {
         "local": ("modem", False), "modem": ("modem", True), "crtscts": ("crtscts", True),
-        "nocrtscts": ("crtscts", False), "receive-all": ("receive_all", True), **_DIAL_FLAGS,
+        "nocrtscts": ("crtscts", False), "xonxoff": ("xonxoff", True), "receive-all": ("receive_all", True),
+        **_DIAL_FLAGS,
     },
 }
 """Words of a kind of link without a value."""
@@ -200,11 +209,20 @@ def parse(words: Sequence[object]) -> Request:
             setattr(request, *FIELD_FLAGS[kind][word])
         elif word == "profile":
             request.profile = _value(word, rest)
+        elif word in PASSED_OVER:
+            continue
         elif not _bare(request, word, rest) and not _method(word, request.options):
             _option(word, rest, request.options)
     _complete(request, given)
     check(request.options)
     return request
+
+
+def _unit(text: str) -> int:
+    try:
+        return _number(0, 99999)(text)
+    except ValueError as error:
+        raise Invalid(f"unit {error}") from None
 
 
 def _bare(request: Request, word: str, rest: list[str]) -> bool:
@@ -288,6 +306,14 @@ def _method(word: str, options: dict[str, list[str]]) -> bool:
 
 
 def _option(word: str, rest: list[str], options: dict[str, list[str]]) -> None:
+    if addresses := _ADDRESSES.fullmatch(word):
+        for name, address in zip(("local_ip", "peer_ip"), addresses.groups(), strict=True):
+            if address:
+                options[name] = [address]
+        return
+    if word == "unit":
+        options["interface_name"] = [f"ppp{_unit(_value(word, rest))}"]
+        return
     if word in FLAGS:
         name, value = FLAGS[word]
         options[name] = [value]

@@ -33,7 +33,8 @@ class TtyDial(Dial):
         if found is None:
             return fail(NoLine(f"there is no PPP profile {request.profile!r} in propppd.conf"))
         mru = int(request.options.get("mru", [found[0].mru])[0])
-        spec = TtySpec(request.device, request.speed, request.crtscts, request.modem, request.escape, mru)
+        spec = TtySpec(request.device, request.speed, request.crtscts, request.xonxoff, request.modem, request.escape,
+                       mru)
 
         def opened(port: int) -> None:
             if self.life == life:
