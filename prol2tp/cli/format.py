@@ -494,6 +494,16 @@ def _ipv6(record: JSON) -> list[str]:
     ]
 
 
+def _behind(record: JSON) -> list[str]:
+    lines = [f"  pool: {clean(record['pool'])}"] if record["pool"] else []
+    lines += [f"  route: {clean(route)}" for route in record["routes"]]
+    if record["filters"]:
+        lines.append(f"  filters:{_words(record['filters'])}")
+    if record["vrf"]:
+        lines.append(f"  vrf: {clean(record['vrf'])}")
+    return lines + ([f"  table: {record['table']}"] if record["table"] else [])
+
+
 def _rate(record: JSON) -> list[str]:
     return [
         f"  {way}: {bits(record[way])}, by {clean(record[f'{way}_by'])}" if record[way] else f"  {way}: no limit"
@@ -523,6 +533,7 @@ _SECTIONS: tuple[tuple[str, Callable[[JSON], list[str]]], ...] = (
     ("pppoe", _pppoe),
     ("tty", _tty),
     ("ipv6", _ipv6),
+    ("network", _behind),
     ("rate", _rate),
 )
 _TYPES = {"pppol2tp": "PPPoL2TP", "pppoe": "PPPoE"}

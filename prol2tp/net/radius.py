@@ -225,7 +225,9 @@ class RadiusPort:
                 made.bind((output.source_address, 0))
             made.connect((output.address, output.port))
         except OSError as error:
-            _log.error("socket to {address}: {error}", address=output.address, error=error.strerror)
+            through = f" through {output.device}" if output.device else ""
+            _log.error("socket to {address}{through}: {error}", address=output.address, through=through,
+                       error=error.strerror)
             made.close()
             self.send_errors += 1
             self.core.unreachable(output.lane, self.driver.now())

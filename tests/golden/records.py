@@ -309,6 +309,7 @@ LINK: dict[str, Any] = {
     "pppoe": None,
     "tty": None,
     "ipv6": None,
+    "network": None,
     "rate": None,
 }
 PPPOE: dict[str, Any] = {
@@ -333,5 +334,9 @@ IPV6: dict[str, Any] = {
     "dhcpv6_sent": 3,
     "bad": 0,
 }
+NETWORK_LINK = LINK | {"network": {
+    "pool": "pool1", "routes": ["192.0.2.0/24 via 10.5.1.150 metric 5", "2001:db8:9::/48"],
+    "filters": ["gold.in", "gold.out"], "table": 10, "vrf": "red",
+}}
 RATE_LINK = LINK | {"rate": {"up": 20_000_000, "up_by": "path", "down": 1_500_500, "down_by": "tc"}}
 RATE_DOWN_LINK = LINK | {"rate": {"up": 0, "up_by": "", "down": 64_000, "down_by": "tc"}}

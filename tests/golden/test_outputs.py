@@ -23,6 +23,7 @@ OUTPUTS = {
     "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),
     "propppctl-status-accounting": lambda: format.status(records.ACCOUNTING_STATUS),
     "propppctl-status-rates": lambda: format.status(records.RATES_STATUS),
+    "propppctl-show-network": lambda: format.link(records.NETWORK_LINK),
     "propppctl-show-rate": lambda: format.link(records.RATE_LINK),
     "propppctl-show-rate-down": lambda: format.link(records.RATE_DOWN_LINK),
     "propppctl-list": lambda: format.links([records.link_rows(487)]),

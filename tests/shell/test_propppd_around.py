@@ -11,9 +11,12 @@ import pytest
 
 from prol2tp.config.network import RouteTo
 from prol2tp.config.propppd import User
+from prol2tp.control.commands.propppd import RECORDS
+from prol2tp.control.shapes import problems
 from prol2tp.daemons.propppd import leftovers
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.leftovers import Leftovers
+from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.nftables import IFNAME, IPV4_ADDR, Element, Kind, MemorySets
 from prol2tp.radius.values import Route
 from tests.shell.propppd_world import CONFIG, LinksWorld, result
@@ -255,6 +258,7 @@ def test_a_reload_puts_everybody_in_again_and_follows_other_sets() -> None:
     sets.members.clear()
     same = CONFIG.replace("auth true", "auth true\n ipv6 false\n ", 1) + FILTERS
     assert world.configure(same) == "nothing changed"
+    world.settle()
     assert members(world, "garden") == {element("ppp0")}
     world.configure(CONFIG.replace("auth true", "auth true\n ipv6 false", 1) + FILTERS.replace(
         '"garden" { nft_set "inet fw garden" }', '"garden" { nft_set "inet fw gold" }'))
@@ -374,3 +378,13 @@ def test_a_run_directory_that_cannot_be_written_costs_only_the_journal(tmp_path:
     assert world.links.leftovers.open(str(tmp_path / "missing")) == []
     _, link = world.client()
     assert link.up and sum("would stay after a crash" in line for line in lines) == 1
+
+
+def test_a_link_shows_what_its_user_has_on_the_network() -> None:
+    world = world_of('vrf "red"', filter=("gold",), route=(RouteTo("192.0.2.0/24", PEER, 5),))
+    world.network.vrfs["red"] = (50, 10)
+    _, link = world.client()
+    record = Status(world.links, ConfigCounts(), "x", world.log).link(link)
+    assert problems(record, RECORDS["link"], RECORDS) == []
+    assert record["network"] == {"pool": "pool1", "routes": [f"192.0.2.0/24 via {PEER} metric 5"], "filters": ["gold"],
+                                 "table": 10, "vrf": "red"}

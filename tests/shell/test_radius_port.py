@@ -106,6 +106,33 @@ async def test_a_source_address_is_used() -> None:
         server.stop()
 
 
+@pytest.mark.root
+@ensureDeferred
+async def test_requests_go_through_a_device() -> None:
+    server = LoopbackServer()
+    port = client_of(server, device="lo")
+    try:
+        assert isinstance(await port.request(QUESTION), Accepted)
+        (lane,) = port._ports.values()
+        assert lane.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+    finally:
+        port.stop()
+        server.stop()
+
+
+@pytest.mark.root
+@ensureDeferred
+async def test_a_device_that_is_not_there_is_no_answer() -> None:
+    server = LoopbackServer()
+    port = client_of(server, device="no-such-vrf")
+    try:
+        assert isinstance(await port.request(QUESTION), NoAnswer)
+        assert server.senders == set() and port.send_errors > 0
+    finally:
+        port.stop()
+        server.stop()
+
+
 @ensureDeferred
 async def test_a_closed_port_is_found_out_without_waiting_for_a_timeout() -> None:
     closed, server = LoopbackServer(), LoopbackServer()

@@ -305,6 +305,17 @@ IPV6_RECORD = Record(
     ),
     "What we give the peer by IPv6.",
 )
+NETWORK_RECORD = Record(
+    "network",
+    (
+        Field("pool", "text", "pool of the IPv4 address; empty: none"),
+        Field("routes", "words", "networks behind the user, as `192.0.2.0/24 via 10.0.0.1 metric 5`"),
+        Field("filters", "words", "Filter-Ids"),
+        Field("table", "integer", "routing table; 0: main"),
+        Field("vrf", "text", "VRF device; empty: none"),
+    ),
+    "What a user has on the network beside his address.",
+)
 RATE_RECORD = Record(
     "rate",
     (
@@ -345,6 +356,7 @@ LINK_RECORD = Record(
         Field("auth", "auth"),
         *(Field(kind, f"{kind}?", "null: something else carries the link") for kind in LINK_KINDS),
         Field("ipv6", "ipv6?", "null: there is nothing to give, or IPv6CP is not up"),
+        Field("network", "network?", "null: nobody is online, or there is no more than a pool"),
         Field("rate", "rate?", "null: no rate limit"),
     ),
     "One link (`propppctl show`).",
@@ -419,6 +431,7 @@ RECORDS = {
         RADIUS_COUNTS,
         ACCOUNTING_QUEUE,
         RATE_LIMITS_RECORD,
+        NETWORK_RECORD,
         RATE_RECORD,
         EVENT_COUNTS,
         CONFIG_COUNTS,

@@ -45,6 +45,10 @@ class Online:
         if links is not None and links.pop(link, self) is None and not links:
             del self._links[user]
 
+    def count(self, user: str) -> int:
+        """The user's links, those on their way out among them."""
+        return len(self._links.get(user, ()))
+
     def of(self, user: str) -> list[PPPLink]:
         """The user's links, but for those that are on their way out; the oldest first."""
         return [link for link in self._links.get(user, ()) if link.core.phase is not Phase.TERMINATE]
@@ -101,7 +105,7 @@ def _too_many(links: Links, link: PPPLink, authorization: Authorization, user: s
     policy = "refuse" if profile.one_session_per_user else profile.second_login
     if policy == "refuse" or (policy == "preempt" and not limit):
         limit = 1
-    if not limit:
+    if not limit or links.online.count(user) < limit:
         return []
     online = links.online.of(user)
     surplus = len(online) + 1 - limit

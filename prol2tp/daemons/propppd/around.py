@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def wanted(link: Owner) -> bool:
     """Whether there is anything to set."""
     authorization = link.authorization
-    return bool(authorization.routes or link.network.around or authorization.filters or link.profile.filter)
+    return bool(authorization.behind or link.network.around or authorization.filters or link.profile.filter)
 
 
 class Around:
@@ -66,7 +66,7 @@ class Around:
         :param prefixes: all that is behind the peer.
         """
         up = set(protocols)
-        routes = [route for route in self._link.authorization.routes if version(route) in up]
+        routes = [route for route in self._link.authorization.behind if version(route) in up]
         for route in [route for route in self._routes if route not in routes]:
             await self._unroute(route)
         for route in routes:

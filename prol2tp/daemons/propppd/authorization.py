@@ -29,7 +29,9 @@ class Authorization:
     pools: tuple[str, ...] = ()
     """Framed-Pool: the next one when one is used up."""
     netmask: str = ""
-    """Framed-IP-Netmask; the network that it makes of the address is in `routes`."""
+    """Framed-IP-Netmask."""
+    subnet: tuple[Route, ...] = ()
+    """The network that it makes of the address, as a route."""
     routes: tuple[Route, ...] = ()
     """Framed-Route and Framed-IPv6-Route."""
     ipv6_prefixes: tuple[str, ...] = ()
@@ -65,6 +67,11 @@ class Authorization:
     """Routing table; 0: main."""
     vrf: str = ""
 
+    @property
+    def behind(self) -> tuple[Route, ...]:
+        """All that is routed to the user, beside his address."""
+        return self.subnet + self.routes
+
 
 def of_user(user: User) -> Authorization:
     """Of a local user."""
@@ -72,8 +79,8 @@ def of_user(user: User) -> Authorization:
     return Authorization(
         pools=user.ip_pool,
         netmask=user.netmask,
-        routes=network_of(user.ip or "", user.netmask)
-        + tuple(Route(str(network), "", None) for network in user.routes)
+        subnet=subnet_of(user.ip or "", user.netmask),
+        routes=tuple(Route(str(network), "", None) for network in user.routes)
         + tuple(Route(*route) for route in user.route),
         ipv6_prefixes=tuple(map(str, user.ipv6_prefix)),
         ipv6_pool=user.ipv6_pool,
@@ -100,8 +107,8 @@ def of_answer(answer: Answer, server: str) -> Authorization:
         server=server,
         pools=one(answer.framed_pool or pairs.pool),
         netmask=answer.framed_ip_netmask,
-        routes=network_of(answer.framed_ip_address, answer.framed_ip_netmask)
-        + answer.framed_routes + answer.framed_ipv6_routes + pairs.routes,
+        subnet=subnet_of(answer.framed_ip_address, answer.framed_ip_netmask),
+        routes=answer.framed_routes + answer.framed_ipv6_routes + pairs.routes,
         ipv6_prefixes=answer.framed_ipv6_prefixes,
         ipv6_pool=answer.framed_ipv6_pool,
         ipv6_addresses=answer.framed_ipv6_addresses,
@@ -126,7 +133,7 @@ def one(name: str) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
-def network_of(address: str, netmask: str) -> tuple[Route, ...]:
+def subnet_of(address: str, netmask: str) -> tuple[Route, ...]:
     """The network that an address has with a netmask, as a route; none for one address alone, for all of them, and
     for a mask that is none."""
     if address in FROM_A_POOL or not netmask:

@@ -56,12 +56,18 @@ class Filters:
         """How many links want it."""
 
     def configure(self, blocks: Mapping[str, Filter]) -> None:
-        """Take over a configuration; links follow it by `change`. What is in sets is put there again: somebody may
-        have emptied them."""
+        """Take over a configuration; links follow it by `change`, and `put_again` is for all `members_now`."""
         self.blocks = blocks
         self._told.clear()
         self._kinds.clear()
-        for member in self._members:
+
+    def members_now(self) -> list[Member]:
+        """All that is in sets."""
+        return list(self._members)
+
+    def put_again(self, member: Member) -> None:
+        """Somebody may have emptied the set."""
+        if member in self._members:
             self._put(member)
 
     def named(self, name: str) -> Found | None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -32,6 +32,7 @@ from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.settings import LinkSettings
 
+Thing = TypeVar("Thing")
 COUNTED_AT_ONCE = 500
 PER_TURN = 100
 """Links that are closed in one turn of the reactor when all have to go."""
@@ -267,9 +268,10 @@ class Links:
         return settings
 
     def configure_filters(self, blocks: Mapping[str, Filter]) -> None:
-        """Take over filters; links that have some follow."""
+        """Take over filters; links that have some follow. What is in sets is put there again."""
         changed = blocks != self.filters.blocks
         self.filters.configure(blocks)
+        self.for_all(self.filters.members_now(), self.filters.put_again)
         if changed:
             self.for_all(self.by_number.values(), PPPLink.refresh)
 
@@ -331,9 +333,10 @@ class Links:
                          tx=found[0], txo=found[1], rx=found[3], rxo=found[4])
             self.followers.tell("link_counted", link)
 
-    def for_all(self, links: Iterable[PPPLink], action: Callable[[PPPLink], object]) -> Deferred[None]:
-        """Do something to many links, some in each turn of the reactor, so that the others go on meanwhile."""
-        waiting = list(links)
+    def for_all(self, things: Iterable[Thing], action: Callable[[Thing], object]) -> Deferred[None]:
+        """Do something to many links or other things, some in each turn of the reactor, so that the others go on
+        meanwhile."""
+        waiting = list(things)
         done: Deferred[None] = Deferred()
 
         def turn() -> None:

@@ -363,7 +363,7 @@ class LinkInterface:
                                                                     table=self.table)]
 
     def _routes(self, protocol: str) -> Iterable[str]:
-        return [route.prefix for route in self._link.authorization.routes
+        return [route.prefix for route in self._link.authorization.behind
                 if (":" in route.prefix) == (protocol == "ipv6")]
 
     def _prefixes(self, networks: Mapping[str, NetworkUp]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfi
     changes = diff(old, new)
     links.files_changed()
     if not changes:
-        links.filters.configure(new.filters)
+        links.configure_filters(new.filters)
     return summary(changes), configure(links, users, new) if changes else succeed(None)
 
 

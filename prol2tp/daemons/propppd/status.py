@@ -11,6 +11,7 @@ from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.addresses import Pool
+from prol2tp.daemons.propppd.authorization import place
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.prefixes import PrefixPool
@@ -21,6 +22,7 @@ from prol2tp.ppp.link import Phase
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.counters import DynamicCounters
 from prol2tp.radius.servers import Service
+from prol2tp.radius.values import Route
 
 SUPPORT = "https://github.com/prol2tp/prol2tp"
 LICENSE = "open source, MIT"
@@ -183,6 +185,7 @@ class Status:
             **dict.fromkeys(LINK_KINDS),
             carrier.kind: carrier.record(self._links.clock.seconds(), counters),
             "ipv6": link.ipv6.record() if link.ipv6 is not None and link.ipv6.running else None,
+            "network": network(link),
             "rate": self._rate(link),
         }
 
@@ -217,6 +220,28 @@ def _radius(link: PPPLink) -> dict[str, Any] | None:
     if not link.radius and session is None:
         return None
     return {"status": link.radius, "accounting_updates": session.updates if session is not None else 0}
+
+
+def network(link: PPPLink) -> dict[str, Any] | None:
+    """A `network` record."""
+    authorization = link.authorization
+    table, vrf = place(authorization, link.network)
+    lease = link.lease
+    record = {
+        "pool": lease.pool.name if lease is not None and lease.pool is not None else "",
+        "routes": [route_text(route) for route in authorization.behind],
+        "filters": list(authorization.filters or link.profile.filter),
+        "table": link.interface.table if vrf and link.interface is not None else table,
+        "vrf": vrf,
+    }
+    more = any(value for name, value in record.items() if name != "pool")
+    return record if more and (link.up or link.user) else None
+
+
+def route_text(route: Route) -> str:
+    """As ip(8) writes it."""
+    via = f" via {route.gateway}" if route.gateway else ""
+    return f"{route.prefix}{via}" + (f" metric {route.metric}" if route.metric is not None else "")
 
 
 def pool_row(pool: Pool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from prol2tp.config.propppd import load
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.authorization import Authorization, network_of, of_answer, of_user, place
+from prol2tp.daemons.propppd.authorization import Authorization, of_answer, of_user, place, subnet_of
 from prol2tp.daemons.propppd.filters import Filters
 from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.settings import NetworkSettings
@@ -61,8 +61,9 @@ def test_a_user_block_says_what_radius_can_say() -> None:
     local = of_user(load(USER, "x").users["u"])
     radius = of_answer(ANSWER, "r1")
     assert dataclasses.replace(radius, source="Local", server="") == local
+    assert local.behind == (Route("10.1.2.0/29", "", None), *local.routes)
     assert local.routes == (
-        Route("10.1.2.0/29", "", None), Route("192.0.2.0/24", "", None), Route("198.51.100.0/24", "10.1.2.4", 5),
+        Route("192.0.2.0/24", "", None), Route("198.51.100.0/24", "10.1.2.4", 5),
         Route("2001:db8:9::/48", "", None))  # fmt: skip
     of_radius_alone = {"source", "server", "classes", "chargeable_user_identity", "ipv6_more_specific", "vrf"}
     said = {field.name for field in dataclasses.fields(local)
@@ -85,7 +86,7 @@ def test_class_and_chargeable_user_identity_stay_octet_for_octet() -> None:
     ("10.0.0.1", ""), ("", "255.255.255.0"), (NAS_SELECTS, "255.255.255.0"),
 ])
 def test_a_netmask_without_a_network_of_its_own_routes_nothing(address: str, netmask: str) -> None:
-    assert network_of(address, netmask) == ()
+    assert subnet_of(address, netmask) == ()
 
 
 @pytest.mark.parametrize(("authorization", "network", "expected"), [
