@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prol2tp.dataplane import l2tpv2, packets
-from prol2tp.dataplane.compression import CCP, COMPRESSED, Compression, compressible
+from prol2tp.dataplane.compression import CCP, COMPRESSED, CONFIGURE_ACK, Compression, compressible
 from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.policing import Policer
 from prol2tp.dataplane.prefixes import allowed, parse_prefix
@@ -187,8 +187,10 @@ class Port:
             self.tx_errors += 1
 
     def _compressed(self, compression: Compression, frame: bytes) -> bytes:
+        if compression.compressor is None:
+            return frame
         protocol, start = ppp_protocol(frame, 0, len(frame))
-        if compression.compressor is None or not compressible(protocol):
+        if not compressible(protocol):
             return frame
         information = compression.compressor.compress(protocol, frame[start:])
         return frame if information is None else ppp_header(COMPRESSED, self.pcomp, self.accomp) + information
@@ -255,7 +257,7 @@ class Port:
             self.peer.send(frame)
             return
         protocol, start = ppp_protocol(frame, 0, len(frame))
-        if self.compression is not None or protocol == CCP:
+        if self.compression is not None or (protocol == CCP and frame[start:start + 1] == CONFIGURE_ACK):
             self._decompressed(protocol, frame, start, now)
         else:
             self._take(protocol, frame, start, now)

@@ -1,0 +1,122 @@
+"""The short way of packets: what a port does not use costs nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from errno import EAGAIN
+from typing import Any
+
+import pytest
+
+from prol2tp.dataplane import forward
+from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.links import Link
+from prol2tp.dataplane.memory import MemoryDataPlane, MemoryListener
+from prol2tp.dataplane.plane import NoEvents
+from prol2tp.dataplane.ports import L2TPCarrier
+from tests.shell.propppd_world import result
+from tests.steps import steps
+
+IPV4 = b"\x45" + bytes(8) + b"\x11" + bytes(10) + b"x" * 80
+TCP6 = b"\x60" + bytes(5) + b"\x06" + bytes(33) + b"x" * 13 + b"\x10" + b"x" * 40
+UDP6 = b"\x60" + bytes(5) + b"\x11" + bytes(33) + b"x" * 60
+PACKETS = 100
+
+
+class Socket:
+    """Gives what is put into it."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[bytes] = deque()
+
+    def recvfrom(self, size: int) -> tuple[bytes, Any]:
+        if not self.waiting:
+            raise OSError(EAGAIN, "empty")
+        return self.waiting.popleft(), ("192.0.2.2", 1701)
+
+
+class Plane(MemoryDataPlane):
+    """With the listener's short way, and interfaces that are datagram sockets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours, self.interface = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self.ours, self.interface):
+            end.setblocking(False)
+
+    def writer(self, link: Link) -> Callable[[bytes], object]:
+        return self.ours.send
+
+    def session_changed(self, carrier: L2TPCarrier) -> None:
+        super().session_changed(carrier)
+        listener: Any = self.listeners[carrier.tunnel.spec.listener]
+        forward.prepare_inbound(listener, carrier, self.ours.fileno())
+
+
+@pytest.fixture
+def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plane]:
+    original = MemoryListener.__init__
+
+    def made(self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
+        self.inbound, self.data = {}, Socket()
+
+    monkeypatch.setattr(MemoryListener, "__init__", made)
+    plane = Plane()
+    result(plane.start(NoEvents()))
+    listener = result(plane.listen(("192.0.2.1", 1701)))
+    os.close(listener.control)
+    tunnel = result(plane.tunnel_add(TunnelSpec(listener.id, ("192.0.2.1", 1701), ("192.0.2.2", 1701), 1, 2)))
+    port = result(plane.session_add(SessionSpec(tunnel, 1, 1)))
+    result(plane.netif_attach(port, NetifSpec(protocols=("ip", "ipv6"), source_check=False, punt=("ra", "dhcpv6"))))
+    yield plane
+    plane.stop()
+    plane.ours.close()
+    plane.interface.close()
+
+
+def up(plane: Plane, protocol: bytes, packet: bytes) -> float:
+    """Steps for a packet from the peer."""
+    (listener,) = plane.listeners.values()
+    drain = forward.drain_listener(plane, listener)
+    listener.data.waiting.extend([b"\0\2\0\1\0\1\xff\x03\0" + protocol + packet] * PACKETS)
+    taken = steps(drain, PACKETS, 1.0)
+    for _ in range(PACKETS):
+        assert plane.interface.recv(2000) == packet
+    return taken / PACKETS
+
+
+def down(plane: Plane, packet: bytes) -> float:
+    """Steps for a packet to the peer."""
+    (port,) = plane.ports.values()
+    drain = forward.drain_tun(plane.ours.fileno(), port, lambda: None)
+    before = len(plane.sent)
+    sent: list[bytes] = []
+    if port.down is None:
+        port.transmit = sent.append
+    for _ in range(PACKETS):
+        plane.interface.send(packet)
+    taken = steps(drain, PACKETS, 1.0)
+    assert len(sent) + len(plane.sent) - before == PACKETS
+    return taken / PACKETS
+
+
+@pytest.mark.parametrize(("protocol", "packet"), [(b"\x21", IPV4), (b"\x57", TCP6), (b"\x57", UDP6)])
+def test_a_packet_of_a_plain_port_takes_few_steps(plane: Plane, protocol: bytes, packet: bytes) -> None:
+    assert up(plane, protocol, packet) < 19
+    assert down(plane, packet) < 17
+
+
+def test_what_was_used_once_and_no_more_costs_nothing(plane: Plane) -> None:
+    (port,) = plane.ports
+    before = up(plane, b"\x21", IPV4), down(plane, IPV4)
+    result(plane.port_modify(port, rate_up=10**12, rate_down=10**12))
+    result(plane.port_compress(port, "predictor1", "predictor1"))
+    assert up(plane, b"\x21", IPV4) > 2 * before[0]
+    result(plane.port_compress(port))
+    assert up(plane, b"\x21", IPV4) > 2 * before[0]
+    result(plane.port_modify(port, rate_up=0, rate_down=0))
+    assert (up(plane, b"\x21", IPV4), down(plane, IPV4)) == before
