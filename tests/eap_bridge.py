@@ -10,6 +10,7 @@ import hashlib
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import Any
 
 from prol2tp.l2tp.endpoint import Endpoint
@@ -75,7 +76,8 @@ class Subscriber:
             TunnelSettings(host_name="lac"), (lns, 1701), (local[0], local[1]), time.monotonic()
         )
         self.path: OpenDataPath | None = None
-        self.link = Link(LinkSettings(user=user, allow_methods=("eap",), auth_deadline=0.0), os.urandom)
+        settings = LinkSettings(user=user, allow_methods=("eap",), auth_deadline=0.0, restart_interval=0.5)
+        self.link = Link(settings, os.urandom)
         self.eap = self.link.eap = CarriedEAP(self.link._lower, self.link.settings)
         self.link._proofs = (self.link.pap, self.link.chap, self.eap)
         self.networks: dict[str, outputs.NetworkUp] = {}
@@ -84,8 +86,15 @@ class Subscriber:
         self._state = 0
 
     def run(self, seconds: float = 30) -> None:
+        self._until(lambda: bool(self.networks.get("ip")) or self.down is not None, seconds)
+
+    def run_to_the_end(self, seconds: float = 10) -> None:
+        """The LNS has ended the link: answer it."""
+        self._until(lambda: self.down is not None, seconds)
+
+    def _until(self, done: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.networks.get("ip") and self.down is None:
+        while time.monotonic() < end and not done():
             self._drain()
             select.select([self.sock, self.aaa], [], [], 0.1)
             self._hear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from cryptography import x509
@@ -142,6 +143,14 @@ def test_users_come_in_by_eap_between_them_and_freeradius(
         assert secret not in shown and not any(secret in line for line in everything)
 
 
+@pytest.fixture
+def unseen() -> Iterator[World]:
+    """Without a capture: tshark takes the EAP-TLS of two sessions between the same addresses for one."""
+    with World() as made:
+        made.cable(made.namespace("lac"), made.namespace("lns"), [f"{LAC}/24"], [f"{LNS}/24"])
+        yield made
+
+
 PEAP = """
     eap=PEAP
     identity="u1@example.com"
@@ -160,37 +169,85 @@ TTLS = """
 """
 
 
-@pytest.mark.parametrize(("network", "kind"), [(PEAP, 25), (TTLS, 21)], ids=["peap", "ttls"])
-@pytest.mark.parametrize("password", ["pw1-of-u1", "wrong"])
-def test_methods_that_we_do_not_know_pass_through(
-    world: World, authority: Authority, network: str, kind: int, password: str
-) -> None:
+def test_methods_that_we_do_not_know_pass_through(unseen: World) -> None:
+    world, authority = unseen, issued(unseen)
     host = world.namespaces["lns"]
     inside = "            use_tunneled_reply = yes\n            virtual_server"
     text = configuration(authority, "md5").replace("            virtual_server", inside)
     FreeRADIUS(host, USERS, configuration=text)
     lns = Suite(host, lns_tunnels(), lns_links())
-    subscriber = Subscriber(world.namespaces["lac"], LNS, "u1@example.com")
+    for network, kind, password in ((PEAP, 25, "pw1-of-u1"), (TTLS, 21, "pw1-of-u1"), (PEAP, 25, "wrong")):
+        words = network.format(password=password, ca=authority.path)
+        with online(world, "u1@example.com", words, kind) as subscriber:
+            if password != "pw1-of-u1":
+                assert subscriber.down is not None and not subscriber.networks and not lns.online()
+                continue
+            assert subscriber.networks["ip"].local == "10.6.0.101"
+            (row,) = lns.wait_online(1)
+            assert "status: AUTH_EAP_ACK" in lns.tool("propppctl", "show", str(row["name"]))
+            lns.tool("propppctl", "destroy", str(row["name"]))
+            subscriber.run_to_the_end()
+        wait_until(lambda: not lns.links(), 20, "the link has gone")
+
+
+@contextmanager
+def online(world: World, user: str, network: str, kind: int) -> Iterator[Subscriber]:
+    """A subscriber with eapol_test's method, up or down."""
+    subscriber = Subscriber(world.namespaces["lac"], LNS, user)
     try:
-        process = eapol_test(world.namespaces["lac"], network.format(password=password, ca=authority.path))
+        process = eapol_test(world.namespaces["lac"], network)
         subscriber.run()
-        assert bytes((kind,)) in subscriber.eap.seen
-        if password == "wrong":
-            assert subscriber.down is not None and not subscriber.networks and not lns.online()
-            return
-        assert subscriber.networks["ip"].local == "10.6.0.101", process.output[-2000:]
-        (row,) = lns.wait_online(1)
-        assert "status: AUTH_EAP_ACK" in lns.tool("propppctl", "show", str(row["name"]))
+        assert bytes((kind,)) in subscriber.eap.seen, process.output[-2000:]
+        yield subscriber
     finally:
         subscriber.close()
 
 
-@pytest.fixture
-def unseen() -> Iterator[World]:
-    """Without a capture: tshark takes the EAP-TLS of two sessions between the same addresses for one."""
-    with World() as made:
-        made.cable(made.namespace("lac"), made.namespace("lns"), [f"{LAC}/24"], [f"{LNS}/24"])
-        yield made
+TLS = """
+    eap=TLS
+    identity="local@example.com"
+    ca_cert="{ca}"
+    client_cert="{certificate}"
+    private_key="{key}"
+    phase1="tls_disable_tlsv1_3={without_3}"
+"""
+MSCHAPV2 = """
+    eap=MSCHAPV2
+    identity="local@example.com"
+    password="pw-of-local"
+"""
+
+
+CASES = [
+    (MSCHAPV2, 26, "u1@example.com", True),
+    (MSCHAPV2.replace("MSCHAPV2", "MD5"), 4, "u1@example.com", True),
+    (MSCHAPV2.replace("pw-of", "xx-of"), 26, "u1@example.com", False),
+    (TLS.replace("{without_3}", "1"), 13, "local@example.com", True),
+    (TLS.replace("{without_3}", "0"), 13, "local@example.com", True),
+    (TLS.replace("{without_3}", "0"), 13, "u1@example.com", False),
+]
+"""Networks, the EAP type that has to be seen, whose certificate is shown, and whether that lets the user in."""
+
+
+def test_wpa_supplicant_comes_in_by_the_methods_that_run_here(unseen: World) -> None:
+    world, authority = unseen, issued(unseen)
+    methods = f"peer_ip 10.6.0.77; mschap_retries 0; eap_methods tls mschapv2 md5; {tls_files(authority, 'lns')}"
+    links = lns_links(methods).replace("use_radius true", "use_radius false")
+    lns = Suite(world.namespaces["lns"], lns_tunnels(),
+                links + 'user "local@example.com" { password "pw-of-local" }\n')  # fmt: skip
+    for network, kind, name, good in CASES:
+        files = authority.files(name)
+        words = network.format(ca=files.ca, certificate=files.certificate, key=files.key)
+        with online(world, "local@example.com", words, kind) as subscriber:
+            assert bool(subscriber.networks) == good
+            if good:
+                (row,) = lns.wait_online(1)
+                assert row["user"] == "local@example.com"
+                lns.tool("propppctl", "destroy", str(row["name"]))
+                subscriber.run_to_the_end()
+            else:
+                assert subscriber.down is not None and not lns.online()
+        wait_until(lambda: not lns.links(), 20, "the link has gone")
 
 
 def test_local_users_show_their_certificates_to_us_and_all_others_to_freeradius(unseen: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from prol2tp.daemons.propppd.aaa import Question
 from prol2tp.ppp import eappacket, frame, mppe, mschap
 from prol2tp.ppp.challenge import md5_response
 from prol2tp.ppp.link import Phase
@@ -58,6 +59,13 @@ def test_the_packets_of_the_user_go_to_the_server_with_its_state_and_its_request
     assert link.up and client.networks["ip"].local == "10.1.2.3"
     assert (link.user, link.radius, link.core.auth_done) == ("alias", "AUTH_EAP_ACK", ("eap", ""))
     assert link.core.mppe_keys == mppe.Keys(b"s" * 32, b"r" * 32)
+
+
+def test_who_says_no_name_is_asked_about_by_the_number_that_calls(world: EAPWorld) -> None:
+    _, link = world.start(row={"calling_number": "0123", "lns": True})
+    for name, expected in ((b"", b"0123"), (b"me", b"me")):
+        question = Question("eap", name.decode(), 1, b"", b"", b"", False, link, name=name)
+        assert world.source._request(question).user == expected
 
 
 def test_the_first_packet_of_an_exchange_begins_a_new_one(world: EAPWorld) -> None:
@@ -224,6 +232,31 @@ def test_a_dead_server_lets_nobody_in_who_answers_a_challenge_anew(method: str) 
         world.answer(NoAnswer(1, "no server answered in time"))
     world.later(60)
     assert not link.up
+
+
+@pytest.mark.parametrize(("reply", "error", "told"), [
+    ("", "E=648 R=0 C=00 V=3 M=Your password is old", "Your password is old (password expired, 648)"),
+    ("Call us", "E=691 R=0 V=3 M=no", "Call us (authentication failure, 691)"),
+    ("", "E=649 R=0", "Authentication failed (no dial-in permission, 649)"),
+    ("", "", "Authentication failed (authentication failure, 691)"),
+    ("", "nonsense", "Authentication failed (authentication failure, 691)"),
+])
+def test_the_user_reads_the_error_of_mschap_in_the_words_of_the_server(reply: str, error: str, told: str) -> None:
+    world = EAPWorld("mschapv2")
+    client, _ = world.client("r@example.com", "pw", allow_methods=("mschapv2",))
+    world.answer(Rejected(1, Answer(reply_message=reply, mschap_error=error), "r1"))
+    world.later(2)
+    assert client.down is not None and client.down.message == told
+
+
+def test_a_server_may_let_the_user_try_again() -> None:
+    world = EAPWorld("mschapv2")
+    client, link = world.client("r@example.com", "pw", allow_methods=("mschapv2",))
+    first = world.server.asked[0][0]
+    world.far.port_receiver(client.port, lambda frame: None)  # a person types
+    world.server.asked.pop()[1].callback(Rejected(1, Answer(mschap_error="E=691 R=1 C=00 V=3 M=no"), "r1"))
+    assert not link.ended and link.core.chap.our_state.name == "RETRY"
+    assert link.core.chap._challenge != first.challenge
 
 
 def test_keys_of_mschapv1_come_from_what_the_server_gives() -> None:

@@ -46,7 +46,7 @@ _STRENGTHS = ((0x4, 128), (0x8, 56), (0x2, 40))
 _NT_KEY_AT, _NT_KEY_END = 8, 24
 """Of MS-CHAP-MPPE-Keys: LM-Key(8) NT-Key(16), then zeros (RFC 2548 section 2.4.1)."""
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
-_MSCHAP_ERROR = re.compile(r"E=(\d{1,10})(?: R=(\d))?")
+_MSCHAP_ERROR = re.compile(r"E=(\d{1,10})(?: R=(\d))?(?: C=[0-9A-Fa-f]*)?(?: V=\d{1,10})?(?: M=(.*))?", re.DOTALL)
 
 
 @implementer(IAuthentication)
@@ -90,11 +90,14 @@ class RadiusUsers:
 
     def _request(self, question: Question) -> AccessRequest:
         link, before = question.link, question.before
+        port, name = port_of(link), question.name or question.user.encode()
+        if question.method == "eap":
+            name = name or port.calling_station_id.encode()  # RFC 3579 section 2.1
         return AccessRequest(
-            question.name or question.user.encode(), question.method, question.identifier,  # type: ignore[arg-type]
+            name, question.method, question.identifier,  # type: ignore[arg-type]
             question.password, question.challenge, question.response, question.peer_challenge, question.flags,
             question.eap, before.state if before is not None else b"",
-            acct_session_id=self.session_id(link, not question.renewal), nas=self.nas, port=port_of(link),
+            acct_session_id=self.session_id(link, not question.renewal), nas=self.nas, port=port,
             framed_mtu=link.mtu,
         )
 
@@ -173,10 +176,12 @@ def _challenge(result: Challenged, question: Question) -> EapRequest:
 
 
 def _rejection(result: Rejected) -> Denied:
-    message = result.answer.reply_message or "Authentication failed"
+    message = result.answer.reply_message
     error, retry = AUTHENTICATION_FAILURE, False
     if found := _MSCHAP_ERROR.match(result.answer.mschap_error):
         error, retry = int(found[1]), found[2] == "1"
+        message = message or found[3] or ""
+    message = message or "Authentication failed"
     reason = f"rejected by RADIUS server {result.server}" if result.server else "not asked of RADIUS"
     return Denied(message, f"{reason}: {result.reason}" if result.reason else reason, error, retry)
 

@@ -49,8 +49,10 @@ def test_anything_else_is_denied_in_the_same_words(question):
 def test_no_password_opens_an_unknown_name(password):
     with pytest.raises(NotMine):
         result(LocalUsers(USERS).authenticate(pap("b", password)))
-    with pytest.raises(Denied, match="Authentication failed"):
+    with pytest.raises(Denied, match="Authentication failed") as denied:
         result(Chain([LocalUsers(USERS)]).authenticate(pap("b", password)))
+    # told as a wrong password is: another try is allowed
+    assert (denied.value.error, denied.value.retry) == (691, True)
 
 
 class Source:
