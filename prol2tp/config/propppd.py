@@ -212,6 +212,9 @@ def _check_use(file: Given, profiles: Mapping[str, Profile], radius: Radius, pro
     """Who asks for RADIUS and gets none would find out by letting everybody in, or nobody."""
     asked = any(server.auth_port for server in radius.servers.values())
     for name, given in file.blocks["profile"].items():
+        if given.values.get("accounting") and not radius.accounts:
+            wrong = "accounting is set, but no RADIUS server does accounting"
+            given.wrong(problems, "accounting", wrong, 'add: radius { server "name" { address ip; secret password } }')
         if not given.values.get("use_radius"):
             continue
         if not profiles[name].auth:

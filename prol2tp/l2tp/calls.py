@@ -259,7 +259,7 @@ class Calls:
         if session.path != NO_PATH:
             session.path = NO_PATH
             context.emit(CloseDataPath(tunnel_id, session_id))
-        context.emit(SessionDown(tunnel_id, session_id, cause.result, cause.error, cause.message, cause.by_peer))
+        context.emit(SessionDown(tunnel_id, session_id, *cause))
         context.emit(SessionDeleted(tunnel_id, session_id))
         context.counters.sessions_deleted += 1
         if not self.sessions and self.tunnel.established:

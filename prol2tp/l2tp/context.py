@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from prol2tp.common.deadlines import Deadlines
 from prol2tp.common.ids import IdPool
+from prol2tp.l2tp.avptable import DisconnectCause
 from prol2tp.l2tp.outputs import Output
 
 Trace = Callable[[str, int, int, str], None]
@@ -20,6 +21,8 @@ class Cause(NamedTuple):
     error: int = 0
     message: str = ""
     by_peer: bool = False
+    disconnect: DisconnectCause | None = None
+    """Of a call: why PPP ended (RFC 3145)."""
 
 
 class Counters:

@@ -14,6 +14,7 @@ from zlib import crc32
 from prol2tp.common.ids import IdPool
 from prol2tp.common.wire import WireError
 from prol2tp.l2tp import compose, header3, messages, messages3, trace
+from prol2tp.l2tp.avptable import DisconnectCause
 from prol2tp.l2tp.calls import NARROW
 from prol2tp.l2tp.context import Cause, Context, Counters, Trace
 from prol2tp.l2tp.digest import DigestError
@@ -321,9 +322,10 @@ class Endpoint:
         return session.session_id
 
     def close_session(self, tunnel_id: int, session_id: int, now: float, result: int = 3, error: int = 0,
-                      message: str = "") -> None:
+                      message: str = "", disconnect: DisconnectCause | None = None) -> None:
         tunnel = self.tunnels[tunnel_id]
-        tunnel.sessions[session_id].handle(SessionEvent.CLOSE_REQ, now, Cause(result, error, message[:200]))
+        tunnel.sessions[session_id].handle(SessionEvent.CLOSE_REQ, now,
+                                            Cause(result, error, message[:200], disconnect=disconnect))
         self._settle(tunnel, now)
 
     def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float) -> None:

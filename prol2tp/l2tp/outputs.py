@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from prol2tp.l2tp.avptable import DisconnectCause
+
 Address = tuple[str, int]
 
 
@@ -138,6 +140,8 @@ class SessionDown:
     error: int
     message: str
     by_peer: bool
+    disconnect: DisconnectCause | None = None
+    """Why PPP ended, if that was said (RFC 3145)."""
 
 
 @dataclass(slots=True)

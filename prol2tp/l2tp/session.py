@@ -148,7 +148,7 @@ class Session(Machine):
         argument: Any = message
         if message.number == CDN.number:
             result, error, text = message.result_code
-            argument = Cause(result, error, text, True)
+            argument = Cause(result, error, text, True, message.ppp_disconnect_cause_code)
         else:
             event, fault = self.judge(event, message)
             if fault is not None:
@@ -206,7 +206,9 @@ class Session(Machine):
 
     def send_cdn(self, cause: Cause, now: float) -> None:
         result_code = ResultCode(cause.result, cause.error, cause.message)
-        self.send(self.tunnel.version.cdn(self.session_id, self.peer_session_id, result_code), now)
+        message: Any = self.tunnel.version.cdn(self.session_id, self.peer_session_id, result_code)
+        message.ppp_disconnect_cause_code = cause.disconnect
+        self.send(message, now)
         self.tunnel.calls.ended(self, cause, now)
 
     def path_opened(self, message: Any, now: float) -> None:

@@ -129,8 +129,8 @@ def test_lines_about_messages_say_of_which_tunnel_and_session_they_are(pair):  #
 
 
 class Detachments(FakePPP):
-    def session_down(self, record, lost, message):
-        self.down.append((lost, message))
+    def session_down(self, record, cause, message):
+        self.down.append((cause, message))
 
 
 def test_a_peer_that_is_dead_is_named_and_its_sessions_have_lost_their_carrier(pair):  # noqa: F811
@@ -141,10 +141,18 @@ def test_a_peer_that_is_dead_is_named_and_its_sessions_have_lost_their_carrier(p
     pair.run(300)
     tunnels = [line for line in lines if line.startswith("tunnel ")]
     assert len(tunnels) == 1 and f' to {peer} down: by us: general error: "the peer does not acknowledge"' in tunnels[0]
-    assert [lost for lost, _ in pair.lns.ppp.down] == [True, True]
+    assert [cause for cause, _ in pair.lns.ppp.down] == ["Lost Carrier"] * 2
 
 
 def test_sessions_of_a_tunnel_that_we_close_on_purpose_end_for_administrative_reasons(pair):  # noqa: F811
     pair.lns.ppp = pair.lns.plane.ppp = Detachments()
     pair.lns.call("DestroyTunnel", tunnel_id=next(iter(pair.lns.plane.tunnels)))
-    assert pair.lns.ppp.down == [(False, 'administrative reasons: "tunnel closed: administrative request"')] * 2
+    assert pair.lns.ppp.down == [("Admin Reset", 'administrative reasons: "tunnel closed: administrative request"')] * 2
+
+
+def test_the_reason_why_ppp_ended_at_the_other_end_of_the_tunnel_is_heard(pair):  # noqa: F811
+    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    record = next(iter(next(iter(pair.lac.plane.tunnels.values())).sessions.values()))
+    pair.lac.plane.ppp_closed(record, "Peer Dead", "no echo")
+    pair.run(1)
+    assert pair.lns.ppp.down == [("Peer Dead", 'loss of carrier: "no echo"')]

@@ -83,7 +83,7 @@ class FakePPP:
     def session_up(self, record):
         self.up.append(record)
 
-    def session_down(self, record, by_peer, message):
+    def session_down(self, record, cause, message):
         self.down.append((record, message))
 
     def session_forgotten(self, record):

@@ -57,21 +57,20 @@ class Attachment:
             self._grace_timer.want(next(iter(self.pending_since.values())) + self.grace)
         self._flush_soon()
 
-    def session_down(self, record: SessionRecord, lost: bool, message: str) -> None:
-        """:param lost: ended by the peer or by a fault, not by us on purpose."""
+    def session_down(self, record: SessionRecord, cause: str, message: str) -> None:
+        """:param cause: as in a `detach-row`."""
         if not record.attached:
             return
         record.attached = False
         key = record.key
         self.pending_since.pop(key, None)
         self._to_attach.pop(key, None)
-        self._to_detach.append({"id": key, "cause": "Lost Carrier" if lost else "Admin Reset", "message": message,
-                                "counters": None})
+        self._to_detach.append({"id": key, "cause": cause, "message": message, "counters": None})
         self._flush_soon()
 
     def session_forgotten(self, record: SessionRecord) -> None:
         """The session's id may come again for another one; a session that was never down is taken back now."""
-        self.session_down(record, False, "")
+        self.session_down(record, "Admin Reset", "")
 
     # the connection
 

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.prol2tpd import causes
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
 from prol2tp.daemons.prol2tpd.admission import CDN_ADMINISTRATIVE, Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
@@ -34,11 +35,6 @@ _log = Logger(namespace="prol2tpd")
 
 LOOK = 0.05
 """Seconds between looks whether the peers have acknowledged the end."""
-ADMINISTRATIVE = frozenset({"Admin Reset", "Admin Reboot", "NAS Request"})
-"""Causes (RFC 2866 section 5.10) that are CDN result 3: for administrative reasons."""
-FAULTS = frozenset({"NAS Error", "Port Error", "Service Unavailable"})
-"""Causes that are CDN result 2 with error 6: a generic vendor-specific error. All others are result 1: loss of
-carrier."""
 TRACE_LEVEL = {"message": Level.INFO, "fsm": Level.DEBUG, "avp": Level.DEBUG, "transport": Level.DEBUG}
 
 
@@ -270,9 +266,9 @@ class Plane:
 
     def ppp_closed(self, record: SessionRecord, cause: str, message: str) -> None:
         """PPP on a session is over: CDN with the reason."""
-        result = 3 if cause in ADMINISTRATIVE else 2 if cause in FAULTS else 1
-        self.close_session(record.tunnel.tunnel_id, record.session_id, result=result,
-                           error=6 if result == 2 else 0, message=message or cause)
+        result, error = causes.result_of(cause)
+        self.driver.call(self.endpoint.close_session, record.tunnel.tunnel_id, record.session_id, result=result,
+                         error=error, message=message or cause, disconnect=causes.disconnect_of(cause))
 
     def ppp_sessions(self) -> Iterator[SessionRecord]:
         """All sessions that are up and want PPP."""
@@ -428,7 +424,8 @@ class Plane:
                           session=record.label, who="by peer" if output.by_peer else "by us", why=why)
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer)
-        self.ppp.session_down(record, output.by_peer or output.result != CDN_ADMINISTRATIVE, why)
+        lost = output.by_peer or output.result != CDN_ADMINISTRATIVE
+        self.ppp.session_down(record, causes.cause_of(output.disconnect, lost), why)
 
     def _session_deleted(self, output: outputs.SessionDeleted) -> None:
         tunnel = self.tunnels.get(output.tunnel_id)

@@ -291,6 +291,14 @@ add: radius { server "name" { address ip; secret password } }
 profile "a" { auth true; use_radius true }
                                     ^""",
     ),
+    "accounting without a server": (
+        'profile "a" { accounting true }\nradius { server "r1" { address 127.0.0.1; secret s; acct_port 0 } }',
+        """\
+x.conf:1:26: accounting is set, but no RADIUS server does accounting; \
+add: radius { server "name" { address ip; secret password } }
+profile "a" { accounting true }
+                         ^""",
+    ),
     "radius for nobody": (
         'profile "a" { use_radius true }\nradius { server "r1" { address 127.0.0.1; secret s } }',
         """\
