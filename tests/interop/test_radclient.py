@@ -9,8 +9,10 @@ import pytest
 
 from tests.daemons import Suite
 from tests.interop.conftest import LNS
+from tests.interop.test_freeradius import CONFIGURATION
 from tests.interop.test_radius_users import lac_links, lac_tunnels, lns_tunnels
 from tests.netns import Failed, World, wait_until
+from tests.peers import RADIUS_SECRET, FreeRADIUS
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius-utils", "tshark")]
 
@@ -179,3 +181,40 @@ def test_users_of_a_shared_interface_are_limited_by_the_data_path(world: World) 
     assert not any(one.startswith("pifb") for one in lns.host.interfaces())
     lac.stop()
     lns.wait_gone()
+
+
+ACCEPTED = """\
+u1@example.com Cleartext-Password := "pw1"
+    Mikrotik-Rate-Limit = "1M/2M",
+    Class = 0x6f6c64,
+    Framed-Route = "192.0.2.0/24 0.0.0.0 1"
+"""
+
+
+@pytest.mark.interop("freeradius", "freeradius-utils", "tshark")
+def test_what_freeradius_gave_is_changed_by_radclient_and_told_in_accounting(world: World) -> None:
+    host = world.namespaces["lns"]
+    server = FreeRADIUS(host, ACCEPTED, configuration=CONFIGURATION)
+    text = links().replace("auth true;", "auth true; use_radius true;", 1).replace('user "u1', 'user "nobody')
+    text = text.replace("radius {", f'radius {{\n    server "r1" {{ address 127.0.0.1; secret "{RADIUS_SECRET}" }}')
+    lns = Suite(host, lns_tunnels(), text)
+    Suite(world.namespaces["lac"], lac_tunnels(USERS[0]), lac_links("chap"))
+    (row,) = lns.wait_online(1)
+    device = str(row["interface"])
+    wait_until(lambda: classes(lns, device) == ["2Mbit"], 10, "the limit of the Access-Accept")
+    wait_until(lambda: "Class = 0x6f6c64" in server.detail.read_text(), 20, "the Start")
+    # the first one is that of Accounting-On
+    session = re.findall(r'Acct-Session-Id = "(\S+)"', server.detail.read_text())[-1]
+
+    query = (f"Acct-Session-Id={session}, NAS-Identifier=lns, Class=0x6e6577, Mikrotik-Rate-Limit=3M/4M, "
+             "Framed-Route=198.51.100.0/24")
+    said = radclient(lns, "coa", query)
+    assert "Received CoA-ACK" in said, said
+    assert classes(lns, device) == ["4Mbit"]
+    routes = host.run("ip", "route").stdout
+    assert f"198.51.100.0/24 dev {device}" in routes and "192.0.2.0/24" not in routes
+    assert "Received Disconnect-ACK" in radclient(lns, "disconnect", f"Acct-Session-Id={session}")
+    wait_until(lambda: "Acct-Terminate-Cause = Admin-Reset" in server.detail.read_text(), 20, "the Stop")
+    records = server.detail.read_text().split("\n\n")
+    (stop,) = [one for one in records if "Admin-Reset" in one]
+    assert "Class = 0x6e6577" in stop and "0x6f6c64" not in stop
