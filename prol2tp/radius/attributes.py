@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from prol2tp.radius.dictionary import ATTRIBUTES, Key, named_values
 from prol2tp.radius.packets import attribute
 from prol2tp.radius.values import ENCODE, FIXED
 
-Row = tuple[str, Callable[[Any], bytes], bool]
-"""Field, encoder of the whole attribute, whether the field holds several."""
+
+class Table(NamedTuple):
+    """Fields of a record, and the attributes that carry them."""
+
+    fields: Callable[[Any], tuple[Any, ...]]
+    """The values of the fields of a record."""
+    encoders: tuple[Callable[[Any], bytes], ...]
+    """For each of them: its attribute, or all of its attributes, on the wire."""
 
 
-def rows(*table: tuple[str, str]) -> tuple[Row, ...]:
-    """Rows of (field, attribute name); a field that ends in `*` is a tuple, one attribute each."""
-    found = []
+def rows(*table: tuple[str, str]) -> Table:
+    """A table of at least two rows (field, attribute name); a field that ends in `*` is a tuple, one attribute each."""
+    encoders = []
     for name, of in table:
         entry = ATTRIBUTES[of]
-        found.append((name.rstrip("*"), _encoder(entry.key, ENCODE[entry.type], FIXED.get(entry.type)),
-                      name.endswith("*")))
-    return tuple(found)
+        encode = _encoder(entry.key, ENCODE[entry.type], FIXED.get(entry.type))
+        encoders.append(_several(encode) if name.endswith("*") else encode)
+    return Table(attrgetter(*(name.rstrip("*") for name, _ in table)), tuple(encoders))
 
 
 def _encoder(key: Key, encode: Callable[[Any], bytes], length: int | None) -> Callable[[Any], bytes]:
@@ -31,16 +38,15 @@ def _encoder(key: Key, encode: Callable[[Any], bytes], length: int | None) -> Ca
     return lambda value: header + encode(value)
 
 
-def write(record: Any, table: Iterable[Row], into: bytearray) -> None:
+def _several(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    return lambda values: b"".join(map(encode, values))
+
+
+def write(record: Any, table: Table, into: bytearray) -> None:
     """Append the attributes of a record's fields; None, "" and () are left out. Raises `ValueError`."""
-    for name, encode, several in table:
-        value = getattr(record, name)
-        if not value and type(value) is not int:
-            continue
-        if several:
-            for one in value:
-                into += encode(one)
-        else:
+    fields, encoders = table
+    for value, encode in zip(fields(record), encoders, strict=True):
+        if value or type(value) is int:
             into += encode(value)
 
 

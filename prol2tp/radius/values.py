@@ -83,6 +83,14 @@ def _encode_integer(value: int) -> bytes:
         return _U32.pack(min(max(int(value), 0), 0xFFFFFFFF))
 
 
+def _encode_ipaddr(value: str) -> bytes:
+    """Made of four numbers: an `IPv4Address` on the way costs six times as much."""
+    packed = bytes(map(int, value.split(".")))
+    if len(packed) != 4:
+        raise ValueError(f"{value} is no IPv4 address")
+    return packed
+
+
 def _encode_string(value: str | bytes) -> bytes:
     """What is too long is cut: at the start of a character when it is text."""
     if isinstance(value, bytes):
@@ -100,7 +108,7 @@ def _encode_ipv6prefix(value: str) -> bytes:
 ENCODE: dict[str, Callable[[Any], bytes]] = {
     "integer": _encode_integer,
     "date": _encode_integer,
-    "ipaddr": lambda value: IPv4Address(value).packed,
+    "ipaddr": _encode_ipaddr,
     "ipv6addr": lambda value: IPv6Address(value).packed,
     "ipv6prefix": _encode_ipv6prefix,
     "ifid": _U64.pack,
