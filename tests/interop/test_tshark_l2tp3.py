@@ -14,6 +14,8 @@ from prol2tp.l2tp.header import write_control as write_control_2
 from prol2tp.l2tp.header3 import OVER_IP, write_control, write_data
 from prol2tp.l2tp.messages3 import ACK, ETHERNET, HELLO, ICCN, ICRP, ICRQ, SCCCN, SCCRP, SCCRQ, encode
 from tests.interop.test_tshark_l2tp import dissect, ip_packet, udp_datagram, write_packets
+from tests.netns import World, wait_until
+from tests.system.test_l2tpv3 import ONE, ONE6, TWO, TWO6, addressed, both, client, pings, server
 from tests.vectors import l2tp as vectors2
 from tests.vectors import l2tp3 as vectors
 
@@ -156,3 +158,28 @@ def test_a_request_for_both_versions_is_a_whole_message_of_version_2(tmp_path):
     rows = dissect(path, "l2tp.version", "l2tp.avp.assigned_tunnel_id", "l2tp.avp.router_id", "l2tp.avp.pw_type")
     assert rows == [["2", str(record.assigned_tunnel_id), "7", "7"]]
     assert dissect(path, "frame.number", only=WRONG) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("encapsulation", ["udp", "ip"])
+def test_what_our_daemons_say_on_a_cable_has_no_malformed_packet(encapsulation, tmp_path):
+    path = tmp_path / "cable.pcap"
+    with World() as world:
+        one, two = world.namespace("one"), world.namespace("two")
+        world.cable(two, one, [f"{TWO}/24", f"{TWO6}/64"], [f"{ONE}/24", f"{ONE6}/64"])
+        capture = one.spawn("tcpdump", "-i", "eth0", "--immediate-mode", "-U", "-w", path, name="tcpdump")
+        wait_until(lambda: "listening" in capture.output, 10, "tcpdump")
+        encap = f"version l2tpv3; encap {encapsulation};"
+        ours, theirs = both(world, server(encap, "cookie_size 8; data_sequencing all;"),
+                            client(encap, "cookie_size 8; data_sequencing all;"))
+        theirs.wait_established(1)
+        ours.wait_established(1)
+        addressed(world)
+        assert pings(world)
+        theirs.stop()
+        ours.wait_gone()
+        capture.stop()
+    options = ["l2tp.cookie_size:8 Byte Cookie", "l2tp.l2_specific:Default L2-Specific", "l2tp.shared_secret:s3cret"]
+    assert dissect(path, "frame.number", "_ws.expert.message", only="_ws.malformed", options=options) == []
+    assert len(dissect(path, "frame.number", only="icmp && l2tp", options=options)) >= 4
+    assert dissect(path, "frame.number", only="l2tp.incorrect_digest", options=options) == []
