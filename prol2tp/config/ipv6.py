@@ -10,7 +10,7 @@ from typing import Any
 
 from prol2tp.config.parameter import Given, row
 from prol2tp.config.problems import Problems, Wrong, shown
-from prol2tp.config.types import IPNetwork, Number, Prefix, Text
+from prol2tp.config.types import IPNetwork, Number, Prefix, Reference, Text
 
 LINK, LONGEST_DELEGATED, ADDRESS = 64, 64, 128
 """Lengths: a host makes an address of a /64 only (RFC 4862), so the prefix of a link is one, and a delegated prefix has
@@ -50,6 +50,7 @@ class IPv6Pool:
         Prefix(6), (), "Networks that prefixes are given out of.", many=True, required=True
     )
     length: int = row(Number(16, 128, "bits"), 64, "Length of the prefixes that are given out; 128: addresses.")
+    next: str = row(Reference("ipv6_pool"), "", "Pool that is asked when this one is used up.")
     name: str = ""
 
 
@@ -74,7 +75,24 @@ def pools_of(file: Given, problems: Problems) -> dict[str, IPv6Pool]:
             file.blocks["ipv6_pool"][name].wrong(problems, "prefix", wrong, "a prefix is in one pool only")
         if last > end:
             end, owner, holder = last, name, str(network)
+    _check_next(pools, file.blocks["ipv6_pool"], problems)
     return pools
+
+
+def _check_next(pools: Mapping[str, IPv6Pool], blocks: Mapping[str, Given], problems: Problems) -> None:
+    """One that leads to itself, or gives out something else."""
+    for name, pool in pools.items():
+        following = pools.get(pool.next)
+        if following is not None and following.length != pool.length:
+            wrong = f'next: ipv6_pool "{shown(pool.next)}" gives out prefixes of length {following.length}'
+            blocks[name].wrong(problems, "next", wrong, f"one of length {pool.length}")
+        seen, at = {name}, pool.next
+        while at in pools and at not in seen:
+            seen.add(at)
+            at = pools[at].next
+        if at == name:
+            wrong = f"the pools after {blocks[name].block.title()} lead back to it"
+            blocks[name].wrong(problems, "next", wrong, "remove next from one of them")
 
 
 _USES = (

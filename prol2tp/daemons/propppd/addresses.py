@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from typing import TypeVar
 
 Range = tuple[int, int]
 """First and last address, as numbers."""
@@ -101,6 +102,19 @@ class Pool:
             self._free.move_to_end(address)
 
 
+AnyPool = TypeVar("AnyPool", bound=Pool)
+
+
+def chain(pools: Mapping[str, AnyPool], names: Iterable[str]) -> Iterator[AnyPool]:
+    """The pools of these names and those that follow each, every one once."""
+    seen = set()
+    for name in names:
+        while (pool := pools.get(name)) is not None and name not in seen:
+            seen.add(name)
+            yield pool
+            name = pool.next
+
+
 class Lease:
     """An address that somebody has; give it back with `Addresses.release`."""
 
@@ -169,18 +183,9 @@ class Addresses:
         index = bisect_right(self._spans, address, key=lambda span: span[0]) - 1
         return self._spans[index][2] if index >= 0 and address <= self._spans[index][1] else None
 
-    def chain(self, names: Iterable[str]) -> Iterator[Pool]:
-        """These pools and those that follow each, every one once."""
-        seen = set()
-        for name in names:
-            while (pool := self.pools.get(name)) is not None and name not in seen:
-                seen.add(name)
-                yield pool
-                name = pool.next
-
     def take(self, names: Sequence[str], owner: Hashable) -> Lease:
         """An address out of the first of these pools that has one. Raises `NoAddress`."""
-        for pool in self.chain(names):
+        for pool in chain(self.pools, names):
             while (address := pool.candidate()) is not None:
                 if address not in self.leases and address not in self.reserved:
                     return self._lease(address, owner, pool)
@@ -214,7 +219,7 @@ class Addresses:
 
     def could_give(self, address: int, names: Sequence[str]) -> bool:
         """Whether one of these pools has the address to give."""
-        return address not in self.reserved and any(address in pool for pool in self.chain(names))
+        return address not in self.reserved and any(address in pool for pool in chain(self.pools, names))
 
     def holder(self, text: str) -> Hashable | None:
         """Who has the address."""

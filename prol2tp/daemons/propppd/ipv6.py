@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd.addresses import NoAddress
+from prol2tp.daemons.propppd.addresses import NoAddress, chain
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.interfaces import soft
@@ -258,8 +258,10 @@ class LinkIPv6:
                 own[claim.text] = claim
                 claims.append(claim)
             if kind.pools:
-                kept = [claim for claim in old if claim.pool is not None and claim.pool.name in kind.pools]
-                claims += kept[:1] or [self._links.prefixes.take(kind.pools, self.link, self.link.user)]
+                prefixes = self._links.prefixes
+                pools = list(chain(prefixes.pools, kind.pools))
+                kept = [claim for claim in old if claim.pool in pools]
+                claims += kept[:1] or [prefixes.take(kind.pools, self.link, self.link.user)]
         except NoAddress as error:
             # that a pool is used up is said once for all
             self._warn(Level.INFO if isinstance(error, NoPrefix) else Level.WARNING, str(error))

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network
 from itertools import accumulate
 
-from prol2tp.daemons.propppd.addresses import ROOM, NoAddress, Pool, Range, merged
+from prol2tp.daemons.propppd.addresses import ROOM, NoAddress, Pool, Range, chain, merged
 
 BITS = 128
 REMEMBERED = 100_000
@@ -122,9 +122,10 @@ class Prefixes:
     def __len__(self) -> int:
         return sum(map(len, self.claims.values()))
 
-    def configure(self, pools: Mapping[str, Networks], reserved: Iterable[IPv6Network]) -> None:
-        """Take over a configuration: all pools, and prefixes that they leave out. Pools that are gone give nothing out
-        any more."""
+    def configure(self, pools: Mapping[str, Networks], reserved: Iterable[IPv6Network],
+                  following: Mapping[str, str] | None = None) -> None:
+        """Take over a configuration: all pools, prefixes that they leave out, and which pool is asked after which.
+        Pools that are gone give nothing out any more."""
         self.reserved = {}
         for network in reserved:
             number = int(network.network_address) >> BITS - network.prefixlen
@@ -138,6 +139,7 @@ class Prefixes:
                 self.pools[name] = PrefixPool(name, ranges, length)
             else:
                 pool.resize(ranges)
+            self.pools[name].next = (following or {}).get(name, "")
         self._recount()
 
     def _recount(self) -> None:
@@ -177,17 +179,15 @@ class Prefixes:
         return sum(last - first + 1 for first, last in merged(found))
 
     def take(self, names: Sequence[str], owner: Hashable, user: str = "") -> Claim:
-        """A prefix out of the first of these pools that has one. Raises `NoAddress`."""
-        for name in names:
-            pool = self.pools.get(name)
-            number = None if pool is None else self._choose(pool, user)
-            if pool is not None and number is not None:
+        """A prefix out of the first of these pools, and of those that follow each, that has one. Raises `NoAddress`."""
+        for pool in chain(self.pools, names):
+            number = self._choose(pool, user)
+            if number is not None:
                 return self._claim(number, pool.length, owner, user, pool)
-            if pool is not None:
-                pool.failures += 1
-                if not pool.exhausted:
-                    pool.exhausted = True
-                    self._changed(pool)
+            pool.failures += 1
+            if not pool.exhausted:
+                pool.exhausted = True
+                self._changed(pool)
         unknown = [name for name in names if name not in self.pools]
         if unknown:
             raise NoAddress(f"there is no ipv6_pool {unknown[0][:40]!r}")

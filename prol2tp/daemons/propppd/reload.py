@@ -31,6 +31,7 @@ def configure(links: Links, users: LocalUsers, config: PropppdConfig) -> Deferre
     links.prefixes.configure(
         {name: ([IPv6Network(one) for one in pool.prefix], pool.length) for name, pool in config.ipv6_pools.items()},
         fixed_prefixes(config),
+        {name: pool.next for name, pool in config.ipv6_pools.items()},
     )
     users.users = config.users
     return links.configure(config.profiles, config.system.max_links)

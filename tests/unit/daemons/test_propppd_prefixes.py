@@ -217,3 +217,13 @@ def test_what_is_reserved_is_counted_in_units_of_the_pool():
                     "2001:db8::/62", "2001:db8:0:1::/64", "2001:db8:0:8::1/128", "2001:db8:1:100::/64",
                     "2001:db8:9::/48")
     assert (made.pools["p"].reserved, made.pools["q"].reserved) == (5, 1)
+
+
+def test_pools_follow_each_other():
+    made = Prefixes()
+    one, two = [IPv6Network("2001:db8:1::/64")], [IPv6Network("2001:db8:2::/64")]
+    made.configure({"p": (one, 64), "q": (two, 64)}, [], {"p": "q", "q": "p"})
+    assert [made.take(["p"], owner).text for owner in "ab"] == ["2001:db8:1::/64", "2001:db8:2::/64"]
+    with pytest.raises(NoPrefix, match="no free prefix in ipv6_pool p"):
+        made.take(["p"], "c")
+    assert (made.pools["p"].failures, made.pools["q"].failures) == (2, 1)
