@@ -15,6 +15,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.carriers import DialledCarrier
 from prol2tp.daemons.propppd.create import DialRequest, check
 from prol2tp.daemons.propppd.links import Links, RefusedLink, number_of
+from prol2tp.dataplane.interface import DataPathError
 
 if TYPE_CHECKING:
     from prol2tp.daemons.propppd.link import PPPLink
@@ -32,6 +33,11 @@ FINAL = frozenset(("Admin Reset", "Admin Reboot", "User Request"))
 
 class NoLine(Exception):
     """The line could not be opened; the text says why."""
+
+
+def allow_gone(failure: Failure) -> None:
+    """What the data path has lost need not be removed from it."""
+    failure.trap(DataPathError)
 
 
 class Dial:
@@ -88,9 +94,11 @@ class Dial:
     def _created(self, _: object) -> str:
         try:
             self._attach()
-        except RefusedLink as error:
+        except Exception as error:
             self.release()
-            raise Refused(str(error)) from None
+            if isinstance(error, RefusedLink):
+                raise Refused(str(error)) from None
+            raise
         self.dials.by_number[self.number] = self
         self._launch()
         return self.name
@@ -205,7 +213,7 @@ class Dial:
             self._timer = None
 
     def stop(self) -> None:
-        """No timers any more."""
+        """No next try."""
         self.destroyed = True
         self._stop_timer()
 
@@ -245,6 +253,6 @@ class Dials:
         self.by_number.pop(dial.number, None)
 
     def stop(self) -> None:
-        """No timers any more."""
+        """Nothing is dialled any more; links that are there end by themselves."""
         for dial in list(self.by_number.values()):
             dial.stop()

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.carriers import PPPoESession
-from prol2tp.daemons.propppd.dials import Dial, Dials, NoLine
+from prol2tp.daemons.propppd.dials import Dial, Dials, NoLine, allow_gone
 from prol2tp.dataplane.interface import DataPathError, PPPoESpec
 from prol2tp.net.driver import Driver
 from prol2tp.pppoe import outputs
@@ -67,7 +67,7 @@ class Access:
         self._closed = True
         self.port.close()
         if self.handle:
-            self._plane.ethernet_delete(self.handle).addErrback(_ignore)
+            self._plane.ethernet_delete(self.handle).addErrback(allow_gone)
 
     def ready(self) -> Deferred[None]:
         """Fires when the data path takes session frames. Fails with `NoLine`."""
@@ -80,7 +80,7 @@ class Access:
     def _opened(self, handle: int) -> None:
         self.handle = handle
         if self._closed:
-            self._plane.ethernet_delete(handle).addErrback(_ignore)
+            self._plane.ethernet_delete(handle).addErrback(allow_gone)
             self._refused(Failure(NoLine(f"interface {self.key[0]} is down")))
             return
         waiting, self._waiting = self._waiting or [], None
@@ -233,7 +233,7 @@ class PPPoEDial(Dial):
 
     def _carried(self, port: int, plane: Any, life: int) -> None:
         if self.life != life or self.link is None:
-            plane.port_delete(port).addErrback(_ignore)
+            plane.port_delete(port).addErrback(allow_gone)
             return
         self._port = port
         self.links.carried(self.link, port)
@@ -254,7 +254,7 @@ class PPPoEDial(Dial):
         access, host = self._access, self._host
         port, self._port = self._port, 0
         if port:
-            self.links.dataplane.port_delete(port).addErrback(_ignore)
+            self.links.dataplane.port_delete(port).addErrback(allow_gone)
         self._access = self._host = None
         if host is not None:
             self._driver.stop()
@@ -275,8 +275,3 @@ class PPPoEDial(Dial):
             if not found:
                 del access.hosts[self._uniq]
         access.leave()
-
-
-def _ignore(failure: Failure) -> None:
-    """What is gone need not be removed."""
-    failure.trap(DataPathError)

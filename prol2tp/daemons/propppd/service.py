@@ -335,6 +335,7 @@ class PropppdService(DaemonService):
     def _stop(self) -> Any:
         links = self.links
         links.refusing = "propppd is stopping"
+        self.dials.stop()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -343,7 +344,6 @@ class PropppdService(DaemonService):
             yield links.end_all("Admin Reboot", "propppd stops", STOP_PATIENCE)
         yield self._within(links.interfaces_gone())
         self.attachments.stop()
-        self.dials.stop()
         yield self._within(self.control.stopService())
         links.stop()
         yield self.accounting.stop()

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from prol2tp.daemons.propppd.carriers import TtyLine
-from prol2tp.daemons.propppd.dials import Dial, Dials, NoLine
+from prol2tp.daemons.propppd.dials import Dial, Dials, NoLine, allow_gone
 from prol2tp.dataplane.interface import DataPathError, TtySpec
 
 
@@ -40,7 +40,7 @@ class TtyDial(Dial):
             if self.life == life:
                 self._port = port
             else:
-                plane.port_delete(port).addErrback(_ignore)
+                plane.port_delete(port).addErrback(allow_gone)
 
         def refused(failure: Failure) -> None:
             failure.trap(DataPathError)
@@ -55,9 +55,4 @@ class TtyDial(Dial):
     def release(self) -> None:
         port, self._port = self._port, 0
         if port:
-            self.links.dataplane.port_delete(port).addErrback(_ignore)
-
-
-def _ignore(failure: Failure) -> None:
-    """What is gone need not be closed."""
-    failure.trap(DataPathError)
+            self.links.dataplane.port_delete(port).addErrback(allow_gone)
