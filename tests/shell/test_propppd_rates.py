@@ -117,7 +117,7 @@ def test_a_shared_interface_is_left_to_the_data_path() -> None:
     world = RatesWorld(LIMITED.replace("auth true", "auth true; interface shared", 1))
     _, link = world.client()
     assert (world.tc(link), world.path(link)) == ((0, 0), (2_000_000, 8_000_000))
-    assert world.rates.of(link).by == {"up": "path", "down": "path"}  # type: ignore[union-attr]
+    assert world.rates.of(link).by == ["path", "path"]  # type: ignore[union-attr]
     world.change(link, rate_up=0, rate_down=9_000)
     assert world.path(link) == (0, 9_000)
     link.lost("Lost Carrier", "")
@@ -209,6 +209,22 @@ def test_a_reload_of_filters_reaches_users_who_are_online(world: RatesWorld) -> 
     world.configure(LIMITED.replace("50M/200M", "60M/300M"))
     result(world.rates.reloaded())
     assert world.tc(link) == (60_000_000, 300_000_000)
+
+
+def test_what_the_kernel_can_do_is_told_once_to_all_who_wait_for_it(world: RatesWorld) -> None:
+    lines = heard(world.log)
+    waiting: list[Deferred[Abilities]] = []
+
+    def probe(again: bool = False) -> Deferred[Abilities]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    world.shaping.probe = probe  # type: ignore[method-assign]
+    links = [world.client()[1] for _ in range(3)]
+    for one in waiting:
+        one.callback(Abilities(True, True))
+    assert [world.tc(link) for link in links] == [(2_000_000, 8_000_000)] * 3
+    assert len([line for line in lines if line.startswith("rate limits")]) == 1
 
 
 def test_a_reload_finds_what_the_kernel_has_got_meanwhile() -> None:

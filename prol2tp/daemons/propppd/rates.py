@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="propppd")
 
-UP, DOWN = "up", "down"
-WAYS = (UP, DOWN)
+UP, DOWN = WAYS = 0, 1
+_NAMES = ("up", "down")
 TC, PATH = "tc", "path"
-_RATE_OF = {UP: "rate_up", DOWN: "rate_down"}
+_RATE_OF = ("rate_up", "rate_down")
 
 
 class RateError(Exception):
@@ -37,15 +37,15 @@ class RateError(Exception):
 
 
 class Limit:
-    """What a link has: bit/s by direction, and who sees to it."""
+    """What a link has: bit/s by direction (`UP`, `DOWN`), and who sees to it."""
 
     __slots__ = ("link", "ifindex", "rates", "by", "tried", "busy", "again", "waiting")
 
     def __init__(self, link: PPPLink, ifindex: int) -> None:
         self.link = link
         self.ifindex = ifindex
-        self.rates = dict.fromkeys(WAYS, 0)
-        self.by = dict.fromkeys(WAYS, "")
+        self.rates = [0, 0]
+        self.by = ["", ""]
         """`TC`, `PATH`, or empty: not limited."""
         self.tried = (0, 0)
         """What was to be set the last time."""
@@ -140,7 +140,7 @@ class Rates(Follower):
         link = limit.link
         if self._limits.pop(link, None) is None:
             return
-        if TC in limit.by.values():
+        if TC in limit.by:
             self._shaping.removed(limit.ifindex)
         policed = {_RATE_OF[way]: 0 for way in WAYS if limit.by[way] == PATH}
         if policed:
@@ -174,7 +174,7 @@ class Rates(Follower):
                     error = getattr(refused, "text", "") or str(refused)
                     self.failures += 1
                     if not link.ended:
-                        link.say(Level.ERROR, "rate limit {way} not set: {reason}", way=way, reason=error)
+                        link.say(Level.ERROR, "rate limit {way} not set: {reason}", way=_NAMES[way], reason=error)
         self._over(limit, error)
 
     def _over(self, limit: Limit, error: str) -> None:
@@ -188,13 +188,15 @@ class Rates(Follower):
             else:
                 done.callback(None)
 
-    def _set(self, limit: Limit, way: str, rate: int) -> Any:
+    def _set(self, limit: Limit, way: int, rate: int) -> Any:
         """A part of `_settle`."""
         if self._abilities is None or self._again:
-            again, self._again, before = self._again, False, self._abilities
-            self._abilities = yield self._shaping.probe(again)
-            if self._abilities != before:
-                self._log.notice("rate limits: {abilities}", abilities=self._abilities)
+            again, self._again = self._again, False
+            found = yield self._shaping.probe(again)
+            # many may have waited for it
+            if found != self._abilities:
+                self._abilities = found
+                self._log.notice("rate limits: {abilities}", abilities=found)
         link, had = limit.link, limit.by[way]
         by = self._by(link, way) if rate else ""
         if had and had != by:
@@ -204,7 +206,7 @@ class Rates(Follower):
             yield self._tell(limit, way, by, rate)
             limit.rates[way], limit.by[way] = rate, by
 
-    def _by(self, link: PPPLink, way: str) -> str:
+    def _by(self, link: PPPLink, way: int) -> str:
         """Who is to see to a limit. Raises `RateError`."""
         wanted, abilities = link.profile.rate_limit_by, self._abilities
         assert abilities is not None
@@ -218,7 +220,7 @@ class Rates(Follower):
                             else f"rate_limit_by tc, and {abilities}")
         return PATH
 
-    def _tell(self, limit: Limit, way: str, by: str, rate: int) -> Deferred[Any]:
+    def _tell(self, limit: Limit, way: int, by: str, rate: int) -> Deferred[Any]:
         if by == TC:
             shape = self._shaping.ingress if way == UP else self._shaping.egress
             return shape(limit.ifindex, rate)  # type: ignore[no-any-return]

@@ -192,7 +192,7 @@ class Status:
     def _rate(self, link: PPPLink) -> dict[str, Any] | None:
         """A `rate` record."""
         limit = self._rates.of(link) if self._rates is not None else None
-        if limit is None or not any(limit.rates.values()):
+        if limit is None or not any(limit.rates):
             return None
         return {"up": limit.rates[UP], "up_by": limit.by[UP], "down": limit.rates[DOWN], "down_by": limit.by[DOWN]}
 
