@@ -139,6 +139,7 @@ def test_option_words_of_propppctl_create_stand_in_its_page() -> None:
     methods = {f"{verb}-{method}" for verb in ("require", "refuse") for method in create.METHODS}
     methods |= {f"require-{strength}" for strength in create.STRENGTHS}
     own = {word for kind in create.REQUESTS for word in (*create.WORDS[kind], *create.FIELD_FLAGS[kind])}
+    methods |= {f"{no}{codec}" for codec in create.CODECS for no in ("", "no")}
     bare = {*create.PASSED_OVER, "unit", "profile", "nic-", "plugin", "asyncmap", "default-asyncmap"}
     assert words == {*create.FLAGS, *create.VALUES, *methods, *own, *bare}
     assert all(name in PROFILE.parameters for name, _ in create.FLAGS.values())

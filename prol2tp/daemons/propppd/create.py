@@ -51,11 +51,14 @@ METHODS = {
     "mschapv2": "mschapv2", "eap": "eap",
 }
 """After require- and refuse-: pppd's words for methods, and ours."""
+CODECS = ("deflate", "predictor1")
+"""And each with no before it."""
 STRENGTHS = {"mppe-128": "128", "mppe-56": "56", "mppe-40": "40"}
 """After require-."""
 
 
-PASSED_OVER = frozenset(("nodetach", "updetach", "lock", "nolock", "novj", "novjccomp", "noipdefault", "hide-password"))
+PASSED_OVER = frozenset((
+    "nodetach", "updetach", "lock", "nolock", "novj", "novjccomp", "noipdefault", "hide-password", "nobsdcomp"))
 """Words of pppd for what we always do, or never."""
 _ADDRESSES = re.compile(r"(?=.*\d)((?:\d{1,3}(?:\.\d{1,3}){3})?):((?:\d{1,3}(?:\.\d{1,3}){3})?)")
 """LOCAL:REMOTE, either may be missing."""
@@ -211,7 +214,7 @@ def parse(words: Sequence[object]) -> Request:
             request.profile = _value(word, rest)
         elif word in PASSED_OVER:
             continue
-        elif not _bare(request, word, rest) and not _method(word, request.options):
+        elif not (_bare(request, word, rest) or _method(word, request.options) or _codec(word, rest, request.options)):
             _option(word, rest, request.options)
     _complete(request, given)
     check(request.options)
@@ -282,6 +285,22 @@ def _value(word: str, rest: list[str]) -> str:
     if not rest:
         raise Invalid(f"{word} needs a value")
     return rest.pop(0)
+
+
+def _codec(word: str, rest: list[str], options: dict[str, list[str]]) -> bool:
+    """deflate N[,N], predictor1, nodeflate, nopredictor1: what is in ccp, in their order."""
+    name = word.removeprefix("no")
+    if name not in CODECS:
+        return False
+    wanted = name == word
+    if wanted and name == "deflate":
+        window = _value(word, rest)
+        if window.split(",") not in (["0"], ["0", "0"], ["15"], ["15", "15"]):
+            raise Invalid(f"deflate needs the window, 15, or 0 for none, not {window[:20]!r}")
+        wanted = window[0] != "0"
+    named = [other for other in options.get("ccp", []) if other not in (name, "none")]
+    options["ccp"] = [*named, *([name] if wanted else [])] or ["none"]
+    return True
 
 
 def _method(word: str, options: dict[str, list[str]]) -> bool:

@@ -67,3 +67,24 @@ def test_encryption_is_asked_for_in_pppds_words(
 ) -> None:
     made = settings(words)
     assert (made["mppe_required"], made["mppe_strengths"], made["mppe_stateful"]) == (required, strengths, stateful)
+
+
+@pytest.mark.parametrize(("words", "codecs"), [
+    ("", ("predictor1",)),
+    ("noccp", ()),
+    ("deflate 15,15", ("deflate",)),
+    ("deflate 15 predictor1", ("deflate", "predictor1")),
+    ("predictor1 nodeflate deflate 15 deflate 0,0 nobsdcomp", ("predictor1",)),
+    ("nopredictor1", ()),
+    ("ccp deflate", ("deflate",)),
+])
+def test_compression_is_asked_for_in_pppds_words(words: str, codecs: tuple[str, ...]) -> None:
+    assert settings(words, "ccp predictor1")["codecs"] == codecs
+
+
+@pytest.mark.parametrize(("words", "wrong"), [
+    ("deflate 9", "15, or 0"), ("deflate", "needs a value"), ("deflate 15,0", "15, or 0"), ("ccp bsd", "BSD-Compress"),
+])
+def test_compression_that_cannot_be_had_is_refused_in_one_line(words: str, wrong: str) -> None:
+    with pytest.raises(Invalid, match=wrong):
+        create.parse([*SESSION, *words.split()])
