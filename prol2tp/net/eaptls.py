@@ -106,7 +106,7 @@ def _use(name: str, parameter: str, use: Callable[[bytes], Any]) -> None:
 def _text(error: SSL.Error) -> str:
     """The last words of OpenSSL's stack of errors, which are the nearest to the cause."""
     reasons = [row[2] for row in (error.args[0] if error.args and isinstance(error.args[0], list) else []) if row[2]]
-    return reasons[0] if reasons else "no PEM"
+    return reasons[0] if reasons else "no reason given"
 
 
 def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, good: int) -> bool:
@@ -184,6 +184,9 @@ class Engine:
             self._hear()
         except SSL.WantReadError:
             pass
+        except SSL.ZeroReturnError:
+            # a close after the handshake is no objection
+            self.failure = self.failure or ("" if self.done else "the peer ends TLS before the handshake is over")
         except SSL.Error as error:
             self.done = False
             self.failure = self.failure or _text(error)

@@ -305,6 +305,8 @@ class EAP(EAPPeer):
                 self._send_request(now)
             elif self.our_state is OurState.REFUSED:
                 self._fail(self._refusal, False)
+            elif self._tls is not None and self._tls.engine.failure:
+                self._fail(f"EAP-TLS: {self._tls.engine.failure}", True)
             else:
                 self.failed(PEER_FAILED, "no response to EAP Request", False)
         super().timeout(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -172,6 +173,66 @@ def test_a_client_without_certificates_gets_another_method_or_none(authority: Au
 
     made = pair(authority, lns={"eap_methods": ("tls", "md5")}, other=only, answer=answer)
     assert made.is_up(0) and asked == ["chap"]
+
+
+def shaken(authority: Authority, version: str) -> tuple[Any, Any]:
+    """Two engines that have heard all of each other."""
+    server = certificates(authority, "lns.example.net", version)(True)
+    client = certificates(authority, "u1")(False)
+    said = client.receive(b"")
+    for _ in range(3):
+        said = client.receive(server.receive(said))
+    assert server.done and client.done and not server.failure and not client.failure
+    return server, client
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_close_after_the_handshake_is_no_objection_and_data_is_one(authority: Authority, version: str) -> None:
+    server, client = shaken(authority, version)
+    client._connection.shutdown()
+    server.receive(client._written())
+    assert server.done and not server.failure
+    server, client = shaken(authority, version)
+    client._connection.send(b"GET / HTTP/1.1")
+    server.receive(client._written())
+    assert not server.done and "only the handshake belongs" in server.failure
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_close_before_the_end_is_a_failure(authority: Authority, version: str) -> None:
+    server = certificates(authority, "lns.example.net", version)(True)
+    server.receive(certificates(authority, "u1")(False).receive(b""))
+    server.receive(b"\x15\x03\x03\x00\x02\x01\x00")
+    assert not server.done and server.failure
+
+
+def test_octets_that_are_no_tls_are_a_failure_in_words(authority: Authority) -> None:
+    rng = random.Random(1)
+    for number in range(300):
+        server = bool(number % 2)
+        engine = certificates(authority, "lns.example.net" if server else "u1")(server)
+        if not server:
+            engine.receive(b"")
+        for _ in range(4):
+            engine.receive(rng.randbytes(rng.randrange(1, 200)))
+        assert not engine.done and "\n" not in engine.failure
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_damaged_records_never_end_well_at_either_end(authority: Authority, version: str) -> None:
+    rng = random.Random(version)
+    makers = certificates(authority, "lns.example.net", version), certificates(authority, "u1")
+    for number in range(150):
+        server, client = makers[0](True), makers[1](False)
+        damaged_at = number % 3
+        said = client.receive(b"")
+        for turn in range(4):
+            for to in (server, client):
+                if turn * 2 + (to is client) == damaged_at and said:
+                    place = rng.randrange(len(said))
+                    said = said[:place] + bytes((said[place] ^ 1 << rng.randrange(8),)) + said[place + 1 :]
+                said = to.receive(said) if said else b""
+        assert not (server.done and client.done) or server.key_material() == client.key_material()
 
 
 class Tampering(Pair):
