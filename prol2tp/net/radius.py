@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from errno import EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, ENETUNREACH, EWOULDBLOCK
+from errno import EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, EMSGSIZE, ENETUNREACH, ENOBUFS, EPERM, EWOULDBLOCK
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -49,6 +49,8 @@ BURST = 64
 RECEIVE_BUFFER = 1 << 20
 _NOTHING_NOW = (EAGAIN, EWOULDBLOCK, EINTR)
 _UNREACHABLE = (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH)
+_OF_THE_MOMENT = (*_NOTHING_NOW, ECONNREFUSED, EHOSTUNREACH, ENOBUFS, EMSGSIZE, EPERM)
+"""Errors of sending that say nothing against the socket."""
 Result = Accepted | Rejected | Challenged | AccountingAcknowledged | NoAnswer
 Address = tuple[str, int]
 MakeSocket = Callable[[int], socket.socket]
@@ -152,7 +154,11 @@ class RadiusPort:
         self.core = core
         self._make_socket = make_socket
         self.server_changed = server_changed or (lambda change: None)
+        self._lanes: dict[int, OpenLane] = {}
         self._ports: dict[int, _LanePort] = {}
+        """Of lanes that have a socket."""
+        self._told: set[tuple[str, str, str]] = set()
+        """Sockets that cannot be made, and of which the log has heard."""
         self._waiting: dict[int, Deferred[Result]] = {}
         self.send_errors = 0
         self.driver = Driver(
@@ -215,7 +221,15 @@ class RadiusPort:
             self.carry_out()
 
     def _open(self, output: OpenLane) -> None:
+        self._lanes[output.lane] = output
+        if self._socket(output) is None:
+            self.core.unreachable(output.lane, self.driver.now())
+
+    def _socket(self, output: OpenLane) -> _LanePort | None:
+        """A socket for a lane that has none. None: not possible at present, and tried again with the next datagram;
+        an address of ours or a VRF may come later than we do, and may come back."""
         family = socket.AF_INET6 if ":" in output.address else socket.AF_INET
+        where = (output.address, output.source_address, output.device)
         made = self._make_socket(family)
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -225,22 +239,27 @@ class RadiusPort:
                 made.bind((output.source_address, 0))
             made.connect((output.address, output.port))
         except OSError as error:
-            through = f" through {output.device}" if output.device else ""
-            _log.error("socket to {address}{through}: {error}", address=output.address, through=through,
-                       error=error.strerror)
+            if where not in self._told:
+                self._told.add(where)
+                source = f" from {output.source_address}" if output.source_address else ""
+                through = f" through {output.device}" if output.device else ""
+                _log.error("socket to {address}{source}{through}: {error}", address=output.address, source=source,
+                           through=through, error=error.strerror)
             made.close()
             self.send_errors += 1
-            self.core.unreachable(output.lane, self.driver.now())
-            return
-        self._ports[output.lane] = _LanePort(self, made, output.lane)
+            return None
+        self._told.discard(where)
+        port = self._ports[output.lane] = _LanePort(self, made, output.lane)
+        return port
 
     def _close(self, output: CloseLane) -> None:
+        self._lanes.pop(output.lane, None)
         port = self._ports.pop(output.lane, None)
         if port is not None:
             port.close()
 
     def _transmit(self, output: Transmit) -> None:
-        port = self._ports.get(output.lane)
+        port = self._ports.get(output.lane) or self._socket(self._lanes[output.lane])
         if port is None:
             return
         try:
@@ -249,6 +268,9 @@ class RadiusPort:
             self.send_errors += 1
             if error.errno in _UNREACHABLE:
                 self.core.unreachable(output.lane, self.driver.now())
+            if error.errno not in _OF_THE_MOMENT:
+                # what it is bound to is gone: a new socket for what is sent next
+                self._ports.pop(output.lane).close()
 
     def _changed(self, output: ServerDead | ServerAlive | AnswerDropped) -> None:
         self.server_changed(output)

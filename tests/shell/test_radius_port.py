@@ -20,6 +20,7 @@ from prol2tp.radius.dictionary import DICTIONARY
 from prol2tp.radius.dynauth import DynamicAuthorization, DynamicClient
 from prol2tp.radius.outputs import Accepted, Asked, NoAnswer
 from prol2tp.radius.servers import ServerSettings
+from tests.netns import World
 from tests.unit.radius.radius_server import SECRET, Server
 
 QUESTION = AccessRequest(b"u", "pap", password=b"pw", nas=Nas(identifier="lns"))
@@ -131,6 +132,41 @@ async def test_a_device_that_is_not_there_is_no_answer() -> None:
     finally:
         port.stop()
         server.stop()
+
+
+async def errors(port: RadiusPort, count: int) -> None:
+    """Until there are so many more."""
+    wanted = port.send_errors + count
+    while port.send_errors < wanted:
+        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+
+
+@pytest.mark.root
+@ensureDeferred
+async def test_an_address_of_ours_may_come_later_and_come_back() -> None:
+    with World() as world:
+        host = world.namespace("aaa")
+        with host.inside():
+            server = LoopbackServer()
+        settings = ServerSettings("s", "127.0.0.1", SECRET, server.address[1], 0, source_address="10.9.9.9",
+                                  timeout=0.1, max_timeout=0.1, probe_interval=0.1)
+        core = RadiusClient([settings], random.Random(1).randbytes)
+        port = RadiusPort(reactor, core, host.socket)  # type: ignore[arg-type]
+        try:
+            waiting = port.request(QUESTION)
+            await errors(port, 2)
+            assert not waiting.called and server.senders == set()
+            host.run("ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
+            assert isinstance(await waiting, Accepted)
+            assert {sender[0] for sender in server.senders} == {"10.9.9.9"}
+            host.run("ip", "addr", "del", "10.9.9.9/32", "dev", "lo")
+            waiting = port.request(QUESTION)
+            await errors(port, 2)
+            host.run("ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
+            assert isinstance(await waiting, Accepted)
+        finally:
+            port.stop()
+            server.stop()
 
 
 @ensureDeferred
