@@ -281,6 +281,7 @@ def status(record: JSON) -> list[str]:
         "Config:",
         f"  config updates: {config['updates']}, failures: {config['failures']}",
         *_accounting_queue(record["accounting_queue"]),
+        *_filters(record["filters"]),
         *_rate_limits(record["rate_limits"]),
     ]
 
@@ -350,6 +351,13 @@ def _accounting_queue(record: JSON | None) -> list[str]:
         f"  unsaved: {record['unsaved']}, coalesced: {record['coalesced']}, refused: {record['refused']}",
         *trouble,
     ]
+
+
+def _filters(record: JSON | None) -> list[str]:
+    """After the lines of the manual: nothing where nothing is wrong."""
+    if record is None:
+        return []
+    return ["Filters:", f"  unknown: {record['unknown']}, failures: {record['failures']}"]
 
 
 def _rate_limits(record: JSON | None) -> list[str]:

@@ -195,6 +195,7 @@ STATUS: dict[str, Any] = {
     "log_level": "notice",
     "started_at": 0.0,
     "config_file": "/etc/prol2tp/propppd.conf",
+    "filters": None,
     "rate_limits": None,
 }
 RATES_STATUS = STATUS | {

@@ -22,6 +22,7 @@ OUTPUTS = {
     "propppctl-pools": lambda: format.pools([records.POOL_ROWS]),
     "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),
     "propppctl-status-accounting": lambda: format.status(records.ACCOUNTING_STATUS),
+    "propppctl-status-filters": lambda: format.status(records.STATUS | {"filters": {"unknown": 3, "failures": 1}}),
     "propppctl-status-rates": lambda: format.status(records.RATES_STATUS),
     "propppctl-show-network": lambda: format.link(records.NETWORK_LINK),
     "propppctl-show-rate": lambda: format.link(records.RATE_LINK),

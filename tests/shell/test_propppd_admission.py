@@ -9,9 +9,13 @@ import pytest
 from prol2tp.config.propppd import User
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
+from prol2tp.daemons.propppd.admission import admit
+from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
+from prol2tp.ppp.settings import Grant
 from tests.shell.propppd_world import CONFIG, LinksWorld
 from tests.shell.test_log_lines import heard
+from tests.steps import steps
 
 
 def configured(world: LinksWorld, parameters: str, more: str = "") -> None:
@@ -186,3 +190,17 @@ def test_pools_are_listed_with_what_is_free() -> None:
         ("pool2", "ip_pool", 32, 2, 1, 0, 1, False, 0, ""),
         ("homes", "ipv6_pool", 56, 256, 0, 0, 256, False, 0, ""),
     ]
+
+
+def test_a_login_costs_the_same_however_many_use_the_same_name() -> None:
+    def cost(links: int) -> int:
+        world = LinksWorld(CONFIG.replace("10.5.1.100-10.5.1.102", "10.5.0.2-10.5.255.254").replace(
+            "auth true", "auth true\n ipv6 false\n port_limit 1000000", 1))
+        for _ in range(links):
+            world.links.online.add("u1@example.com", object())  # type: ignore[arg-type]
+        _, link = world.client()
+        assert link.up
+        grant = Grant(user="u1@example.com", authorization=Authorization())
+        return steps(admit, world.links, link, grant)
+
+    assert cost(3000) <= cost(3)

@@ -274,6 +274,7 @@ def test_a_set_that_is_missing_is_told_once_and_keeps_nobody_out() -> None:
     assert [line for line in lines if "nftables" in line] == [
         "nftables: set inet fw garden: No such file or directory"]
     assert world.links.filters.failures == 2
+    assert Status(world.links, ConfigCounts(), "x", world.log).system()["filters"] == {"unknown": 0, "failures": 2}
 
 
 def test_a_set_that_is_missing_keeps_out_where_unknown_filters_do() -> None:

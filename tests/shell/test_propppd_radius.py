@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from prol2tp.config.propppd import load
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
+from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Chain, IAuthentication
 from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.servers import RadiusServers
@@ -329,3 +330,32 @@ def test_the_servers_are_listed_with_what_they_did(world: RadiusWorld) -> None:
     assert problems(row, RECORDS["server-row"], RECORDS) == []
     assert (row["name"], row["kind"], row["address"], row["alive"]) == ("r1", "auth", "[2001:db8::53]:1812", False)
     assert (row["state_seconds"], row["requests"], row["answers"]) == (5.0, 7, 0)
+
+
+def test_what_an_accept_says_in_vain_is_in_the_log(world: RadiusWorld) -> None:
+    lines = heard(world.log, Level.INFO)
+    _, link = world.client("r@example.com", "pw")
+    world.accept(ignored=("Framed-Route", "Unheard-Of"), framed_ip_netmask="255.0.255.0",
+                 avpairs=("ip:inacl#1=deny ip any any", "ip:addr-pool=gold"))
+    assert link.up
+    said = [line for line in lines if "means nothing here" in line]
+    assert said == ["session-1: RADIUS server r1 says what means nothing here: Framed-Route, Unheard-Of, "
+                    "Framed-IP-Netmask 255.0.255.0, ip:inacl#1=deny ip any any"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "224.0.0.1", "0.1.2.3", "255.255.255.253", "240.0.0.1"])
+def test_an_address_that_no_host_can_have_is_a_reject(world: RadiusWorld, address: str) -> None:
+    lines = heard(world.log)
+    _, link = world.client("r@example.com", "pw")
+    world.accept(framed_ip_address=address)
+    assert link.ended and any(f"gives the user {address}, which no host can have" in line for line in lines)
+
+
+def test_pairs_of_cisco_say_what_attributes_can(world: RadiusWorld) -> None:
+    client, link = world.client("r@example.com", "pw", usepeerdns=True)
+    world.accept(framed_ip_address="", avpairs=("ip:addr-pool=gold", "ip:dns-servers=192.0.2.53 192.0.2.54",
+                                                "ip:route=198.51.100.0 255.255.255.0", "ip:table-id=7"))
+    assert client.networks["ip"].local == "10.7.0.1" and client.networks["ip"].dns == ("192.0.2.53", "192.0.2.54")
+    assert {(prefix, table) for prefix, table, _ in world.network.routes} == {
+        ("10.7.0.1/32", 7), ("198.51.100.0/24", 7)}
+    assert ("ppp0", 7, False) in world.network.rules

@@ -82,6 +82,14 @@ RATE_LIMITS_RECORD = Record(
     ),
     "Rate limits of all links.",
 )
+FILTER_COUNTS = _counts(
+    "filter-counts",
+    (
+        ("unknown", "Filter-Ids without a block `filter`, each time that a user came with one"),
+        ("failures", "times that a set of nftables was missing or refused a user"),
+    ),
+    "Filters that did not do what they should.",
+)
 STATUS_RECORD = Record(
     "status",
     (
@@ -96,6 +104,7 @@ STATUS_RECORD = Record(
         Field("log_level", "text", "of the daemon, lower case"),
         Field("started_at", "number", "start of the daemon, seconds since 1970"),
         Field("config_file", "text", ""),
+        Field("filters", "filter-counts?", "null: no filter has failed"),
         Field("rate_limits", "rate-limits?", "null: no link has had one yet"),
     ),
     "The daemon as a whole (`propppctl status`).",
@@ -434,6 +443,7 @@ RECORDS = {
         NETWORK_RECORD,
         RATE_RECORD,
         EVENT_COUNTS,
+        FILTER_COUNTS,
         CONFIG_COUNTS,
         SERVER_ROW,
         POOL_ROW,

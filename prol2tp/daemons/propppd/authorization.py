@@ -6,7 +6,7 @@ What PPP itself negotiates is in the core's `Grant`, which carries one of these.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from prol2tp.config.propppd import User
 from prol2tp.daemons.propppd.settings import NetworkSettings
@@ -133,19 +133,21 @@ def one(name: str) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
+def is_netmask(text: str) -> bool:
+    """Ones, then zeros."""
+    inverted = int(IPv4Address(text)) ^ 0xFFFFFFFF
+    return not inverted & (inverted + 1)
+
+
 def subnet_of(address: str, netmask: str) -> tuple[Route, ...]:
     """The network that an address has with a netmask, as a route; none for one address alone, for all of them, and
     for a mask that is none."""
-    if address in FROM_A_POOL or not netmask:
+    if address in FROM_A_POOL or not netmask or not is_netmask(netmask):
         return ()
-    try:
-        network = IPv4Network(f"{address}/{netmask}", strict=False)
-    except ValueError:
+    length = int(IPv4Address(netmask)).bit_count()
+    if not 0 < length < 32:
         return ()
-    # 0.0.0.255 is read as a mask of hosts
-    if str(network.netmask) != netmask or not 0 < network.prefixlen < 32:
-        return ()
-    return (Route(str(network), "", None),)
+    return (Route(str(IPv4Network(f"{address}/{length}", strict=False)), "", None),)
 
 
 def place(authorization: Authorization, network: NetworkSettings) -> tuple[int, str]:

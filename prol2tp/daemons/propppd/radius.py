@@ -11,13 +11,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
+from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, IAuthentication, NotMine, Question, Unanswered
-from prol2tp.daemons.propppd.authorization import FROM_A_POOL, of_answer
+from prol2tp.daemons.propppd.authorization import FROM_A_POOL, is_netmask, of_answer
 from prol2tp.daemons.propppd.carriers import L2TPSession, PPPoESession, TtyLine
 from prol2tp.ppp import mppe
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
-from prol2tp.radius import avpairs
+from prol2tp.radius import avpairs, rates
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import (
@@ -40,6 +41,8 @@ _EAP_REQUEST, _EAP_SUCCESS = 1, 3
 _SUCCESS = re.compile(r"S=[0-9A-Fa-f]{40}")
 """What MS-CHAP2-Success begins with (RFC 2548 section 2.3.3)."""
 _SMALLEST_MTU = 128
+MOST_IGNORED = 10
+"""Attributes in one line of the log."""
 _ENCRYPTION_REQUIRED = 2
 """MS-MPPE-Encryption-Policy (RFC 2548 section 2.4.4)."""
 _STRENGTHS = ((0x4, 128), (0x8, 56), (0x2, 40))
@@ -161,8 +164,21 @@ def _verdict(result: Any, question: Question) -> Grant | EapRequest:
     if not isinstance(result, Accepted):
         return _challenge(result, question)
     grant = grant_of(result.answer, question, result.server)
+    _tell_ignored(question.link, result.answer, result.server)
     question.link.radius = status + "ACK"
     return grant
+
+
+def _tell_ignored(link: Any, answer: Answer, server: str) -> None:
+    """What an Access-Accept says in vain: an operator who looks why a user has no route looks here."""
+    said = list(answer.ignored)
+    if answer.framed_ip_netmask and not is_netmask(answer.framed_ip_netmask):
+        said.append(f"Framed-IP-Netmask {answer.framed_ip_netmask}")
+    if answer.avpairs:
+        said += avpairs.read(pair for pair in answer.avpairs if not rates.is_interface_config(pair)).ignored
+    if said:
+        link.say(Level.INFO, "RADIUS server {server} says what means nothing here: {what}", server=server,
+                 what=", ".join(text[:80] for text in said[:MOST_IGNORED]))
 
 
 def _challenge(result: Challenged, question: Question) -> EapRequest:

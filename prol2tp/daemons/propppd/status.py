@@ -92,6 +92,7 @@ class Status:
             "log_level": self._log.level.name.lower(),
             "started_at": self._started_at,
             "config_file": self._config_file,
+            "filters": self._filters(),
             "rate_limits": self._rate_limits(),
         }
 
@@ -195,6 +196,13 @@ class Status:
         if limit is None or not any(limit.rates):
             return None
         return {"up": limit.rates[UP], "up_by": limit.by[UP], "down": limit.rates[DOWN], "down_by": limit.by[DOWN]}
+
+    def _filters(self) -> dict[str, Any] | None:
+        """A `filter-counts` record."""
+        filters = self._links.filters
+        if not filters.unknown and not filters.failures:
+            return None
+        return {"unknown": filters.unknown, "failures": filters.failures}
 
     def _rate_limits(self) -> dict[str, Any] | None:
         """A `rate-limits` record."""

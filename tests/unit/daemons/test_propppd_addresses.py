@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress, chain
+from tests.steps import steps
 
 
 def span(text):
@@ -226,3 +227,21 @@ def test_an_address_that_was_given_back_is_not_given_out_as_one_that_ends():
     assert addresses.take(["a"], "x").text == "10.0.0.1"
     with pytest.raises(NoAddress):
         addresses.take(["a"], "y")
+
+
+def test_the_cost_of_an_address_does_not_grow_with_the_users():
+    def cost(users):
+        addresses = Addresses()
+        addresses.configure({"a": [span("10.0.0.0-10.3.255.255")], "b": [span("10.9.0.0-10.9.255.255")]}, [])
+        for n in range(users):
+            addresses.take(["a"], n)
+
+        def one():
+            lease = addresses.take(["a"], "x")
+            addresses.end(lease)
+            addresses.release(lease)
+            addresses.release(addresses.claim("10.9.1.1", "x"))
+
+        return steps(one)
+
+    assert cost(5000) <= cost(5)
