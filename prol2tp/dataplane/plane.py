@@ -34,6 +34,7 @@ from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.netifs import Netifs, failing, together
 from prol2tp.dataplane.policing import Policer
 from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
+from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import PSEUDOWIRES, EthernetPort, check_vlan
 from prol2tp.dataplane.tunnels import Tunnel
 
@@ -257,7 +258,8 @@ class BasePlane(Netifs, Lines):
         if pcomp is not None:
             entry.pcomp = pcomp
         if accomp is not None:
-            entry.accomp = accomp
+            # frames of PPPoE never have the fields, whatever LCP has agreed on (RFC 2516 section 7)
+            entry.accomp = accomp or isinstance(entry.carrier, PPPoECarrier)
         if rate_up is not None:
             entry.up = Policer(rate_up, self.seconds) if rate_up else None
         if rate_down is not None:

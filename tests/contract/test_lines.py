@@ -17,6 +17,7 @@ from twisted.internet.defer import ensureDeferred
 
 from prol2tp.dataplane.interface import IN_USE, INVALID, NOT_FOUND, SYSTEM, PPPoESpec, TtySpec
 from prol2tp.net.ethernet import System
+from prol2tp.ppp.compress import Predictor1Compressor, Predictor1Decompressor
 from prol2tp.ppp.hdlc import Deframer, Framer, fcs16
 from prol2tp.pppoe.packets import SESSION, read_header, write_session
 from tests.contract.dataplane_rig import LCP_ECHO, RIGS, Rig, counter, until
@@ -190,6 +191,7 @@ async def test_pppoe_frames_go_both_ways(rig: Rig, hands: Any) -> None:
 async def test_packets_of_an_interface_go_through_a_pppoe_session(rig: Rig, hands: Any) -> None:
     port, _ = await opened(rig, hands)
     netif = await rig.netif(port, mtu=1492)
+    await rig.plane.port_modify(port, accomp=False)
     hands.send(session(hands, 5, IPV4 + UP))
     hands.send(session(hands, 5, IPV6 + UP6))
     assert await rig.packets(netif, 2) == [UP, UP6]
@@ -200,6 +202,28 @@ async def test_packets_of_an_interface_go_through_a_pppoe_session(rig: Rig, hand
         assert frame[header.start:header.end] == protocol + packet
     row = await rig.row(port)
     assert counter(row, "tx_octets") == len(DOWN) + len(DOWN6) + 4 == counter(row, "rx_octets")
+
+
+@on(*KINDS)
+async def test_pppoe_sessions_are_compressed_and_policed_as_others(rig: Rig, hands: Any) -> None:
+    port, _ = await opened(rig, hands)
+    netif = await rig.netif(port, mtu=1492)
+    await rig.plane.port_compress(port, "predictor1", "predictor1")
+    rig.inject(netif, DOWN)
+    (frame,) = await hands.frames(1)
+    header = read_header(frame)
+    assert frame[header.start:header.start + 2] == b"\0\xfd"
+    packed = frame[header.start + 2:header.end]
+    assert Predictor1Decompressor().decompress(packed) == b"\x21" + DOWN
+    hands.send(session(hands, 5, b"\0\xfd" + Predictor1Compressor().compress(0x21, UP)))
+    assert await rig.packets(netif, 1) == [UP]
+    await rig.plane.port_compress(port)
+    await rig.plane.port_modify(port, rate_down=8)
+    large = DOWN[:20] + bytes(1300)
+    for _ in range(30):
+        rig.inject(netif, large)
+    await rig.counted(port, "tx_errors", 1)
+    assert len(await hands.frames(20)) == 20
 
 
 @on(*KINDS)
