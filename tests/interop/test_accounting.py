@@ -19,7 +19,8 @@ def of(records: list[dict[str, str]], kind: str) -> list[dict[str, str]]:
 
 def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octets(world: World) -> None:
     host = world.namespaces["lns"]
-    users = USERS.replace("Session-Timeout", "Class = 0x303138,\n    Session-Timeout", 1)
+    more = "Class = 0x303138,\n    Framed-IPv6-Prefix = 2001:db8:1::/64,\n    Session-Timeout"
+    users = USERS.replace("Session-Timeout", more, 1)
     radius = FreeRADIUS(host, users, configuration=CONFIGURATION)
     links = lns_links("chap").replace("use_radius true", "use_radius true; interim_interval 2")
     lns = Suite(host, lns_tunnels(), links)
@@ -57,6 +58,10 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
         packets, others = (int(stops[f"u{user}@example.com"][f"Acct-{way}-Packets"]) for user in (1, 2))
         assert packets >= 4 and others < packets
     updates = of(records, "Interim-Update")
+    assert stops["u1@example.com"]["Framed-IPv6-Prefix"] == "2001:db8:1::/64"
+    assert "Framed-IPv6-Prefix" not in stops["u2@example.com"]
+    assert stops["u1@example.com"]["Tunnel-Client-Auth-Id:0"] == "lac"
+    assert int(stops["u1@example.com"]["Acct-Tunnel-Connection"]) > 0
     said = counts["radius"]
     assert (said["accounting_starts"], said["accounting_stops"]) == (2, 2)
     assert said["accounting_updates"] == len(updates) and said["accounting_responses"] == len(records) - 1

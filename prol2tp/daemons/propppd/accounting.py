@@ -25,13 +25,13 @@ from prol2tp.daemons.propppd.accounting_records import (
     addresses_of,
     differ,
     pack,
+    passed,
     request_of,
 )
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import COUNTED_AT_ONCE, Links
-from prol2tp.dataplane.interface import COUNTERS
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.ppp.outputs import NetworkUp
 from prol2tp.radius.attributes import Nas
@@ -156,7 +156,8 @@ class Accounting(Follower):
         session = link.accounting
         if session is not None and session.began:
             self._counting -= 1
-            session.counters = link.totals or session.counters
+            if link.totals:
+                session.counters = passed(link.totals)
             self._stop(session, link.cause)
 
     def _accounted(self, link: PPPLink) -> bool:
@@ -285,7 +286,7 @@ class Accounting(Follower):
         for session, then in asking:
             found = counters.get(session.link.port)
             if found is not None:
-                session.counters = found
+                session.counters = passed(found)
             try:
                 then(session)
             except Exception:
@@ -308,7 +309,7 @@ class Accounting(Follower):
 
 
 def _take_baseline(session: Session) -> None:
-    session.baseline = session.counters[:len(COUNTERS)]
+    session.baseline = session.counters
 
 
 def _unsaved(failure: Any) -> None:

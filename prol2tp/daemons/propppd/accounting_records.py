@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from prol2tp.daemons.propppd.authorization import Authorization
@@ -18,9 +19,11 @@ from prol2tp.radius.attributes import Addresses, Nas
 
 START, INTERIM, STOP = "Start", "Interim-Update", "Stop"
 NAS_ERROR = CAUSES["NAS Error"].acct_terminate_cause
-_TX_PACKETS, _TX_OCTETS, _RX_PACKETS, _RX_OCTETS = map(
-    COUNTERS.index, ("tx_packets", "tx_octets", "rx_packets", "rx_octets")
+passed: Callable[[Sequence[Any]], tuple[int, ...]] = itemgetter(
+    *map(COUNTERS.index, ("rx_octets", "tx_octets", "rx_packets", "tx_packets"))
 )
+"""Of a port's counters: what is accounted, from the subscriber first."""
+_COUNTS = ("input_octets", "output_octets", "input_packets", "output_packets")
 _INTERFACE_ID = (1 << 64) - 1
 _written = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -65,9 +68,9 @@ class Session:
         self.addresses = Addresses()
         """As known last."""
         self.baseline: tuple[int, ...] = ()
-        """The port's counters at the login: an earlier session's are not counted again."""
-        self.counters: tuple[Any, ...] = ()
-        """The port's counters as known last."""
+        """What had passed the port at the login: an earlier session's is not counted again."""
+        self.counters: tuple[int, ...] = ()
+        """The same as known last."""
         self.began: Moment | None = None
         """The network came up: there is, or will be, a Start."""
         self.told = False
@@ -138,22 +141,16 @@ def request_of(session: Session, status: str, event_time: float, nas: Nas, secon
     return request
 
 
-def count(request: AccountingRequest, counters: Sequence[Any], baseline: Sequence[Any]) -> None:
-    """What passed the port since the baseline; nothing when that is not known."""
-    if not counters:
-        return
-
-    def since(index: int) -> int:
-        return max(0, counters[index] - (baseline[index] if baseline else 0))
-
-    request.input_octets, request.output_octets = since(_RX_OCTETS), since(_TX_OCTETS)
-    request.input_packets, request.output_packets = since(_RX_PACKETS), since(_TX_PACKETS)
+def count(request: AccountingRequest, counters: Sequence[int], baseline: Sequence[int]) -> None:
+    """What passed the port since the baseline; nothing when that is not known. Both are of `passed`."""
+    for name, now, before in zip(_COUNTS, counters, baseline or (0, 0, 0, 0), strict=False):
+        setattr(request, name, max(0, now - before))
 
 
 @dataclass(slots=True)
 class Stored:
     """What the queue keeps of a record. `port`, `baseline` and `path` are for a daemon that finds a session without a
-    Stop: the port, its counters at the login, and the data path process whose port it is."""
+    Stop: the port, what had passed it at the login, and the data path process whose port it is."""
 
     request: AccountingRequest
     at: float

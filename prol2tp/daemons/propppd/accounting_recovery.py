@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 
 from prol2tp.daemons.propppd.accounting import KINDS
-from prol2tp.daemons.propppd.accounting_records import STOP, Clocks, Stored, count, pack, unpack
+from prol2tp.daemons.propppd.accounting_records import STOP, Clocks, Stored, count, pack, passed, unpack
 from prol2tp.radius.accounting import TERMINATE_CAUSES
 from prol2tp.spool.queue import AccountingQueue
 
@@ -85,7 +85,7 @@ class Recovery:
         known = counters.get(stored.port) if stored.path else None
         if known is not None:
             # it was served until now
-            count(stop, known, stored.baseline)
+            count(stop, passed(known), stored.baseline)
             stop.session_time = (request.session_time or 0) + int(stored.age(clocks))
             stop.event_timestamp, at, boot = int(clocks.wall()), clocks.monotonic(), clocks.boot
         self.ended += 1
