@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.daemons import Suite
+from tests.interop.conftest import BAD, dissect
 from tests.interop.test_freeradius import CONFIGURATION
 from tests.interop.test_radius_users import lac_tunnels, lns_tunnels
-from tests.netns import Namespace, Process, World, wait_until
+from tests.netns import Capture, Namespace, Process, World, wait_until
 from tests.peers import RADIUS_SECRET, FreeRADIUS
 from tests.system.test_suite import answers
 
@@ -141,7 +142,8 @@ def test_a_user_of_ipv6_alone_in_a_routing_table_of_its_own(world: World) -> Non
 
 @pytest.mark.parametrize("options", ["", "; interface shared; interface_name users"])
 def test_dhcpcd_gets_address_and_prefix_and_a_host_behind_it_reaches_the_internet(world: World, options: str) -> None:
-    subscriber = Subscriber(world, FROM_POOLS + options)
+    subscriber = Subscriber(world, FROM_POOLS + "; ipv6_domain example.net" + options)
+    capture = Capture(subscriber.host, "ppp0", world.path("ppp0.pcap"))
     dhcpcd = subscriber.dhcpcd()
     (inside,) = wait_until(lambda: subscriber.addresses("lan0"), 40, "an address of the delegated prefix")
     assert is_within(inside, "2001:db8:3000::/40")
@@ -167,6 +169,13 @@ def test_dhcpcd_gets_address_and_prefix_and_a_host_behind_it_reaches_the_interne
         return len(subscriber.routes()) == 1
 
     wait_until(released, 20, "a release", every=0.5)
+    path = str(capture.stop())
+    assert not dissect(path, BAD)
+    said = "\n".join(dissect(path, "icmpv6.type == 134 || dhcpv6.msgtype == 7", "-V"))
+    for text in ("Managed address configuration: Set", "Recursive DNS Server 2001:db8:ffff::53",
+                 "DNS Search List Option example.net", "Identity Association for Prefix Delegation",
+                 "Identity Association for Non-temporary Address"):
+        assert text in said, text
     world.namespaces["lac"].run("ip", "link", "del", "lan0")
     subscriber.client.stop("propppd")
     wait_until(lambda: not subscriber.server.links(), 20, "the link has ended")

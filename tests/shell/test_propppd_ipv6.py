@@ -341,6 +341,14 @@ def test_a_user_for_whom_nothing_is_left_has_no_ipv6_and_keeps_ipv4():
     assert Subscriber(world, "u3@example.com").link.ipv6.given == Given(("2001:db8:1::/64",))
 
 
+def test_a_user_of_ipv6_alone_for_whom_nothing_is_left_goes_off_line():
+    world = world_of('ip false; ipv6_pool "one"', extra='ipv6_pool "one" { prefix 2001:db8:1::/64 }')
+    one, two = Subscriber(world), Subscriber(world, "u2@example.com")
+    world.later(10)
+    assert not one.link.ended and two.link.ended
+    assert routes(world) == {"2001:db8:1::/64"}
+
+
 def test_a_user_who_comes_again_takes_his_own_prefix_from_his_dead_link():
     world = world_of("", user="ipv6_prefix 2001:db8:a::/64; delegated_prefix 2001:db8:c::/48")
     one = Subscriber(world)
