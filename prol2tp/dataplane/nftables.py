@@ -23,6 +23,7 @@ from prol2tp.net.rtnetlink import attribute, attributes
 
 IPV4_ADDR, IPV6_ADDR, IFNAME = 7, 8, 41
 """Types of a set's key that users can be told apart by."""
+USABLE = (IPV4_ADDR, IPV6_ADDR, IFNAME)
 BATCH = 100
 """Elements of one transaction."""
 

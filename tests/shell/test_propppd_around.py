@@ -18,8 +18,9 @@ from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.nftables import IFNAME, IPV4_ADDR, Element, Kind, MemorySets
+from prol2tp.ppp.settings import LinkSettings
 from prol2tp.radius.values import Route
-from tests.shell.propppd_world import CONFIG, LinksWorld, result
+from tests.shell.propppd_world import CONFIG, Client, LinksWorld, result
 from tests.shell.test_log_lines import heard
 
 FILTERS = """
@@ -389,3 +390,39 @@ def test_a_link_shows_what_its_user_has_on_the_network() -> None:
     assert problems(record, RECORDS["link"], RECORDS) == []
     assert record["network"] == {"pool": "pool1", "routes": [f"192.0.2.0/24 via {PEER} metric 5"], "filters": ["gold"],
                                  "table": 10, "vrf": "red"}
+
+
+def test_a_set_of_another_type_is_told_once() -> None:
+    world = world_of(filter=("garden",))
+    world.links.filters._sets.kinds["inet fw garden"] = Kind(12, False)
+    lines = heard(world.log)
+    assert all(world.client()[1].up for _ in range(2))
+    assert len([line for line in lines if "inet fw garden is of no type" in line]) == 1
+
+
+def test_another_user_on_the_same_link_has_nothing_of_the_one_before() -> None:
+    world = world_of(table=7, filter=("gold",), route=(RouteTo("192.0.2.0/24", "", None),))
+    client, link = world.client()
+    assert world.network.rules == {("ppp0", 7, False), ("lo", 7, False)}
+    client = Client(world, client.port, LinkSettings(user="u3@example.com", password="pw3", ipv6=False)).open()
+    world.later(10)
+    assert link.up and link.user == "u3@example.com"
+    assert world.network.rules == set() and members(world, "gold") == set()
+    assert world.network.routes == {} and link.interface is not None and link.interface.table == 0
+    Client(world, client.port, LinkSettings(user="u1@example.com", password="pw1", ipv6=False)).open()
+    world.later(10)
+    assert link.user == "u1@example.com" and world.network.rules == {("ppp0", 7, False), ("lo", 7, False)}
+    assert len(members(world, "gold")) == 1
+    link.close()
+    nothing_left(world)
+
+
+def test_a_change_while_no_protocol_is_up_sets_nothing() -> None:
+    world = world_of(filter=("gold",), route=(RouteTo("192.0.2.0/24", "", None),))
+    _, link = world.client()
+    assert link.interface is not None
+    link.interface.down("ip")
+    world.settle()
+    assert members(world, "gold") == set() and world.network.routes == {}
+    change(world, link, filters=("garden",), routes=())
+    assert members(world, "garden") == set()

@@ -73,7 +73,7 @@ class Around:
             if route not in self._routes:
                 await self._route(route)
         device = "" if self._shared is not None else self._netif.name
-        self._join(self._interfaces.filters.members(self._link, device, prefixes))
+        self._join(self._interfaces.filters.members(self._link, device, prefixes) if up else frozenset())
 
     async def _route(self, route: Route) -> Any:
         granted = self._shared.granted if self._shared is not None else None

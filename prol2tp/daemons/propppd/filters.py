@@ -10,7 +10,7 @@ from prol2tp.config.propppd import Filter, Profile
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.leftovers import ELEMENT, Leftovers
-from prol2tp.dataplane.nftables import IFNAME, Element, Kind, elements
+from prol2tp.dataplane.nftables import IFNAME, USABLE, Element, Kind, elements
 from prol2tp.net.netlink import NetlinkError
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class Filters:
                 kind = self._kind(nft, link.profile)
                 if kind is None:
                     continue
-                if kind.type == IFNAME and not device:
+                if kind.type not in USABLE or kind == (IFNAME, True):
+                    self._tell(f"set {nft} is of no type that users can be told apart by: ifname, ipv4_addr, ipv6_addr")
+                elif kind.type == IFNAME and not device:
                     self._tell(f"set {nft} has names of interfaces, and {link.network.name} is shared by many users")
                 found.update(Member(nft, element) for element in elements(kind, device, outside))
         return frozenset(found)

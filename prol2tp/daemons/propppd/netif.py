@@ -61,8 +61,9 @@ class Owner(Protocol):
 class LinkInterface:
     """The interface of one link."""
 
-    __slots__ = ("_interfaces", "_link", "netif", "table", "_ruled", "_rules", "_shared", "_wanted", "_applied",
-                 "_around", "_busy", "_closing", "_waiting", "_mtu", "_routed", "_plane", "behind", "punt", "_stale")
+    __slots__ = ("_interfaces", "_link", "netif", "_place", "table", "_ruled", "_rules", "_shared",
+                 "_wanted", "_applied", "_around", "_busy", "_closing", "_waiting", "_mtu", "_routed",
+                 "_plane", "behind", "punt", "_stale")
 
     def __init__(self, interfaces: Interfaces, link: Owner) -> None:
         self._interfaces = interfaces
@@ -70,6 +71,8 @@ class LinkInterface:
         self.netif: Netif | None = None
         self._plane = interfaces.dataplane
         """The data path that has it; when that was lost, another one may have our port's number for another."""
+        self._place = 0, ""
+        """Routing table and VRF that the interface was put in."""
         self.table = 0
         """Routing table of all that is routed to the link; 0: main."""
         self._ruled = False
@@ -140,7 +143,9 @@ class LinkInterface:
     async def _settle(self) -> Any:
         try:
             while not self._closing:
-                protocol = next((p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)), None)
+                changed = [p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)]
+                # first what is over: the next user has nothing of the one before
+                protocol = next((p for p in changed if p in self._applied), changed[0] if changed else None)
                 if protocol is None:
                     if not self._stale:
                         return
@@ -148,6 +153,7 @@ class LinkInterface:
                     continue
                 if protocol in self._applied:
                     await self._take_down(protocol, self._applied.pop(protocol))
+                    continue
                 wanted = self._wanted.get(protocol)
                 if wanted is not None and not self._closing:
                     await self._try(protocol, wanted)
@@ -194,6 +200,9 @@ class LinkInterface:
 
     async def _bring_up(self, protocol: str, wanted: NetworkUp) -> Any:
         link = self._link
+        if self.netif is not None and self._shared is None and not self._applied and self._place != self._placing():
+            # LCP was negotiated anew, and another user came in
+            await self._remove()
         if self.netif is None:
             await self._attach()
         assert self.netif is not None
@@ -208,6 +217,9 @@ class LinkInterface:
                                        mtu=link.mtu if self._mtu != link.mtu else None)
         self._mtu = link.mtu
         self._applied[protocol] = wanted
+
+    def _placing(self) -> tuple[int, str]:
+        return place(self._link.authorization, self._link.network)
 
     async def _surround(self, wanted: NetworkUp | None, networks: Mapping[str, NetworkUp],
                         prefixes: tuple[str, ...]) -> None:
@@ -237,7 +249,7 @@ class LinkInterface:
                 await self._join(netif)
             else:
                 interfaces.names.add(netif.name)
-                table, vrf = place(link.authorization, settings)
+                self._place = table, vrf = self._placing()
                 if table or vrf:
                     self.table, self._ruled = await interfaces.place(netif, table, vrf)
                 await interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
@@ -435,6 +447,7 @@ class LinkInterface:
         interfaces.names.discard(netif.name)
         self.netif = None
         self._shared = None
+        self.table, self._ruled = 0, False
 
 
 def has_addresses(network: NetworkUp) -> bool:
