@@ -172,6 +172,9 @@ class PseudowireParameters:
         'Name or template of the interface; without it that of the PPP profile, of Ethernet "l2tpeth%d".',
     )
     bridge: str = row(Text(15), "", "Bridge that the interface of an Ethernet session joins.")
+    circuit: str = row(
+        Text(15), "", "Interface of this machine that is the circuit of an Ethernet session; without it one is made."
+    )
     vlan_id: int = row(
         Number(0, 4094), 0, "VLAN of a session of type vlan; frames of the peer get this number; 0: any, unchanged."
     )

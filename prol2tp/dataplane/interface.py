@@ -135,9 +135,11 @@ class NetifSpec:
 
     name: str = "ppp%d"
     """A name, or a pattern with one %d. For mode 'shared' the name of the shared interface, made at first use and
-    removed with its last port."""
+    removed with its last port. For mode 'circuit' an interface of the host, which stays."""
     mode: str = "own"
-    """'own': one TUN for this port; 'shared': one TUN for many, inner destination chooses the port by `prefixes`."""
+    """'own': one TUN for this port; 'shared': one TUN for many, inner destination chooses the port by `prefixes`.
+    'circuit', for Ethernet ports alone: what comes in by an interface of the host passes, or what is in the port's
+    VLAN."""
     mtu: int = 1500
     """Largest packet towards the peer."""
     mru: int = 1500

@@ -18,10 +18,12 @@ PROTOCOLS = frozenset(("ip", "ipv6"))
 class Link:
     """An interface: a port's own, or one shared by many. `tun` is None while it is being made."""
 
-    __slots__ = ("name", "tun", "table", "ports", "waiting", "leaving")
+    __slots__ = ("name", "foreign", "tun", "table", "ports", "waiting", "leaving")
 
-    def __init__(self, name: str, shared: bool) -> None:
+    def __init__(self, name: str, shared: bool, foreign: bool = False) -> None:
         self.name = name
+        self.foreign = foreign
+        """It is not ours: it stays when we leave it."""
         self.tun: TUN | None = None
         self.table: PrefixTable[Port] | None = PrefixTable() if shared else None
         self.ports: set[Port] = set()
@@ -34,8 +36,8 @@ class Link:
 def check_netif(spec: NetifSpec) -> None:
     """Raises `DataPathError`."""
     check_name(spec.name)
-    if spec.mode not in ("own", "shared"):
-        raise DataPathError(INVALID, f"interface mode {spec.mode!r} is neither own nor shared")
+    if spec.mode not in ("own", "shared", "circuit"):
+        raise DataPathError(INVALID, f"interface mode {spec.mode!r} is none of own, shared and circuit")
     check_rules(spec.protocols, spec.prefixes, spec.mtu, spec.punt)
 
 

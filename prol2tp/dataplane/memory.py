@@ -247,8 +247,14 @@ class MemoryDataPlane(BasePlane):
         self.interfaces[made] = self._last_ifindex
         return succeed(TUN(-1, made, self._last_ifindex))
 
+    def open_circuit(self, name: str, port: EthernetPort) -> Deferred[TUN]:
+        self._last_ifindex += 1
+        return succeed(TUN(-1, name, self._last_ifindex))
+
     def close_link(self, link: Link) -> Deferred[None]:
         assert link.tun is not None
+        if link.foreign:
+            return succeed(None)
         del self.interfaces[link.tun.name]
         return succeed(None)
 

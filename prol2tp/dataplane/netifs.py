@@ -69,6 +69,10 @@ class Netifs:
     def open_link(self, name: str, multicast: bool, shared: bool, ethernet: bool) -> Deferred[TUN]:
         raise NotImplementedError
 
+    def open_circuit(self, name: str, port: EthernetPort) -> Deferred[TUN]:
+        """An interface of the host."""
+        raise NotImplementedError
+
     def close_link(self, link: Link) -> Deferred[None]:
         raise NotImplementedError
 
@@ -99,10 +103,13 @@ class Netifs:
         ethernet = isinstance(entry, EthernetPort)
         if shared and ethernet:
             raise DataPathError(INVALID, "Ethernet ports have interfaces of their own; join them in a bridge")
+        circuit = spec.mode == "circuit"
+        if circuit and not ethernet:
+            raise DataPathError(INVALID, "only Ethernet ports are joined to an interface of the host")
         link = self.links.get(spec.name) if shared else None
         new = link is None
         if link is None:
-            link = Link(spec.name, shared)
+            link = Link(spec.name, shared, circuit)
             if shared:
                 self.links[spec.name] = link
         token = entry.pending = (link,)
@@ -110,7 +117,9 @@ class Netifs:
         ready = self._link_ready(link)
         if new:
             # last: it may answer at once, and a link without ports and waiters is closed again
-            self.open_link(spec.name, spec.multicast, shared, ethernet).addCallbacks(
+            opened = (self.open_circuit(spec.name, entry) if isinstance(entry, EthernetPort) and circuit
+                      else self.open_link(spec.name, spec.multicast, shared, ethernet))
+            opened.addCallbacks(
                 self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
                            lambda failure: self._not_attached(entry, token, failure))

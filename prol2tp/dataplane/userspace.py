@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from zope.interface import implementer
 
 from prol2tp.dataplane import ethernet, forward
 from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.circuit import CircuitSocket, drain_circuit
 from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener, TtySpec
 from prol2tp.dataplane.iplistener import IPListener
@@ -141,7 +142,13 @@ class UserspaceDataPlane(BasePlane):
     def close_link(self, link: Link) -> Deferred[None]:
         assert self._thread is not None and self._poller is not None and link.tun is not None
         self._poller.remove(link.tun.descriptor)
+        if isinstance(link.tun, CircuitSocket):
+            link.tun.close()
+            return succeed(None)
         return self._thread.close(link.tun)
+
+    def open_circuit(self, name: str, port: EthernetPort) -> Deferred[TUN]:
+        return maybeDeferred(CircuitSocket, name, port)
 
     def watch_link(self, link: Link) -> None:
         assert self._poller is not None and link.tun is not None
@@ -152,7 +159,9 @@ class UserspaceDataPlane(BasePlane):
 
         if link.table is None:
             (port,) = link.ports
-            if isinstance(port, EthernetPort):
+            if isinstance(port, EthernetPort) and isinstance(link.tun, CircuitSocket):
+                drain = drain_circuit(link.tun, port, gone)
+            elif isinstance(port, EthernetPort):
                 drain = drain_tap(descriptor, port, gone)
             else:
                 drain = forward.drain_tun(descriptor, port, gone)

@@ -67,7 +67,7 @@ class System:
             made.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             with contextlib.suppress(OSError):  # the filter does it too, but only after a copy (Linux before 4.20)
                 made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            _attach(made, program(ethertype, tagged))
+            attach_filter(made, program(ethertype, tagged))
             # bound last: a socket for everything would have taken frames until now
             made.bind((interface, ETH_P_ALL if tagged else ethertype))
         except OSError:
@@ -207,7 +207,8 @@ def program(ethertype: int, tagged: bool) -> bytes:
     ])  # fmt: skip
 
 
-def _attach(to: socket.socket, instructions: bytes) -> None:
+def attach_filter(to: socket.socket, instructions: bytes) -> None:
+    """Let a socket receive what a classic BPF program takes. Raises `OSError`."""
     kept = ctypes.create_string_buffer(instructions, len(instructions))
     fprog = Struct("@HP").pack(len(instructions) // _INSTRUCTION.size, ctypes.addressof(kept))
     to.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)

@@ -150,6 +150,52 @@ while True:
     wait_until(lambda: "300 hello" in listener.output, 10, "the frame in VLAN 300")
 
 
+LISTEN_FOR_FRAME = """
+import socket, sys
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+tap.bind((sys.argv[1], 3))
+tap.setsockopt(263, 8, 1)
+tap.settimeout(20)
+print("ready", flush=True)
+while True:
+    frame, ancillary, _, where = tap.recvmsg(2000, 64)
+    if where[2] != 4 and frame[12:14] == b"\\x88\\xb5":
+        tag = ancillary[0][2] if ancillary else bytes(20)
+        tagged = int.from_bytes(tag[0:4], "little") & 0x10
+        print("FRAME", int.from_bytes(tag[16:18], "little") & 0xfff if tagged else 0, frame[14:19].decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["eth", "vlan"])
+def test_an_interface_of_the_host_is_the_circuit(world: World, kind: str) -> None:
+    """Hosts behind both ends, on a cable each; of type vlan only what is in the VLAN passes, renumbered."""
+    for name in ("one", "two"):
+        behind = world.namespace("behind" + name)
+        world.cable(behind, world.namespaces[name], [], [], device_two="eth1")
+    numbers = ("vlan_id 300;", "vlan_id 200;") if kind == "vlan" else ("", "")
+    session = f'pseudowire_type {kind}; circuit "eth1";'
+    one, two = both(world, server(session=f"{session} {numbers[0]}").replace("pseudowire_type eth; interface_name", ""
+                    "interface_name").replace('interface_name "eth-c1";', "", 1),
+                    client(session=f"{session} {numbers[1]}").replace("pseudowire_type eth; interface_name",
+                                                                      "interface_name"))
+    two.wait_established(1)
+    (row,) = one.wait_established(1)
+    assert row["interface"] == "eth1"
+    listener = world.namespaces["behindone"].spawn("python3", "-c", LISTEN_FOR_FRAME, "eth0", name="listener")
+    wait_until(lambda: "ready" in listener.output, 10, "the listener")
+    send = ('import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0)); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c9 88b5") + b"other"); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 88b5") + b"plain" + bytes(60)); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c8 88b5") + b"hello")')
+    world.namespaces["behindtwo"].run("python3", "-c", send)
+    last = "FRAME 300 hello" if kind == "vlan" else "FRAME 200 hello"
+    wait_until(lambda: last in listener.output, 10, "the frame")
+    found = [line for line in listener.output.splitlines() if line.startswith("FRAME")]
+    assert found == ([last] if kind == "vlan" else ["FRAME 201 other", "FRAME 0 plain", last])
+    two.stop()
+    assert "eth1" in world.namespaces["two"].interfaces()
+
+
 def test_when_both_ends_ask_for_a_circuit_one_session_comes_up_and_serves_both(world: World) -> None:
     def end(name: str, peer: str) -> str:
         return (f'system {{ hostname "{name}" }}\ntunnel profile "p" {{ peer {peer}; version l2tpv3 }}\n'

@@ -47,17 +47,20 @@ class EthernetInterfaces:
         profile = record.profile
         name = interface_name(getattr(profile, "interface_name", "") or DEFAULT_NAME, "", record.tunnel.tunnel_id,
                               record.session_id)
-        netif: Netif = yield self._attach(port, name)
-        try:
-            yield self._set_up(netif, profile)
-        except NetlinkError as error:
-            raise DataPathError(SYSTEM, f"interface {netif.name}: {error.text}") from None
+        circuit = getattr(profile, "circuit", "")
+        netif: Netif = yield self._attach(port, NetifSpec(circuit, "circuit") if circuit else NetifSpec(name))
+        if not circuit:
+            try:
+                yield self._set_up(netif, profile)
+            except NetlinkError as error:
+                raise DataPathError(SYSTEM, f"interface {netif.name}: {error.text}") from None
         self.by_port[port] = record
         record.interface = netif.name
         return netif
 
-    def _attach(self, port: int, name: str) -> Deferred[Netif]:
-        done: Deferred[Netif] = self._path.netif_attach(port, NetifSpec(name))
+    def _attach(self, port: int, spec: NetifSpec) -> Deferred[Netif]:
+        done: Deferred[Netif] = self._path.netif_attach(port, spec)
+        name = spec.name
 
         def taken(failure: Any) -> Any:
             failure.trap(DataPathError)
