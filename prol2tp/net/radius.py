@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from errno import EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, EMSGSIZE, ENETUNREACH, ENOBUFS, EPERM, EWOULDBLOCK
+from errno import (
+    EAFNOSUPPORT,
+    EAGAIN,
+    ECONNREFUSED,
+    EHOSTUNREACH,
+    EINTR,
+    EMSGSIZE,
+    ENETUNREACH,
+    ENOBUFS,
+    EPERM,
+    EWOULDBLOCK,
+)
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -383,7 +394,9 @@ class DynamicAuthorizationPort:
                 try:
                     self._ports[address] = _ListeningPort(self, self._bound(address, device), address)
                 except OSError as error:
-                    failed[address] = error.strerror or str(error)
+                    # a host without IPv6 has no address that is meant by ::
+                    if error.errno != EAFNOSUPPORT or not is_wildcard(address[0]):
+                        failed[address] = error.strerror or str(error)
         return failed
 
     def _bound(self, address: Address, device: str) -> socket.socket:

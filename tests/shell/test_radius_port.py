@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from typing import Any
@@ -312,4 +313,18 @@ async def test_a_wildcard_answers_from_the_address_that_was_asked(wildcard: str,
         assert packet.CreateReply(packet=sender.recv(4096)).code == 41
     finally:
         sender.close()
+        port.stop()
+
+
+def test_a_host_without_ipv6_has_nothing_to_complain_of() -> None:
+    def make(family: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return socket.socket(family, socket.SOCK_DGRAM)
+
+    port = DynamicAuthorizationPort(reactor, DynamicAuthorization([]), lambda: 0.0, lambda asked: None, make)  # type: ignore[arg-type]
+    try:
+        assert port.listen([("0.0.0.0", 0), ("::", 0)]) == {}
+        assert list(port.listen([("2001:db8::1", 0)])) == [("2001:db8::1", 0)]
+    finally:
         port.stop()
