@@ -79,7 +79,7 @@ class Bed:
         self.two = FreeRADIUS(host, USERS, "::1", "::1/128", configuration=CONFIGURATION)
         self.hole = Hole(host)
         self.suite = Suite(host, TUNNELS, LINKS)
-        wait_until(lambda: len(self.servers()) == 4, 10, "the name of r1 is resolved")
+        wait_until(lambda: all(row["alive"] for row in self.servers().values()), 10, "the name of r1 is resolved")
         self.load = Load([connected(LNS, make=world.namespaces["lac"].socket)], ppp=True, chap=True,
                          password=PASSWORD.encode(), concurrency=AT_A_TIME)
         self.load.open_tunnels()

@@ -325,11 +325,16 @@ def test_the_servers_are_listed_with_what_they_did(world: RadiusWorld) -> None:
     core.services["r1", "auth"].requests = 7
     core._declare_dead(core.services["r1", "auth"], world.clock.seconds())
     world.settle(5)
-    status = Status(world.links, ConfigCounts(), "x", world.log, core)
-    (row,) = status.servers(None, None)["rows"]
+    (row,) = world.servers.rows(None, None)["rows"]
     assert problems(row, RECORDS["server-row"], RECORDS) == []
     assert (row["name"], row["kind"], row["address"], row["alive"]) == ("r1", "auth", "[2001:db8::53]:1812", False)
     assert (row["state_seconds"], row["requests"], row["answers"]) == (5.0, 7, 0)
+    use(world, NAMED)
+    rows = world.servers.rows(None, None)["rows"]
+    assert [(row["kind"], row["address"], row["alive"]) for row in rows] == [
+        ("auth", "aaa.example.net:0", False), ("acct", "aaa.example.net:0", False)
+    ]
+    assert all(problems(row, RECORDS["server-row"], RECORDS) == [] for row in rows)
 
 
 def test_what_an_accept_says_in_vain_is_in_the_log(world: RadiusWorld) -> None:

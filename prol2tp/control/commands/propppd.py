@@ -114,7 +114,7 @@ SERVER_ROW = Record(
     (
         Field("name", "text", "of the block `server`"),
         Field("kind", "text", "`auth` or `acct`: a server is alive or dead for each by itself"),
-        Field("address", "address", ""),
+        Field("address", "address", "of a name without an address: the name, and port 0"),
         Field("alive", "boolean", ""),
         Field("state_seconds", "number", "since it is alive or dead"),
         Field("requests", "integer", "sent there, without retransmissions"),
@@ -477,7 +477,7 @@ LIST = listing(
     Argument("filter", "text", True, "`up` or `down`; left out: all"),
 )
 POOLS = listing("Pools", "pool-row", "The pools of addresses and prefixes.")
-SERVERS = listing("Servers", "server-row", "The RADIUS servers in use; one whose name has no address is not.")
+SERVERS = listing("Servers", "server-row", "The RADIUS servers and what they do.")
 SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
 CREATE = Command(
     "Create",

@@ -36,7 +36,6 @@ class Commands:
         return {
             "Status": lambda connection: {"status": self._status.system()},
             "Pools": lambda connection, cursor, limit: self._status.pools(cursor, limit),
-            "Servers": lambda connection, cursor, limit: self._status.servers(cursor, limit),
             "List": self._list,
             "Show": self._show,
             "Create": self._create,

@@ -10,14 +10,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from prol2tp.config.radius import Radius, RadiusServer
+from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Log
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.names import addresses_of
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import ClientSettings
 from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
-from prol2tp.radius.servers import ServerSettings
+from prol2tp.radius.servers import KINDS, Kind, ServerSettings
 
+_COUNTS = ("requests", "answers", "retransmits", "timeouts", "in_progress", "probes", "dropped")
+"""Fields of a `server-row` record that are attributes of `radius.servers.Service`."""
 RETRY = 10.0
 """Seconds to the next try while a name has no address."""
 
@@ -75,6 +78,30 @@ class RadiusServers:
             if server is not None and server.is_name:
                 # perhaps it has another address by now
                 self._look_up(server.address)
+
+    def responders(self) -> dict[str, Callable[..., Any]]:
+        """Of the control channel, by command."""
+        return {"Servers": lambda connection, cursor, limit: self.rows(cursor, limit)}
+
+    def rows(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
+        """A page of `server-row` records, in the order of the file."""
+        keys: dict[int, tuple[str, Kind]] = dict(enumerate(
+            (name, kind) for name, server in self._radius.servers.items() for kind in KINDS
+            if (server.auth_port if kind == "auth" else server.acct_port)))
+        return page(keys, cursor, limit, lambda key: self._row(*keys[key]))
+
+    def _row(self, name: str, kind: Kind) -> dict[str, Any]:
+        service = self._port.core.services.get((name, kind))
+        if service is None:
+            host, port = self._radius.servers[name].address, 0
+            return {"name": name, "kind": kind, "address": f"{host}:{port}", "alive": False, "state_seconds": 0,
+                    **dict.fromkeys(_COUNTS, 0)}
+        host = f"[{service.host}]" if ":" in service.host else service.host
+        return {
+            "name": name, "kind": kind, "address": f"{host}:{service.port}", "alive": service.alive,
+            "state_seconds": round(self._clock.seconds() - service.since, 3),
+            **{count: getattr(service, count) for count in _COUNTS},
+        }
 
     def stop(self) -> None:
         """No look-ups any more."""

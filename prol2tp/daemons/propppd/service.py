@@ -154,8 +154,9 @@ class PropppdService(DaemonService):
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
                         self.dynamic.counters, self.accounting, self.rates)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
-        self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS,
-                                     {**commands.table(), **self.events.responders()}, CALLBACKS, reactor=reactor)
+        responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders()}
+        self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,
+                                     reactor=reactor)
 
     def startService(self) -> None:
         super().startService()

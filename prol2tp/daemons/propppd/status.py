@@ -21,7 +21,6 @@ from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.counters import DynamicCounters
-from prol2tp.radius.servers import Service
 from prol2tp.radius.values import Route
 
 SUPPORT = "https://github.com/prol2tp/prol2tp"
@@ -110,22 +109,6 @@ class Status:
             record["auth_in_progress"] = client.auth_in_progress
             record["accounting_in_progress"] = client.acct_in_progress
         return record
-
-    def servers(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
-        """A page of `server-row` records."""
-        services = {} if self._radius is None else dict(enumerate(self._radius.services.values()))
-        return page(services, cursor, limit, lambda key: self._server(services[key]))
-
-    def _server(self, service: Service) -> dict[str, Any]:
-        """A `server-row` record."""
-        host = f"[{service.host}]" if ":" in service.host else service.host
-        return {
-            "name": service.name, "kind": service.kind, "address": f"{host}:{service.port}", "alive": service.alive,
-            "state_seconds": round(self._links.clock.seconds() - service.since, 3), "requests": service.requests,
-            "answers": service.answers, "retransmits": service.retransmits, "timeouts": service.timeouts,
-            "in_progress": service.in_progress, "probes": service.probes,
-            "dropped": service.dropped,
-        }
 
     def pools(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
         """A page of `pool-row` records."""
