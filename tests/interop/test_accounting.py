@@ -23,6 +23,7 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
     users = USERS.replace("Session-Timeout", more, 1)
     radius = FreeRADIUS(host, users, configuration=CONFIGURATION)
     links = lns_links("chap").replace("use_radius true", "use_radius true; interim_interval 2")
+    links = links.replace("address 127.0.0.1", "address 127.0.0.1; timeout 20")
     lns = Suite(host, lns_tunnels(), links)
     lac = Suite(world.namespaces["lac"], lac_tunnels(("u1", "pw1"), ("u2", "pw2")), lac_links("chap"))
     lns.wait_online(2)
@@ -36,6 +37,7 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
     wait_until(lambda: told("Interim-Update", 4), 20, "updates")
     lac.stop()
     wait_until(lambda: told("Stop", 2), 20, "stops")
+    wait_until(lambda: lns.json("propppctl", "status")["accounting_queue"]["depth"] == 0, 20, "all is acknowledged")
     counts = lns.json("propppctl", "status")
     lns.stop("propppd")
     wait_until(lambda: told("Accounting-Off", 1), 20, "the end")
@@ -65,4 +67,3 @@ def test_start_updates_and_stop_of_a_user_are_in_the_detail_file_with_true_octet
     said = counts["radius"]
     assert (said["accounting_starts"], said["accounting_stops"]) == (2, 2)
     assert said["accounting_updates"] == len(updates) and said["accounting_responses"] == len(records) - 1
-    assert counts["accounting_queue"]["depth"] == 0

@@ -9,17 +9,22 @@ from typing import Any
 import pytest
 from twisted.internet.defer import succeed
 
+from prol2tp.daemons.propppd.aaa import Question
 from prol2tp.daemons.propppd.accounting import CHANGE_DELAY, JITTER, LEAST_INTERVAL, Accounting
-from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, unpack
+from prol2tp.daemons.propppd.accounting_records import Clocks, Session, Stored, request_of, unpack
 from prol2tp.daemons.propppd.ipv6 import Given
+from prol2tp.daemons.propppd.radius import grant_of
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.interface import GONE, DataPathError
+from prol2tp.ppp.settings import LinkSettings
 from prol2tp.ppp.states import Event
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.answer import Answer
+from prol2tp.radius.attributes import Nas
 from prol2tp.radius.outputs import Rejected
 from prol2tp.spool.order import INTERIM, START, STOP
-from tests.shell.test_propppd_radius import ROW, RadiusWorld
+from tests.shell.propppd_world import Client
+from tests.shell.test_propppd_radius import ROW, TEXT, RadiusWorld
 
 KINDS = {START: "Start", INTERIM: "Interim-Update", STOP: "Stop"}
 IPV4 = b"\x00\x21\x45" + bytes(19)
@@ -85,6 +90,16 @@ def test_a_start_says_who_where_and_with_which_address(world: AccountingWorld) -
     assert record.session_time is record.input_octets is record.terminate_cause is None
 
 
+def test_a_name_that_is_no_text_is_told_as_it_was_asked_about(world: AccountingWorld) -> None:
+    _, link = world.online()
+    octets = b"m\xfcller@example.com"
+    question = Question("pap", "m\ufffdller@example.com", 1, b"pw", b"", b"", False, link, name=octets)
+    for answer, name in ((Answer(), octets), (Answer(user_name="alias"), "alias")):
+        grant = grant_of(answer, question, "r1")
+        link.user, link.authorization = grant.user, grant.authorization
+        assert request_of(Session(link, 0, "1", True), "Start", 0.0, Nas()).user == name
+
+
 def test_a_stop_has_what_passed_since_the_login_how_long_it_took_and_why_it_ended(world: AccountingWorld) -> None:
     client, link = world.online()
     before = world.near.ports[link.port].counters(0)
@@ -131,8 +146,6 @@ def test_a_profile_may_have_local_users_and_unknown_peers_accounted(world: Accou
 
 
 def world_text(profile: str = "", radius: str = "") -> str:
-    from tests.shell.test_propppd_radius import TEXT
-
     return TEXT.replace("auth true", f"auth true; {profile}", 1).replace("nas_identifier", f"{radius}; nas_identifier")
 
 
@@ -225,15 +238,23 @@ def reopen(client: Any) -> None:
 
 
 def test_a_port_that_carried_an_earlier_link_counts_from_the_login_on(world: AccountingWorld) -> None:
-    _, link = world.online()
+    client, link = world.online()
     world.traffic(link, 50, 50)
     link.lost("Lost Carrier", "")
     world.later(1)
-    row = world.row(link.port, id="2/7", **ROW)
-    assert world.attach(row) == [None]
-    world.settle(1)
+    assert world.attach(world.row(link.port, id="2/7", **ROW)) == [None]
     again = world.links.by_port[link.port]
-    assert again.core is not link.core
+    Client(world, client.port, LinkSettings(user="s@example.com", password="pw")).open()
+    world.settle()
+    world.accept(framed_ip_address="10.1.2.4")
+    assert again.up
+    world.traffic(again, 7, 6)
+    again.lost("Lost Carrier", "")
+    world.later(1)
+    first, second = [record for record in world.told if record.status == "Stop"]
+    assert first.session_id != second.session_id
+    assert first.input_packets >= 50 <= first.output_packets
+    assert 7 <= second.input_packets < 20 and 6 <= second.output_packets < 20
 
 
 def test_a_data_path_that_is_lost_leaves_what_was_known_last(world: AccountingWorld) -> None:

@@ -106,8 +106,8 @@ def test_no_record_of_500_users_is_lost_while_the_server_is_away_and_propppd_is_
     server = FreeRADIUS(host, "", "127.0.0.2")
     lns = Suite(host, TUNNELS, LINKS)
     lac = Suite(world.namespaces["lac"], calls(), CLIENT)
-    lns.wait_online(USERS, 60)
-    lac.wait_online(USERS, 60)
+    lns.wait_online(USERS, 120)
+    lac.wait_online(USERS, 120)
     ping(world, 1000)
 
     server.stop()
@@ -117,6 +117,7 @@ def test_no_record_of_500_users_is_lost_while_the_server_is_away_and_propppd_is_
         lns.tool("propppctl", "destroy", name)
     ping(world, 1000)
     wait_until(lambda: queue(lns)["waiting"] > USERS / 2, 30, "records wait for the server")
+    lns.wait_online(USERS, 60)
     waiting = queue(lns)["depth"]
     first_run = lns.json("propppctl", "status")["events"]
 
@@ -126,8 +127,8 @@ def test_no_record_of_500_users_is_lost_while_the_server_is_away_and_propppd_is_
     # the data path goes on meanwhile, and all of it counts
     ping(world, 200)
     lns.start("propppd")
-    wait_until(lambda: lns.processes["propppd"].wait_for("sessions of a former run got their Stop", 30), 30, "recovery")
-    lns.wait_online(USERS, 60)
+    lns.processes["propppd"].wait_for("sessions of a former run got their Stop", 60)
+    lns.wait_online(USERS, 120)
     ping(world, 1000)
     assert queue(lns)["depth"] >= waiting + USERS, "the Stops of the first run, the Starts of the second"
 

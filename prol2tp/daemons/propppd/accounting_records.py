@@ -63,8 +63,8 @@ class Session:
         self.id = identifier
         """Acct-Session-Id."""
         self.accounted = accounted
-        self.user: str = link.user
         self.authorization: Authorization = link.authorization
+        self.user: str | bytes = self.authorization.user_name or link.user
         self.addresses = Addresses()
         """As known last."""
         self.baseline: tuple[int, ...] = ()

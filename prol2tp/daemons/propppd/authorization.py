@@ -63,6 +63,8 @@ class Authorization:
     classes: tuple[bytes, ...] = ()
     """Class: goes back in every accounting record, byte for byte."""
     chargeable_user_identity: bytes = b""
+    user_name: bytes = b""
+    """User-Name for accounting where the octets that the server knows are not those of the user's name as text."""
     table: int | None = None
     """Routing table; 0: main."""
     vrf: str = ""

@@ -224,6 +224,9 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
     if address not in FROM_A_POOL and not may_have(address):
         raise Denied(reason=f"RADIUS server {server} gives the user {address}, which no host can have")
     mtu = answer.framed_mtu or 0
+    authorization = of_answer(answer, server)
+    if not answer.user_name and question.name != question.user.encode():
+        authorization.user_name = question.name
     return Grant(
         user=answer.user_name or question.user,
         peer_ip=None if address in FROM_A_POOL else address,
@@ -239,7 +242,7 @@ def grant_of(answer: Answer, question: Question, server: str) -> Grant:
         mppe_receive_key=receive_key,
         mppe_required=answer.mppe_policy == _ENCRYPTION_REQUIRED,
         mppe_strengths=_strengths(answer),
-        authorization=of_answer(answer, server),
+        authorization=authorization,
     )
 
 
