@@ -1,8 +1,8 @@
 """The hot loops: data messages from a socket to interfaces, packets from an interface to a socket.
 
-The short way takes one dict look-up: the first 10 octets of a data message without optional fields, with FF 03 and a
-full protocol field, name port and protocol at once. Whatever is not in the dict, or needs a rule of its own, goes the
-long way (`ports`), where all is looked at. Each packet costs one system call to read and one to write.
+The short way of L2TP takes one dict look-up: the first 10 octets of a data message without optional fields, with FF 03
+and a full protocol field, name port and protocol at once. Whatever is not in the dict, or needs a rule of its own, goes
+the long way (`ports`), where all is looked at. Each packet costs one system call to read and one to write.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ _FF03 = b"\xff\x03\x00"
 
 
 class Inbound:
-    """An entry of `UDPListener.inbound`: where packets with one header and protocol go.
+    """An entry of `UDPListener.inbound` or `PPPoECarrier.inbound`: where packets with one header and protocol go.
 
     `start`, `stop`, `source`: the octets of the datagram that hold the allowed inner source; empty: no check.
+
+    :param begin: octets before the inner packet.
     """
 
-    __slots__ = ("port", "tunnel", "attachment", "descriptor", "clamp", "ipv4", "start", "stop", "source")
+    __slots__ = ("port", "attachment", "descriptor", "clamp", "ipv4", "start", "stop", "source", "tunnel")
 
-    def __init__(self, port: Port, tunnel: Tunnel, attachment: Attachment, descriptor: int, ipv4: bool) -> None:
+    def __init__(self, port: Port, attachment: Attachment, descriptor: int, ipv4: bool, begin: int) -> None:
         self.port = port
-        self.tunnel = tunnel
+        self.tunnel: Tunnel
+        """Of L2TP."""
         self.attachment = attachment
         self.descriptor = descriptor
         self.clamp = attachment.mtu if attachment.spec.mss_clamp else 0
@@ -47,7 +50,7 @@ class Inbound:
         self.start = self.stop = 0
         self.source = b""
         if attachment.spec.source_check:
-            first = 22 if ipv4 else 18
+            first = begin + (12 if ipv4 else 8)
             # a peer's traffic comes from its global addresses
             for network, bits in sorted(attachment.prefixes, key=lambda prefix: is_link_local(prefix[0])):
                 if len(network) == (4 if ipv4 else 16) and bits % 8 == 0:
@@ -65,16 +68,25 @@ def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int
     carrier.keys = []
     if carrier.tunnel.spec.version != l2tpv2.VERSION:
         return
-    port, attachment = carrier.port, carrier.port.attachment
-    if attachment is None or descriptor < 0 or port.peer is not None or (carrier.send_sequence and not carrier.lns):
+    if carrier.send_sequence and not carrier.lns:
         return
+    for protocol, entry in short_ways(carrier.port, descriptor, 10).items():
+        key = b"\0\2" + carrier.key.to_bytes(4, "big") + _FF03 + protocol
+        entry.tunnel = carrier.tunnel
+        inbound[key] = entry
+        carrier.keys.append(key)
+
+
+def short_ways(port: Port, descriptor: int, begin: int) -> dict[bytes, Inbound]:
+    """Entries of a port by the last octet of the protocol field; none where every packet needs a rule of its own.
+    `descriptor` is the interface's, -1 if there is none; `begin` as in `Inbound`."""
+    attachment = port.attachment
+    if attachment is None or descriptor < 0 or port.peer is not None:
+        return {}
     if port.up is not None or (port.compression is not None and port.compression.decompressor is not None):
-        return  # every packet counts
-    for protocol, octet in (("ip", b"\x21"), ("ipv6", b"\x57")):
-        if protocol in attachment.protocols:
-            key = b"\0\2" + carrier.key.to_bytes(4, "big") + _FF03 + octet
-            inbound[key] = Inbound(port, carrier.tunnel, attachment, descriptor, octet == b"\x21")
-            carrier.keys.append(key)
+        return {}
+    return {octet: Inbound(port, attachment, descriptor, protocol == "ip", begin)
+            for protocol, octet in (("ip", b"\x21"), ("ipv6", b"\x57")) if protocol in attachment.protocols}
 
 
 def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:

@@ -51,6 +51,9 @@ class Lines:
         """What comes goes to `carrier.receive`, a hang-up to `carrier_lost`. Raises `DataPathError`."""
         raise NotImplementedError
 
+    def pppoe_changed(self, carrier: pppoe.PPPoECarrier) -> None:
+        """Its short ways must be worked out anew."""
+
     def seconds(self) -> float:
         raise NotImplementedError
 
@@ -91,7 +94,7 @@ class Lines:
         port = Port(self.next_id(), self.losses)
         # such frames never have an address and control field
         port.accomp = True
-        port.carrier = pppoe.PPPoECarrier(port, ethernet, spec)
+        port.carrier = pppoe.PPPoECarrier(port, ethernet, spec, self.pppoe_changed)
         self.ports[port.id] = port
         port.prepare()
         now = self.seconds()

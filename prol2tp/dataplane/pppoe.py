@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EAGAIN, ENOBUFS
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prol2tp.dataplane.interface import INVALID, DataPathError, PPPoESpec
 from prol2tp.dataplane.ports import Port
@@ -66,18 +66,24 @@ def check_pppoe(spec: PPPoESpec, ethernet: Ethernet) -> None:
 
 
 class PPPoECarrier:
-    """A PPPoE session (RFC 2516 section 6)."""
+    """A PPPoE session (RFC 2516 section 6).
 
-    __slots__ = ("port", "ethernet", "key", "vids", "transmit", "_losses", "_tags")
+    :param changed: called when `inbound` must be worked out anew.
+    """
 
-    def __init__(self, port: Port, ethernet: Ethernet, spec: PPPoESpec) -> None:
+    __slots__ = ("port", "ethernet", "key", "vids", "transmit", "inbound", "on_changed", "_losses")
+
+    def __init__(self, port: Port, ethernet: Ethernet, spec: PPPoESpec,
+                 changed: Callable[[PPPoECarrier], None]) -> None:
         self.port = port
+        self.on_changed = changed
+        self.inbound: dict[bytes, Any] = {}
+        """Short ways (`forward.Inbound`) by the protocol field of untagged frames."""
         self.ethernet = ethernet
         self.key = session_key(ethernet.address, spec.peer, spec.session_id)
         vlans = tuple(VlanTag(*vlan) for vlan in spec.vlans)
         self.vids = vids(vlans)
         self._losses = port.losses
-        self._tags = 4 * len(vlans)
         # all but the last field, the length
         header = write_session(spec.peer, ethernet.address, vlans, spec.session_id, b"")[:-2]
         self.transmit = _transmitter(ethernet.send, header)
@@ -100,6 +106,7 @@ class PPPoECarrier:
 
     def changed(self) -> None:
         self.port.transmit = self.transmit
+        self.on_changed(self)
 
     def modify(self, send_sequence: bool | None, receive_sequence: bool | None, send_accm: int | None,
                receive_accm: int | None) -> None:

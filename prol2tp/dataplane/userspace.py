@@ -26,6 +26,7 @@ from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.poller import Poller
 from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort, drain_tap
 from prol2tp.dataplane.ttydevice import TtyDevice
 from prol2tp.dataplane.tun import TUN, LinkThread
@@ -129,6 +130,13 @@ class UserspaceDataPlane(BasePlane):
         assert self._poller is not None
         self._poller.remove(ethernet.socket.fileno())
         ethernet.close()
+
+    def pppoe_changed(self, carrier: PPPoECarrier) -> None:
+        attachment = carrier.port.attachment
+        link: Any = attachment.link if attachment is not None else None
+        descriptor = link.tun.descriptor if link is not None and not carrier.vids else -1
+        carrier.inbound = {b"\0" + protocol: entry
+                           for protocol, entry in forward.short_ways(carrier.port, descriptor, ethernet.BEGIN).items()}
 
     def open_tty(self, carrier: TtyCarrier, spec: TtySpec) -> TtyDevice:
         return TtyDevice(self._reactor, spec, carrier.receive, lambda reason: self.carrier_lost(carrier.port, reason))

@@ -21,7 +21,7 @@ from prol2tp.ppp.compress import Predictor1Compressor, Predictor1Decompressor
 from prol2tp.ppp.hdlc import Deframer, Framer, fcs16
 from prol2tp.pppoe.packets import SESSION, read_header, write_session
 from tests.contract.dataplane_rig import LCP_ECHO, RIGS, Rig, counter, until
-from tests.contract.test_dataplane import DOWN, DOWN6, UP, UP6, refused, v4_frame
+from tests.contract.test_dataplane import DOWN, DOWN6, UP, UP6, ipv4, ipv6, refused, syn, v4_frame
 
 PEER = bytes.fromhex("0200000000fe")
 STRANGER = bytes.fromhex("0200000000fd")
@@ -224,6 +224,35 @@ async def test_pppoe_sessions_are_compressed_and_policed_as_others(rig: Rig, han
         rig.inject(netif, large)
     await rig.counted(port, "tx_errors", 1)
     assert len(await hands.frames(20)) == 20
+
+
+@on(*KINDS)
+async def test_rules_hold_for_packets_of_a_pppoe_session(rig: Rig, hands: Any) -> None:
+    port, got = await opened(rig, hands)
+    netif = await rig.netif(port, mtu=1492)
+    large = ipv4("10.0.0.1", "192.0.2.1", bytes(1400))
+    clamped = ipv4("10.0.0.1", "192.0.2.1", syn(1460), protocol=6)
+    punted = ipv6("2001:db8:1::5", "ff02::5")
+    short = ipv4("10.0.0.1", "192.0.2.1", b"x")
+    for packet in (large, clamped, short):
+        hands.send(session(hands, 5, IPV4 + packet).ljust(SHORTEST_FRAME, b"\0"))
+    hands.send(session(hands, 5, IPV4 + ipv4("10.0.0.9", "192.0.2.1", bytes(100))))
+    hands.send(session(hands, 5, IPV4[1:] + large))
+    hands.send(session(hands, 5, IPV6 + punted))
+    first, second, third, fourth, fifth = await rig.packets(netif, 5)
+    assert (first, third, fourth, fifth) == (large, short, large, punted)
+    assert second != clamped and second[20 + 22:20 + 24] == (1452).to_bytes(2, "big")
+    row = await rig.row(port)
+    assert [counter(row, name) for name in ("rx_packets", "rx_discards", "rx_errors")] == [6, 1, 0]
+    assert counter(row, "rx_octets") == 2 * len(large) + len(clamped) + len(short) + len(punted) + 120 + 2 * 5 + 1
+    await rig.plane.netif_modify(port, protocols=("ipv6",))
+    hands.send(session(hands, 5, IPV4 + large))
+    await rig.received(port, 7)
+    assert counter(await rig.row(port), "rx_discards") == 2
+    await rig.plane.netif_detach(port)
+    hands.send(session(hands, 5, IPV4 + large))
+    await until(lambda: got, "what has no interface goes to the receiver")
+    assert got == [IPV4 + large]
 
 
 @on(*KINDS)

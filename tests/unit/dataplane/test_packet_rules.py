@@ -257,8 +257,9 @@ def test_a_link_local_source_that_must_be_known_is_in_the_prefixes() -> None:
 
 def test_the_short_way_is_for_the_prefix_that_most_packets_come_from() -> None:
     spec = NetifSpec(protocols=("ip", "ipv6"), prefixes=("fe80::1/128", "10.0.0.1/32", "2001:db8:1::/56"))
-    inbound = Inbound(None, None, Attachment(spec, bytes, None), 0, ipv4=False)  # type: ignore[arg-type]
+    inbound = Inbound(None, Attachment(spec, bytes, None), 0, ipv4=False, begin=10)  # type: ignore[arg-type]
     assert inbound.source == parse_prefix("2001:db8:1::")[0][:7]
+    assert (inbound.start, inbound.stop) == (18, 25)
 
 
 def test_link_local_sources_are_always_allowed() -> None:
