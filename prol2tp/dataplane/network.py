@@ -35,9 +35,10 @@ class INetwork(Interface):
         """Close; what was set stays."""
 
     def link_set(ifindex: int, mtu: int | None = None, up: bool | None = None, link_local: bool | None = None,
-                 master: int | None = None, alias: str | None = None):
+                 master: int | None = None, alias: str | None = None, carrier: bool | None = None):
         """Change an interface. `link_local` False: the kernel makes no IPv6 link-local address of its own (must
-        come before `up`). `master`: a VRF or bridge; 0 takes it out."""
+        come before `up`). `master`: a VRF or bridge; 0 takes it out. `carrier`: whether a TUN or TAP
+        has a cable."""
 
     def ipv6_set(name: str, accept_ra: bool, default_router: bool):
         """*At once, no Deferred.* Whether the interface takes addresses from router advertisements, and default routes
@@ -140,9 +141,10 @@ class LinuxNetwork:
         return self._netlink.request(kind, payload, flags)
 
     def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None,
-                 link_local: bool | None = None, master: int | None = None, alias: str | None = None
-                 ) -> Deferred[None]:
-        done = self._request(rtnetlink.RTM_SETLINK, rtnetlink.link(ifindex, mtu, up, link_local, master, alias))
+                 link_local: bool | None = None, master: int | None = None, alias: str | None = None,
+                 carrier: bool | None = None) -> Deferred[None]:
+        done = self._request(rtnetlink.RTM_SETLINK, rtnetlink.link(ifindex, mtu, up, link_local, master, alias,
+                                                                 carrier))
         if link_local is False:
             # a host without IPv6 makes no link-local addresses either
             done.addErrback(allow, errno.EAFNOSUPPORT)
@@ -297,11 +299,12 @@ class MemoryNetwork:
         return None
 
     def link_set(self, ifindex: int, mtu: int | None = None, up: bool | None = None,
-                 link_local: bool | None = None, master: int | None = None, alias: str | None = None
-                 ) -> Deferred[None]:
+                 link_local: bool | None = None, master: int | None = None, alias: str | None = None,
+                 carrier: bool | None = None) -> Deferred[None]:
         if error := self._error("link_set", ifindex):
             return fail(error)
-        given = {"mtu": mtu, "up": up, "link_local": link_local, "master": master, "alias": alias}
+        given = {"mtu": mtu, "up": up, "link_local": link_local, "master": master, "alias": alias,
+                 "carrier": carrier}
         link = self.links.setdefault(ifindex, {})
         link.update((key, value) for key, value in given.items() if value is not None)
         return succeed(None)

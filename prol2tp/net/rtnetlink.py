@@ -20,6 +20,7 @@ TABLE_MAIN = 254
 RTPROT_STATIC, RTN_UNICAST, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 4, 1, 0, 253
 
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 4, 10, 18, 20, 26
+_IFLA_CARRIER = 33
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VRF_TABLE = 1, 2, 1
 _IFLA_INET6_ADDR_GEN_MODE = 8
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
@@ -47,13 +48,15 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def link(ifindex: int, mtu: int | None = None, up: bool | None = None, link_local: bool | None = None,
-         master: int | None = None, alias: str | None = None) -> bytes:
+         master: int | None = None, alias: str | None = None, carrier: bool | None = None) -> bytes:
     """RTM_SETLINK; None leaves a setting as it is."""
     parts = [_LINK.pack(0, 0, ifindex, _IFF_UP if up else 0, 0 if up is None else _IFF_UP)]
     if mtu is not None:
         parts.append(attribute(_IFLA_MTU, _U32.pack(mtu)))
     if master is not None:
         parts.append(attribute(_IFLA_MASTER, _U32.pack(master)))
+    if carrier is not None:
+        parts.append(attribute(_IFLA_CARRIER, b"\1" if carrier else b"\0"))
     if alias is not None:
         parts.append(attribute(_IFLA_IFALIAS, alias.encode()))
     if link_local is not None:

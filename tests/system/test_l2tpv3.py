@@ -315,3 +315,27 @@ def test_a_static_session_speaks_with_a_peer_made_of_bare_octets(world: World) -
     (row,) = one.json("prol2tp", "show", "sessions")
     shown = one.json("prol2tp", "show", "session", "id", "3000", "in", "tunnel", "id", str(row["tunnel_id"]), "stats")
     assert shown["stats"]["rx_errors"] == 1
+
+
+def test_an_interface_that_goes_down_is_told_to_the_other_end_which_loses_its_cable(world: World) -> None:
+    one, two = both(world, server(), client())
+    two.wait_established(1)
+    one.wait_established(1)
+    addressed(world)
+
+    def shown(suite: Suite) -> str:
+        (row,) = suite.sessions()
+        return suite.tool("prol2tp", "show", "session", "id", str(row["session_id"]), "in", "tunnel", "id",
+                          str(row["tunnel_id"]))
+
+    def link() -> str:
+        return world.namespaces["one"].run("ip", "link", "show", "eth-c1").stdout
+
+    world.namespaces["two"].run("ip", "link", "set", "eth-c1", "down")
+    wait_until(lambda: "circuit status:             up, peer down" in shown(one), 10, "one knows")
+    wait_until(lambda: "NO-CARRIER" in link(), 10, "no cable")
+    assert "circuit status:             down, peer up" in shown(two)
+    world.namespaces["two"].run("ip", "link", "set", "eth-c1", "up")
+    wait_until(lambda: "circuit status:             up, peer up" in shown(one), 10, "one knows again")
+    wait_until(lambda: "NO-CARRIER" not in link(), 10, "a cable")
+    assert pings(world)

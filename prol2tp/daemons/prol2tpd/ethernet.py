@@ -6,6 +6,7 @@ The interface goes with its port. What else hangs on it is the operator's.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -15,6 +16,7 @@ from prol2tp.config.tunnels import ETHERNET_MTU
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd.records import SessionRecord
 from prol2tp.dataplane.interface import IN_USE, SYSTEM, DataPathError, IDataPlane, Netif, NetifSpec
+from prol2tp.net.linkwatch import IFF_RUNNING, IFF_UP, LinkWatch
 from prol2tp.net.netlink import NetlinkError
 
 if TYPE_CHECKING:
@@ -29,14 +31,21 @@ class EthernetInterfaces:
     """One interface for each Ethernet session.
 
     :param network: an `INetwork`; started by the first session.
+    :param changed: called when a session's interface went down or came up again.
     """
 
-    def __init__(self, path: IDataPlane, network: INetwork, log: Log) -> None:
+    def __init__(self, path: IDataPlane, network: INetwork, log: Log, reactor: Any,
+                 changed: Callable[[SessionRecord, bool], None]) -> None:
+        self._reactor = reactor
         self._path = path
         self._network: Any = network
         self._log = log
         self._started = False
+        self._watch: LinkWatch | None = None
+        self._changed = changed
         self.by_port: dict[int, SessionRecord] = {}
+        self._by_index: dict[int, dict[int, bool]] = {}
+        """Ports by the interface they have, and whether it is the host's own."""
 
     @inlineCallbacks
     def attach(self, port: int, record: SessionRecord) -> Any:
@@ -44,6 +53,7 @@ class EthernetInterfaces:
         if not self._started:
             self._started = True
             yield self._network.start()
+            self._watch = LinkWatch(self._reactor, self._link_changed)
         profile = record.profile
         name = interface_name(getattr(profile, "interface_name", "") or DEFAULT_NAME, "", record.tunnel.tunnel_id,
                               record.session_id)
@@ -55,6 +65,7 @@ class EthernetInterfaces:
             except NetlinkError as error:
                 raise DataPathError(SYSTEM, f"interface {netif.name}: {error.text}") from None
         self.by_port[port] = record
+        self._by_index.setdefault(netif.ifindex, {})[port] = bool(circuit)
         record.interface = netif.name
         return netif
 
@@ -84,10 +95,37 @@ class EthernetInterfaces:
 
     def forget(self, port: int) -> None:
         """The port is about to be deleted."""
-        self.by_port.pop(port, None)
+        if self.by_port.pop(port, None) is None:
+            return
+        for ifindex, ports in self._by_index.items():
+            if ports.pop(port, None) is not None:
+                if not ports:
+                    del self._by_index[ifindex]
+                return
+
+    def _link_changed(self, ifindex: int, flags: int | None) -> None:
+        """The interface is the attachment circuit: ours when it is up, the host's when it has a cable too."""
+        for port, foreign in list(self._by_index.get(ifindex, {}).items()):
+            record = self.by_port.get(port)
+            if record is not None:
+                wanted = IFF_UP | IFF_RUNNING if foreign else IFF_UP
+                self._changed(record, flags is not None and flags & wanted == wanted)
+
+    def peer_circuit(self, record: SessionRecord, active: bool) -> None:
+        """The peer's circuit is down, or up again: our interface loses its cable, so that the host knows."""
+        for ifindex, ports in self._by_index.items():
+            if ports.get(record.port) is False:
+                done = self._network.link_set(ifindex, carrier=active)
+                done.addErrback(lambda failure: self._log.info("{interface}: {reason}", interface=record.interface,
+                                                               reason=failure.getErrorMessage()))
+                return
 
     def stop(self) -> Deferred[Any] | None:
         self.by_port.clear()
+        self._by_index.clear()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if not self._started:
             return None
         self._started = False

@@ -87,7 +87,8 @@ class Plane:
             outputs.WANErrors: self._wan_errors,
             outputs.CircuitChanged: self._circuit_changed,
         }, clock)
-        self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log)
+        self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log, self.reactor,
+                                           self._own_circuit)
         self.paths = SessionPaths(path, self.driver, self.find, log, self.ethernet)
         self.admission = Admission(self)
         self.faults = 0
@@ -455,7 +456,17 @@ class Plane:
         if record is not None:
             self.log.emit(Level.NOTICE, "session {session}: the peer's circuit is {state}", own=self._level(record),
                           session=record.label, state="up" if output.active else "down")
+            self.ethernet.peer_circuit(record, output.active)
             self._session_event("circuit-changed", record, active=output.active)
+
+    def _own_circuit(self, record: SessionRecord, active: bool) -> None:
+        """The interface of an Ethernet session went down, or is up again."""
+        tunnel = self.endpoint.tunnels.get(record.tunnel.tunnel_id)
+        core = tunnel.sessions.get(record.session_id) if tunnel is not None else None
+        if core is not None and core.pseudowire is not None and core.pseudowire.active != active:
+            self.log.emit(Level.NOTICE, "session {session}: {interface} is {state}", own=self._level(record),
+                          session=record.label, interface=record.interface, state="up" if active else "down")
+            self.driver.call(self.endpoint.set_circuit, record.tunnel.tunnel_id, record.session_id, active)
 
     def netif_gone(self, port: int, name: str) -> None:
         """Somebody else removed the interface of an Ethernet session."""

@@ -1,0 +1,87 @@
+"""Whether interfaces are up, as the kernel tells it (RTMGRP_LINK of rtnetlink)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from errno import EAGAIN, EINTR, ENOBUFS
+from struct import Struct
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+RTMGRP_LINK = 1
+RTM_NEWLINK, RTM_DELLINK = 16, 17
+IFF_UP, IFF_RUNNING = 0x1, 0x40
+_HEADER = Struct("=IHHII")
+_LINK = Struct("=BxHiII")
+_RECEIVE = 1 << 16
+BURST = 64
+"""Datagrams read before others get their turn."""
+
+
+def changes(datagram: bytes) -> list[tuple[int, int | None]]:
+    """What a datagram of the kernel says: index of the interface and its flags, None when it is gone. What is cut off
+    or of another kind is left out."""
+    found: list[tuple[int, int | None]] = []
+    at = 0
+    while at + _HEADER.size + _LINK.size <= len(datagram):
+        length, kind, _, _, _ = _HEADER.unpack_from(datagram, at)
+        if length < _HEADER.size + _LINK.size:
+            break
+        if kind in (RTM_NEWLINK, RTM_DELLINK):
+            family, _, ifindex, flags, _ = _LINK.unpack_from(datagram, at + _HEADER.size)
+            # a bridge tells of its ports in its own family
+            if family == 0:
+                found.append((ifindex, flags if kind == RTM_NEWLINK else None))
+        at += (length + 3) & ~3
+    return found
+
+
+@implementer(IReadDescriptor)
+class LinkWatch:
+    """Tells of every change, in the network namespace of the thread that makes it.
+
+    :param changed: called with an interface's index and flags (IFF_...), None when it is gone.
+    :param lost: called when the kernel had more to tell than fits: what is known may be out of date.
+    """
+
+    def __init__(self, reactor: Any, changed: Callable[[int, int | None], None],
+                 lost: Callable[[], None] = lambda: None) -> None:
+        self._reactor = reactor
+        self._changed = changed
+        self._lost = lost
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket.bind((0, RTMGRP_LINK))
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "links"
+
+    def connectionLost(self, reason: object) -> None:
+        self.stop()
+
+    def doRead(self) -> None:
+        for _ in range(BURST):
+            try:
+                datagram, (port, _) = self._socket.recvfrom(_RECEIVE)
+            except OSError as error:
+                if error.errno == ENOBUFS:
+                    self._lost()
+                elif error.errno not in (EAGAIN, EINTR):
+                    self.stop()
+                return
+            if port:  # not the kernel
+                continue
+            for ifindex, flags in changes(datagram):
+                self._changed(ifindex, flags)
+
+    def stop(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._socket.close()
