@@ -198,6 +198,9 @@ def _check_shared(file: Given, profiles: Mapping[str, Profile], problems: Proble
     for name, given in file.blocks["profile"].items():
         profile = profiles[name]
         _check_table(given, {"table": profile.table, "vrf": profile.vrf}, problems)
+        if profile.one_session_per_user and profile.second_login == "preempt":
+            wrong = "one_session_per_user refuses a second login, and second_login preempt lets it in"
+            given.wrong(problems, "second_login", wrong, "remove one of them")
         if profile.interface != "shared":
             continue
         other = first.setdefault(profile.interface_name, profile)

@@ -204,3 +204,15 @@ def test_a_login_costs_the_same_however_many_use_the_same_name() -> None:
         return steps(admit, world.links, link, grant)
 
     assert cost(3000) <= cost(3)
+
+
+def test_an_address_that_is_taken_over_leaves_the_dead_link_at_once(world: LinksWorld) -> None:
+    configured(world, "second_login preempt")
+    users(world, ip="10.5.1.150")
+    _, old = world.client()
+    world.far.port_receiver(old.port, None)
+    _, new = world.client()
+    assert new.up and not old.ended and old.lease is None
+    assert new.interface is not None and new.interface.netif is not None
+    ifindex = new.interface.netif.ifindex
+    assert set(world.network.addresses) == {(ifindex, "10.5.1.1/32 10.5.1.150/32")}

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+
 from prol2tp.daemons.propppd import resolv
 from prol2tp.daemons.propppd.interfaces import Interfaces, Shared
 from prol2tp.daemons.propppd.leftovers import HOST_ROUTE, PROXY
-from prol2tp.daemons.propppd.steps import soft
+from prol2tp.daemons.propppd.steps import soft, together
 from prol2tp.dataplane.interface import Netif
 from prol2tp.dataplane.network import DEFAULT_ROUTE
 from prol2tp.net.netlink import NetlinkError
@@ -73,7 +75,8 @@ class Around:
             if route not in self._routes:
                 await self._route(route)
         device = "" if self._shared is not None else self._netif.name
-        self._join(self._interfaces.filters.members(self._link, device, prefixes) if up else frozenset())
+        members = self._interfaces.filters.members(self._link, device, prefixes) if up else frozenset()
+        await together(*self._join(members))
 
     async def _route(self, route: Route) -> Any:
         granted = self._shared.granted if self._shared is not None else None
@@ -97,9 +100,9 @@ class Around:
         await soft(self._interfaces.network.route_delete(route.prefix, self._netif.ifindex, route.gateway, self._table,
                                                          route.metric or 0))
 
-    def _join(self, members: frozenset[Member]) -> None:
+    def _join(self, members: frozenset[Member]) -> list[Deferred[None]]:
         before, self._members = self._members, members
-        self._interfaces.filters.change(before, members)
+        return self._interfaces.filters.change(before, members)
 
     async def _profile(self, network: NetworkUp) -> Any:
         link, interfaces, settings = self._link, self._interfaces, self._link.network

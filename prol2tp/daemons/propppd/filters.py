@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from twisted.internet.defer import Deferred
+
 from prol2tp.config.network import NftSet
 from prol2tp.config.propppd import Filter, Profile
 from prol2tp.daemons.logs import Log
@@ -145,22 +147,25 @@ class Filters:
                     raise
         return kind
 
-    def change(self, old: frozenset[Member], new: frozenset[Member]) -> None:
-        """A link has other members."""
+    def change(self, old: frozenset[Member], new: frozenset[Member]) -> list[Deferred[None]]:
+        """A link has other members. -> what to wait for until it is in all of its sets."""
+        waiting = []
         for member in new - old:
             count = self._members[member] = self._members.get(member, 0) + 1
             if count == 1:
                 self._leftovers.put(*_entry(member))
-                self._put(member)
+                waiting.append(self._put(member))
         for member in old - new:
             self._members[member] -= 1
             if not self._members[member]:
                 del self._members[member]
                 self._sets.delete(*member).addErrback(self._failed, member)
                 self._leftovers.done(*_entry(member))
+        return waiting
 
-    def _put(self, member: Member) -> None:
-        self._sets.add(*member).addErrback(self._failed, member)
+    def _put(self, member: Member) -> Deferred[None]:
+        done: Deferred[None] = self._sets.add(*member)
+        return done.addErrback(self._failed, member)
 
     def _failed(self, failure: Any, member: Member) -> None:
         failure.trap(NetlinkError)

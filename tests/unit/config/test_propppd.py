@@ -137,6 +137,7 @@ def test_differences_of_users_pools_and_profiles() -> None:
     ('user "u" { password "p"; netmask 255.255.255.0 }', "a netmask without an address"),
     ('user "u" { password "p"; table 7; vrf "red" }', "table and vrf together"),
     ('profile "p" { table 7; vrf "red" }', "table and vrf together"),
+    ('profile "p" { one_session_per_user true; second_login preempt }', "refuses a second login"),
     ('profile "a" { interface shared }\nprofile "b" { interface shared; table 7 }', "table differs from that of"),
     ('user "u" { password "p"; filter "gold" }', 'there is no filter "gold"'),
     ('ip_pool "a" { prefix 10.0.0.0/24; next "b" }\nip_pool "b" { prefix 10.0.1.0/24; next "a" }', "lead back to it"),
