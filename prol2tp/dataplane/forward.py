@@ -30,7 +30,8 @@ _FF03 = b"\xff\x03\x00"
 
 
 class Inbound:
-    """An entry of `UDPListener.inbound` or `PPPoECarrier.inbound`: where packets with one header and protocol go.
+    """An entry of `UDPListener.inbound` or `limited`, or of `PPPoECarrier.inbound`: where packets with one header and
+    protocol go.
 
     `start`, `stop`, `source`: the octets of the datagram that hold the allowed inner source; empty: no check.
 
@@ -62,14 +63,15 @@ class Inbound:
 
 def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int) -> None:
     """Work out a session's entries anew. `descriptor` is the interface's, -1 if there is none."""
-    inbound = listener.inbound
     for key in carrier.keys:
-        inbound.pop(key, None)
+        if listener.inbound.pop(key, None) is None:
+            listener.limited.pop(key, None)
     carrier.keys = []
     if carrier.tunnel.spec.version != l2tpv2.VERSION:
         return
     if carrier.send_sequence and not carrier.lns:
         return
+    inbound = listener.inbound if carrier.port.up is None else listener.limited
     for protocol, entry in short_ways(carrier.port, descriptor, 10).items():
         key = b"\0\2" + carrier.key.to_bytes(4, "big") + _FF03 + protocol
         entry.tunnel = carrier.tunnel
@@ -83,8 +85,8 @@ def short_ways(port: Port, descriptor: int, begin: int) -> dict[bytes, Inbound]:
     attachment = port.attachment
     if attachment is None or descriptor < 0 or port.peer is not None:
         return {}
-    if port.up is not None or (port.compression is not None and port.compression.decompressor is not None):
-        return {}
+    if port.compression is not None and port.compression.decompressor is not None:
+        return {}  # its history takes every packet
     return {octet: Inbound(port, attachment, descriptor, protocol == "ip", begin)
             for protocol, octet in (("ip", b"\x21"), ("ipv6", b"\x57")) if protocol in attachment.protocols}
 
@@ -92,7 +94,7 @@ def short_ways(port: Port, descriptor: int, begin: int) -> dict[bytes, Inbound]:
 def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:
     """The drain function of a data socket that gets data messages only."""
     recvfrom = listener.data.recvfrom
-    find = listener.inbound.get
+    find, limited = listener.inbound.get, listener.limited.get
     write = os.write
 
     def drain(quota: int, now: float) -> None:
@@ -106,7 +108,9 @@ def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, fl
             entry = find(data[:10])
             if (entry is None or source != entry.tunnel.socket_address
                     or data[entry.start:entry.stop] != entry.source):
-                receive(plane, listener, data, source, now)
+                entry = limited(data[:10]) if entry is None else None
+                if entry is None or not take_limited(entry, data, source, now):
+                    receive(plane, listener, data, source, now)
                 continue
             size = len(data)
             if entry.ipv4:
@@ -127,6 +131,31 @@ def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, fl
                 port.rx_discards += 1
 
     return drain
+
+
+def take_limited(entry: Inbound, data: bytes, source: Any, now: float) -> bool:
+    """The short way, as in `drain_listener`, for a port with a rate. False: the long way."""
+    port = entry.port
+    size = len(data)
+    if port.up is None or source != entry.tunnel.socket_address or data[entry.start:entry.stop] != entry.source:
+        return False
+    if entry.ipv4:
+        if size < 44 or data[10] != 0x45 or (data[19] == 6 and data[43] & 2 and entry.clamp):
+            return False
+    elif size < 64 or data[10] >> 4 != 6 or (data[63] & 2 and entry.clamp if data[16] == 6
+                                             else data[34] >= 0xFE or data[16] in EXTENSIONS):
+        return False
+    port.rx_packets += 1
+    port.rx_octets += size - 6
+    if not port.up.take(size - 10, now):
+        port.rx_discards += 1
+        return True
+    port.last = now
+    try:
+        os.write(entry.descriptor, data[10:])
+    except OSError:
+        port.rx_discards += 1
+    return True
 
 
 def drain_mixed(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:

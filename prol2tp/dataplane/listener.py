@@ -76,6 +76,8 @@ class UDPListener:
     def __init__(self, identifier: int, address: Address, split: bool = True) -> None:
         self.id = identifier
         self.ipv6 = ":" in address[0]
+        self.limited: dict[bytes, Inbound] = {}
+        """The same for ports with a rate."""
         self.inbound: dict[bytes, Inbound] = {}
         """The short way in: header, PPP header -> port. See `forward`."""
         self.carriers: dict[int, L2TPCarrier] = {}

@@ -134,7 +134,9 @@ class UserspaceDataPlane(BasePlane):
     def pppoe_changed(self, carrier: PPPoECarrier) -> None:
         attachment = carrier.port.attachment
         link: Any = attachment.link if attachment is not None else None
-        descriptor = link.tun.descriptor if link is not None and not carrier.vids else -1
+        # one with a rate or tags takes the long way
+        plain = link is not None and not carrier.vids and carrier.port.up is None
+        descriptor = link.tun.descriptor if plain else -1
         carrier.inbound = {b"\0" + protocol: entry
                            for protocol, entry in forward.short_ways(carrier.port, descriptor, ethernet.BEGIN).items()}
 

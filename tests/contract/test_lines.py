@@ -218,7 +218,12 @@ async def test_pppoe_sessions_are_compressed_and_policed_as_others(rig: Rig, han
     hands.send(session(hands, 5, b"\0\xfd" + Predictor1Compressor().compress(0x21, UP)))
     assert await rig.packets(netif, 1) == [UP]
     await rig.plane.port_compress(port)
-    await rig.plane.port_modify(port, rate_down=8)
+    await rig.plane.port_modify(port, rate_down=8, rate_up=8)
+    large = UP[:20] + bytes(1300)
+    for _ in range(30):
+        hands.send(session(hands, 5, IPV4 + large))
+    await rig.counted(port, "rx_discards", 1)
+    assert len(await rig.packets(netif, 20)) == 20
     large = DOWN[:20] + bytes(1300)
     for _ in range(30):
         rig.inject(netif, large)
