@@ -221,8 +221,10 @@ def test_what_the_kernel_can_do_is_told_once_to_all_who_wait_for_it(world: Rates
 
     world.shaping.probe = probe  # type: ignore[method-assign]
     links = [world.client()[1] for _ in range(3)]
+    world.client()[1].lost("Lost Carrier", "")
     for one in waiting:
         one.callback(Abilities(True, True))
+    assert (len(world.shaping.limits), len(world.rates)) == (6, 3)
     assert [world.tc(link) for link in links] == [(2_000_000, 8_000_000)] * 3
     assert len([line for line in lines if line.startswith("rate limits")]) == 1
 

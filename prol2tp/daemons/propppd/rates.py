@@ -198,6 +198,8 @@ class Rates(Follower):
                 self._abilities = found
                 self._log.notice("rate limits: {abilities}", abilities=found)
         link, had = limit.link, limit.by[way]
+        if link.ended:
+            return
         by = self._by(link, way) if rate else ""
         if had and had != by:
             yield self._tell(limit, way, had, 0)
