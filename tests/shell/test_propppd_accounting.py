@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.radius import grant_of
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.dataplane.interface import GONE, DataPathError
+from prol2tp.ppp.link import Phase
 from prol2tp.ppp.settings import LinkSettings
 from prol2tp.ppp.states import Event
 from prol2tp.radius.accounting import AccountingRequest
@@ -271,3 +273,74 @@ def test_a_data_path_that_is_lost_leaves_what_was_known_last(world: AccountingWo
     assert (stop.status, stop.terminate_cause) == ("Stop", 9)
     assert (stop.input_octets, stop.output_octets) == (known.input_octets, known.output_octets)
     assert stop.session_time in (15, 16)
+
+
+def check(records: list[AccountingRequest]) -> None:
+    """What holds of the records of one session."""
+    statuses = [record.status for record in records]
+    assert statuses[0] == "Start" and statuses[-1] == "Stop"
+    assert set(statuses[1:-1]) <= {"Interim-Update"}
+    assert len({(record.user, record.authentic) for record in records}) == 1
+    assert len({(record.port.nas_port, record.port.nas_port_id) for record in records}) == 1
+    for before, after in pairwise(records[1:]):
+        for name in ("session_time", "input_octets", "output_octets", "input_packets", "output_packets"):
+            assert getattr(before, name) <= getattr(after, name)
+    stop = records[-1]
+    assert stop.terminate_cause and stop.session_time <= stop.event_timestamp - records[0].event_timestamp + 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_each_session_has_one_start_and_one_stop_and_no_octet_is_told_twice(seed: int) -> None:
+    chance = random.Random(seed)
+    world = AccountingWorld()
+    world.configure(world_text("mru 1500"))
+    world.accounting.interval = chance.choice((0.0, 7.0))
+    ends: list[tuple[Any, Any]] = []
+
+    def answer() -> None:
+        while world.server.asked:
+            if chance.random() < 0.8:
+                world.accept(framed_ip_address=f"10.1.{len(ends)}.{chance.randrange(1, 5)}")
+            else:
+                world.answer(Rejected(1, Answer(), "r1"))
+
+    for _ in range(60):
+        choice = chance.randrange(8)
+        if choice < 2 and len(ends) < 6:
+            ends.append(world.client(f"r{len(ends)}@example.com", "pw", row=ROW))
+            answer()
+        elif not ends:
+            continue
+        client, link = chance.choice(ends)
+        if choice == 2 and not link.ended and client.core.phase is Phase.NETWORK:
+            client.core.settings.user = f"v{chance.randrange(100)}@example.com"
+            reopen(client)
+            world.settle(chance.choice((0.0, 2.0)))
+            answer()
+        elif choice == 3 and link.up:
+            world.traffic(link, chance.randrange(5), chance.randrange(5))
+        elif choice == 4:
+            world.later(chance.randrange(1, 12))
+            answer()
+        elif choice == 5 and chance.random() < 0.4:
+            link.lost("Lost Carrier", "")
+        elif choice == 6 and chance.random() < 0.4:
+            link.close("Admin Reset", "")
+        elif choice == 7 and link.up and chance.random() < 0.5:
+            world.links.followers.tell("link_changed", link, link.authorization)
+    for _, link in ends:
+        link.lost("Lost Carrier", "")
+    world.later(10)
+    assert world.accounting.idle and len(world.accounting._due) == 0
+    sessions: dict[str, list[AccountingRequest]] = {}
+    octets: dict[int, list[int]] = {}
+    for record in world.told:
+        sessions.setdefault(record.session_id, []).append(record)
+    for records in sessions.values():
+        check(records)
+        port = octets.setdefault(records[-1].port.nas_port or 0, [])
+        port.append(records[-1].input_octets or 0)
+    # no protocol goes down and up again without a new login here
+    assert len(sessions) == world.links.counts.up > 0
+    for _, link in ends:
+        assert sum(octets.get(link.number, ())) <= link.totals[4]
