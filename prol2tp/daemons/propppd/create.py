@@ -42,7 +42,8 @@ VALUES = {
     "ifname": "interface_name", "ms-dns": "dns", "ms-wins": "nbns", "lcp-echo-failure": "lcp_echo_failures",
     "lcp-restart": "restart_interval", "lcp-max-configure": "max_configure", "lcp-max-terminate": "max_terminate",
     "lcp-max-failure": "max_failure", "pap-max-authreq": "pap_max_requests",
-    "chap-max-challenge": "chap_max_challenges",
+    "chap-max-challenge": "chap_max_challenges", "eap-max-sreq": "eap_max_requests", "eap-max-rreq": "eap_max_received",
+    "ca": "tls_ca", "cert": "tls_certificate", "key": "tls_key", "crl": "tls_crl",
     "idle": "idle_timeout", "maxconnect": "session_timeout",
 }
 """pppd's names of parameters that we call otherwise."""

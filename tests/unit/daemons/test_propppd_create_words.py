@@ -88,3 +88,13 @@ def test_compression_is_asked_for_in_pppds_words(words: str, codecs: tuple[str, 
 def test_compression_that_cannot_be_had_is_refused_in_one_line(words: str, wrong: str) -> None:
     with pytest.raises(Invalid, match=wrong):
         create.parse([*SESSION, *words.split()])
+
+
+def test_certificates_are_named_in_pppds_words() -> None:
+    words = "eap-allow-methods tls ca /a cert /b key /c crl /d eap-max-rreq 40 eap-max-sreq 5 eap-timeout 7"
+    options = create.check(create.parse([*SESSION, *words.split()]).options)
+    assert [options[f"tls_{name}"] for name in ("ca", "certificate", "key", "crl")] == ["/a", "/b", "/c", "/d"]
+    made = settings(words)
+    assert (made["eap_max_received"], made["eap_max_requests"], made["eap_timeout"]) == (40, 5, 7.0)
+    with pytest.raises(Invalid, match="is no name of a file"):
+        create.parse([*SESSION, "ca", "ca.pem"])
