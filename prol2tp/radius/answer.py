@@ -120,6 +120,7 @@ _ONE = {
 }
 _SEVERAL = {
     "Filter-Id": "filter_ids",
+    "Mikrotik-Address-List": "filter_ids",
     "Class": "classes",
     "Framed-IPv6-Prefix": "framed_ipv6_prefixes",
     "Delegated-IPv6-Prefix": "delegated_ipv6_prefixes",

@@ -284,6 +284,22 @@ def test_a_replaced_default_route_comes_back(host):
 
 
 @pytest_twisted.inlineCallbacks
+def test_who_comes_after_a_crash_can_take_away_the_kept_way(host):
+    one, two = host.index[ONE], host.index[TWO]
+    yield host.network.link_set(one, up=True)
+    yield host.network.default_route_add(two, via="192.0.2.254")
+    assert host.network.left_behind(None) == []
+    saved = yield host.network.default_route_add(one, replace=True)
+    assert host.network.left_behind(saved) == []
+    yield host.network.route_delete("0.0.0.0/0", one)
+    yield host.network.default_route_restore(saved)
+    saved = yield host.network.default_route_add(one, replace=True, keep="198.51.100.7")
+    assert host.network.left_behind(saved) == [("198.51.100.7/32", two, "192.0.2.254")]
+    yield host.network.route_delete(*host.network.left_behind(saved)[0])
+    assert "198.51.100.7" not in {prefix for prefix, _, _ in host.routes()}
+
+
+@pytest_twisted.inlineCallbacks
 def test_a_default_route_that_cannot_be_set_leaves_the_old_one(host):
     yield host.network.default_route_add(host.index[TWO], via="192.0.2.254")
     with refused_with(errno.ENODEV):

@@ -17,7 +17,7 @@ from prol2tp.daemons.propppd import leftovers
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
-from prol2tp.dataplane.nftables import IFNAME, IPV4_ADDR, Element, Kind, MemorySets
+from prol2tp.dataplane.nftables import IFNAME, IPV4_ADDR, IPV6_ADDR, Element, Kind, MemorySets
 from prol2tp.ppp.settings import LinkSettings
 from prol2tp.radius.values import Route
 from tests.shell.propppd_world import CONFIG, Client, LinksWorld, result
@@ -426,3 +426,35 @@ def test_a_change_while_no_protocol_is_up_sets_nothing() -> None:
     assert members(world, "gold") == set() and world.network.routes == {}
     change(world, link, filters=("garden",), routes=())
     assert members(world, "garden") == set()
+
+
+def test_prefixes_behind_a_user_are_in_sets_of_ipv6_as_they_come_and_go() -> None:
+    world = world_of(filter=("garden",))
+    world.configure(CONFIG + FILTERS)
+    name = "u1@example.com"
+    world.users.users = {**world.users.users, name: User(name=name, password="pw1", filter=("garden",))}
+    world.links.filters._sets.kinds["inet fw garden"] = Kind(IPV6_ADDR, True)
+    _, link = world.client()
+    assert members(world, "garden") == set(), "link-local addresses are nobody's"
+    assert link.interface is not None
+    link.interface.behind = ("2001:db8:1::/64",)
+    link.interface.refresh()
+    world.settle()
+    assert [one.key[:8].hex() for one in members(world, "garden")] == ["20010db800010000"]
+    link.interface.behind = ()
+    link.interface.refresh()
+    world.settle()
+    assert members(world, "garden") == set()
+
+
+@pytest.mark.parametrize(("parameters", "there"), [("", False), ("table 7", True)])
+def test_no_user_takes_the_default_route_of_the_system(parameters: str, there: bool) -> None:
+    world = world_of(parameters, route=(RouteTo("0.0.0.0/0", "", None),))
+    world.network.routes["0.0.0.0/0", 0, 0] = (2, "192.0.2.254")
+    lines = heard(world.log)
+    _, link = world.client()
+    assert link.up and (("0.0.0.0/0", 7, 0) in world.network.routes) is there
+    assert any("it would take the default route of the system" in line for line in lines) is not there
+    link.close()
+    nothing_left(world)
+    assert world.network.routes == {("0.0.0.0/0", 0, 0): (2, "192.0.2.254")}

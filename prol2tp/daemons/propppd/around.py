@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from prol2tp.daemons.propppd.netif import Owner
 
 
+EVERYTHING = (DEFAULT_ROUTE, "::/0")
+"""Networks that no user is given in the main table."""
+
+
 def wanted(link: Owner) -> bool:
     """Whether there is anything to set."""
     authorization = link.authorization
@@ -85,6 +89,10 @@ class Around:
         self._routes[route] = None
         if granted is not None and granted[route] > 1:
             return
+        if route.prefix in EVERYTHING and not self._table:
+            self._interfaces.log.warning("{link}: route {prefix} is not set: it would take the default route of the "
+                                         "system", link=self._link.name, prefix=route.prefix)
+            return
         done = self._interfaces.network.route_add(route.prefix, self._netif.ifindex, route.gateway, self._table,
                                                   route.metric or 0, onlink=True, beside=True)
         await soft(done, self._interfaces.log, f"{self._link.name}: route {route.prefix}")
@@ -97,6 +105,8 @@ class Around:
             if granted[route]:
                 return
             del granted[route]
+        if route.prefix in EVERYTHING and not self._table:
+            return
         await soft(self._interfaces.network.route_delete(route.prefix, self._netif.ifindex, route.gateway, self._table,
                                                          route.metric or 0))
 
