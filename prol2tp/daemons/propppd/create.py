@@ -154,8 +154,8 @@ def _octets(text: str) -> bytes:
 
 
 def _name(text: str) -> str:
-    if not 0 < len(text.encode()) <= 255:
-        raise ValueError("needs 1 to 255 octets")
+    if not 0 < len(text.encode(errors="replace")) <= 255 or not text.isprintable():
+        raise ValueError("needs 1 to 255 octets of printable text")
     return text
 
 
@@ -205,10 +205,7 @@ def parse(words: Sequence[object]) -> Request:
         name, read = WORDS[kind].get(word, ("", None))
         if read is not None:
             given.add(name)
-            try:
-                setattr(request, name, read(_value(word, rest)))
-            except ValueError as error:
-                raise Invalid(f"{word} {error}") from None
+            setattr(request, name, _read(word, read, _value(word, rest)))
         elif word in FIELD_FLAGS[kind]:
             setattr(request, *FIELD_FLAGS[kind][word])
         elif word == "profile":
@@ -222,20 +219,20 @@ def parse(words: Sequence[object]) -> Request:
     return request
 
 
-def _unit(text: str) -> int:
+def _read(word: str, read: Callable[[str], Any], text: str) -> Any:
     try:
-        return _number(0, 99999)(text)
+        return read(text)
     except ValueError as error:
-        raise Invalid(f"unit {error}") from None
+        raise Invalid(f"{word} {error}") from None
 
 
 def _bare(request: Request, word: str, rest: list[str]) -> bool:
     """A word of one kind that stands for itself."""
     if isinstance(request, TtyRequest):
         if not request.device:
-            request.device = word if "/" in word else f"/dev/{word}"
+            request.device = _read("tty", _name, word if "/" in word else f"/dev/{word}")
         elif word.isascii() and word.isdigit():
-            request.speed = _U32(word[:10])
+            request.speed = _read("the speed", _U32, word)
         elif word in ("asyncmap", "default-asyncmap"):
             request.options["asyncmap"] = [_map(word, rest)]
         else:
@@ -243,7 +240,7 @@ def _bare(request: Request, word: str, rest: list[str]) -> bool:
         return True
     if isinstance(request, PPPoERequest):
         if word.startswith("nic-"):
-            request.interface = word.removeprefix("nic-")
+            request.interface = _read(word, _name, word.removeprefix("nic-"))
             return True
         if word == "plugin" and rest and rest[0].rpartition("/")[2] in _PLUGINS:
             rest.pop(0)
@@ -332,7 +329,7 @@ def _option(word: str, rest: list[str], options: dict[str, list[str]]) -> None:
                 options[name] = [address]
         return
     if word == "unit":
-        options["interface_name"] = [f"ppp{_unit(_value(word, rest))}"]
+        options["interface_name"] = [f"ppp{_read(word, _number(0, 99999), _value(word, rest))}"]
         return
     if word in FLAGS:
         name, value = FLAGS[word]
