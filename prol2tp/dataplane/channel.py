@@ -7,6 +7,7 @@ take is kept, and above `FRAMES_MAX` PPP frames are refused; requests and replie
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -210,6 +211,14 @@ class Channel:
             return
         self.flush()
         self._shut()
+
+    def notice_end(self) -> None:
+        """Be lost now if the other side has closed, whatever it had sent before."""
+        if not self.closed:
+            poll = select.poll()
+            poll.register(self._socket, 0)
+            if any(events & select.POLLHUP for _, events in poll.poll(0)):
+                self._fail("the other side has closed")
 
     def _fail(self, reason: str) -> None:
         if not self.closed:

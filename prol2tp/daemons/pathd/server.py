@@ -224,6 +224,9 @@ class PathServer:
     def vacate(self, name: str) -> Deferred[None]:
         """Take away what a daemon of this name has left that crashed, or is leaving; its interfaces may take longer to
         go, but their names are free."""
+        for owner in list(self.owners):
+            if owner.name == name and owner.channel is not None:
+                owner.channel.notice_end()  # it may have crashed in this very turn
         leaving = [owner for owner in self.owners if owner.name == name and (owner.channel is None or owner.removal)]
         for owner in leaving:
             self._drop(owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,10 +14,12 @@ from prol2tp.daemons.pathd.owner import Owner
 from prol2tp.daemons.pathd.removal import SLICE, Removal
 from prol2tp.daemons.pathd.server import PathServer
 from prol2tp.dataplane import records
+from prol2tp.dataplane.channel import Channel
 from prol2tp.dataplane.interface import IN_USE, NOT_FOUND, NetifSpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.plane import NoEvents
 from tests.shell.propppd_world import result
+from tests.unit.dataplane.test_channel import Reactor
 
 ADDRESS, PEER = ("127.0.0.1", 1701), ("127.0.0.2", 1701)
 
@@ -180,6 +183,20 @@ def test_what_is_in_the_way_of_a_request_goes_before_it(operation: str) -> None:
         sent = world.ask(world.prol2tpd, "session_add", *values)
         assert records.REPLY in [kind for kind, *_ in sent.records]
         assert len(world.plane.ports) == 1
+
+
+def test_a_daemon_may_be_back_before_its_end_was_read() -> None:
+    world = World(10)
+    reactor = Reactor()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    owner = world.propppd
+    owner.channel = Channel(reactor, ours, lambda datagram, descriptors: None, lambda reason: world.server.lost(owner))
+    assert world.server.vacate("propppd").called and attached(world) == 10, "it is there"
+    theirs.send(b"something that nobody has read yet")
+    theirs.close()
+    vacated = world.server.vacate("propppd")
+    world.turns(lambda: vacated.called)
+    assert attached(world) == 0 and world.propppd not in world.server.owners
 
 
 def test_two_ends_of_one_daemon_are_one() -> None:
