@@ -193,16 +193,21 @@ def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: floa
         plane.unknown_sessions += 1
         plane.early.keep(listener.id, key, data, source, now)
         return
-    tunnel = carrier.tunnel
-    if source != tunnel.socket_address:
-        carrier.port.rx_errors += 1
-        if now - tunnel.moved_at >= MOVED_INTERVAL:
-            tunnel.moved_at = now
-            plane.events.peer_moved(tunnel.id, (source[0], source[1]))
+    if source != carrier.tunnel.socket_address:
+        elsewhere(plane, carrier, source, now)
         return
     deadline = carrier.receive(ns, data[start:end], now)
     if deadline is not None:
         plane.expire_at(carrier, deadline)
+
+
+def elsewhere(plane: BasePlane, carrier: L2TPCarrier, source: Any, now: float) -> None:
+    """A data message that does not come from the tunnel's peer: an error, and reported now and then."""
+    tunnel = carrier.tunnel
+    carrier.port.rx_errors += 1
+    if now - tunnel.moved_at >= MOVED_INTERVAL:
+        tunnel.moved_at = now
+        plane.events.peer_moved(tunnel.id, (source[0], source[1]))
 
 
 def receive3(plane: BasePlane, listener: Any, data: bytes, source: Any, now: float) -> None:
@@ -216,12 +221,8 @@ def receive3(plane: BasePlane, listener: Any, data: bytes, source: Any, now: flo
         plane.unknown_sessions += 1
         plane.early.keep(listener.id, l2tpv3.EARLY_KEY | session_id, data, source, now)
         return
-    tunnel = carrier.tunnel
-    if source != tunnel.socket_address:
-        carrier.port.rx_errors += 1
-        if now - tunnel.moved_at >= MOVED_INTERVAL:
-            tunnel.moved_at = now
-            plane.events.peer_moved(tunnel.id, (source[0], source[1]))
+    if source != carrier.tunnel.socket_address:
+        elsewhere(plane, carrier, source, now)
         return
     deadline = carrier.take(data, now)
     if deadline is not None:

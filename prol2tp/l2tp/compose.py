@@ -5,6 +5,8 @@ A setting of 0 or "" that the settings call "left out" is None here, and so is n
 
 from __future__ import annotations
 
+from typing import Any
+
 from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ, encode
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
 
@@ -54,19 +56,26 @@ def icrq(settings: SessionSettings, session_id: int, call_serial_number: int) ->
     )
 
 
+def proxy(settings: SessionSettings) -> dict[str, Any]:
+    """What a LAC hands over in ICCN, in both versions: proxy LCP and authentication, and the group."""
+    return {
+        "initial_received_lcp_confreq": settings.initial_received_lcp_confreq or None,
+        "last_sent_lcp_confreq": settings.last_sent_lcp_confreq or None,
+        "last_received_lcp_confreq": settings.last_received_lcp_confreq or None,
+        "proxy_authen_type": settings.proxy_authen_type,
+        "proxy_authen_name": settings.proxy_authen_name or None,
+        "proxy_authen_challenge": settings.proxy_authen_challenge or None,
+        "proxy_authen_id": settings.proxy_authen_id,
+        "proxy_authen_response": settings.proxy_authen_response or None,
+        "private_group_id": settings.private_group_id or None,
+    }
+
+
 def iccn(settings: SessionSettings) -> ICCN:
     return ICCN(
         tx_connect_speed=settings.tx_connect_speed,
         framing_type=settings.framing_type,
-        initial_received_lcp_confreq=settings.initial_received_lcp_confreq or None,
-        last_sent_lcp_confreq=settings.last_sent_lcp_confreq or None,
-        last_received_lcp_confreq=settings.last_received_lcp_confreq or None,
-        proxy_authen_type=settings.proxy_authen_type,
-        proxy_authen_name=settings.proxy_authen_name or None,
-        proxy_authen_challenge=settings.proxy_authen_challenge or None,
-        proxy_authen_id=settings.proxy_authen_id,
-        proxy_authen_response=settings.proxy_authen_response or None,
-        private_group_id=settings.private_group_id or None,
+        **proxy(settings),
         rx_connect_speed=settings.rx_connect_speed or None,
         sequencing_required=settings.sequencing_required,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prol2tp.l2tp import messages3
+from prol2tp.l2tp import compose, messages3
 from prol2tp.l2tp.context import Cause
 from prol2tp.l2tp.digest import DigestError, Digests
 from prol2tp.l2tp.header import write_control as write_control_2
@@ -207,15 +207,7 @@ class Version3:
             local_session_id=session.session_id,
             remote_session_id=session.peer_session_id,
             circuit_status=_status(wire, 0),
-            initial_received_lcp_confreq=settings.initial_received_lcp_confreq or None,
-            last_sent_lcp_confreq=settings.last_sent_lcp_confreq or None,
-            last_received_lcp_confreq=settings.last_received_lcp_confreq or None,
-            proxy_authen_type=settings.proxy_authen_type,
-            proxy_authen_name=settings.proxy_authen_name or None,
-            proxy_authen_challenge=settings.proxy_authen_challenge or None,
-            proxy_authen_id=settings.proxy_authen_id,
-            proxy_authen_response=settings.proxy_authen_response or None,
-            private_group_id=settings.private_group_id or None,
+            **compose.proxy(settings),
         )
 
     def ocrq(self, session: Session) -> Message:

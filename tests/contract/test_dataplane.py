@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -32,24 +32,30 @@ KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,
 WIRES = [pytest.param(kind, marks=pytest.mark.root) for kind in RIGS if kind != "memory"]
 
 
-def on(*kinds):
-    """Run an `async def test(rig)` on rigs of these kinds."""
-    def decorate(test: Callable) -> Callable:
-        @pytest.mark.parametrize("kind", kinds)
-        @pytest_twisted.ensureDeferred
-        async def run(kind: str) -> None:
-            rig = RIGS[kind]()
-            await rig.open()
-            try:
-                await ensureDeferred(test(rig)).addTimeout(60, reactor)
-            finally:
-                await rig.close()
+def over(rigs: Mapping[str, type]) -> Callable:
+    """`on(*kinds)` runs an `async def test(rig)` on these of the rigs."""
+    def on(*kinds):
+        def decorate(test: Callable) -> Callable:
+            @pytest.mark.parametrize("kind", kinds)
+            @pytest_twisted.ensureDeferred
+            async def run(kind: str) -> None:
+                rig = rigs[kind]()
+                await rig.open()
+                try:
+                    await ensureDeferred(test(rig)).addTimeout(60, reactor)
+                finally:
+                    await rig.close()
 
-        run.__name__ = run.__qualname__ = test.__name__
-        run.__doc__ = test.__doc__
-        return run
+            run.__name__ = run.__qualname__ = test.__name__
+            run.__doc__ = test.__doc__
+            return run
 
-    return decorate
+        return decorate
+
+    return on
+
+
+on = over(RIGS)
 
 
 def ipv4(source: str, destination: str, payload: bytes = b"payload", protocol: int = 17, df: bool = False,

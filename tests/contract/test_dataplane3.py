@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 
 import pytest
-import pytest_twisted
-from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
 
 from prol2tp.dataplane import l2tpv3
 from prol2tp.dataplane.interface import IN_USE, INVALID, UNSUPPORTED, NetifSpec, SessionSpec, TunnelSpec
 from tests.contract.dataplane_rig import LCP_ECHO, ControlEnd, counter, pause, until
 from tests.contract.dataplane_rig3 import COOKIE, OURS, PEER_COOKIE, RIGS3, THEIRS, Third
-from tests.contract.test_dataplane import ipv4, ipv6, refused, v4_frame, v6_frame
+from tests.contract.test_dataplane import ipv4, ipv6, over, refused, v4_frame, v6_frame
 
 KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,)) for kind in RIGS3]
 WIRES = [pytest.param(kind, marks=pytest.mark.root) for kind in RIGS3 if kind != "memory"]
@@ -23,23 +19,7 @@ TAGGED = FRAME[:12] + bytes.fromhex("8100 6064") + FRAME[12:]
 """VLAN 100, priority 3."""
 
 
-def on(*kinds):
-    def decorate(test: Callable) -> Callable:
-        @pytest.mark.parametrize("kind", kinds)
-        @pytest_twisted.ensureDeferred
-        async def run(kind: str) -> None:
-            rig = RIGS3[kind]()
-            await rig.open()
-            try:
-                await ensureDeferred(test(rig)).addTimeout(60, reactor)
-            finally:
-                await rig.close()
-
-        run.__name__ = run.__qualname__ = test.__name__
-        run.__doc__ = test.__doc__
-        return run
-
-    return decorate
+on = over(RIGS3)
 
 
 def vlan(number: int, frame: bytes = TAGGED) -> bytes:

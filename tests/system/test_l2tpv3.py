@@ -115,41 +115,6 @@ def test_auto_finds_the_version_that_the_other_end_speaks(world: World) -> None:
     assert "protocol version: L2TPv" in shown
 
 
-def test_vlans_are_tied_to_a_pseudowire_each(world: World) -> None:
-    """Two VLANs that have other numbers at the other end."""
-    more = 'session profile "v2" { remote_end_id "c2"; pseudowire_type vlan; vlan_id 300; interface_name "v300" }'
-    session = 'vlan_id 200;'
-    text = client(session='').replace('pseudowire_type eth; interface_name "eth-c1"', 'pseudowire_type eth; '
-                                      'interface_name "eth-c1"')
-    text = text.replace("}\n}\n", f'}}\n session "c2" {{ remote_end_id "c2"; pseudowire_type vlan; {session} '
-                        'interface_name "v200" }\n}\n')
-    one, two = both(world, server(more=more), text)
-    two.wait_established(2)
-    one.wait_established(2)
-    assert {row["type"]: row["identifier"] for row in two.sessions()} == {"eth": "c1", "vlan": "c2"}
-    script = """
-import socket, sys
-tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-tap.bind((sys.argv[1], 3))
-tap.setsockopt(263, 8, 1)
-tap.settimeout(10)
-print("ready", flush=True)
-while True:
-    frame, ancillary, _, where = tap.recvmsg(2000, 64)
-    if where[2] != 4 and frame[12:14] == b"\\x88\\xb5":
-        tci = int.from_bytes(ancillary[0][2][16:18], "little")
-        print(tci & 0xfff, frame[14:19].decode(), flush=True)
-        break
-"""
-    listener = world.namespaces["one"].spawn("python3", "-c", script, "v300", name="listener")
-    wait_until(lambda: "ready" in listener.output, 10, "the listener")
-    send = ('import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("v200", 0)); '
-            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c9 88b5") + b"wrong"); '
-            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c8 88b5") + b"hello")')
-    world.namespaces["two"].run("python3", "-c", send)
-    wait_until(lambda: "300 hello" in listener.output, 10, "the frame in VLAN 300")
-
-
 LISTEN_FOR_FRAME = """
 import socket, sys
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -164,6 +129,27 @@ while True:
         tagged = int.from_bytes(tag[0:4], "little") & 0x10
         print("FRAME", int.from_bytes(tag[16:18], "little") & 0xfff if tagged else 0, frame[14:19].decode(), flush=True)
 """
+
+
+def test_vlans_are_tied_to_a_pseudowire_each(world: World) -> None:
+    """Two VLANs that have other numbers at the other end."""
+    more = 'session profile "v2" { remote_end_id "c2"; pseudowire_type vlan; vlan_id 300; interface_name "v300" }'
+    session = 'vlan_id 200;'
+    text = client(session='').replace('pseudowire_type eth; interface_name "eth-c1"', 'pseudowire_type eth; '
+                                      'interface_name "eth-c1"')
+    text = text.replace("}\n}\n", f'}}\n session "c2" {{ remote_end_id "c2"; pseudowire_type vlan; {session} '
+                        'interface_name "v200" }\n}\n')
+    one, two = both(world, server(more=more), text)
+    two.wait_established(2)
+    one.wait_established(2)
+    assert {row["type"]: row["identifier"] for row in two.sessions()} == {"eth": "c1", "vlan": "c2"}
+    listener = world.namespaces["one"].spawn("python3", "-c", LISTEN_FOR_FRAME, "v300", name="listener")
+    wait_until(lambda: "ready" in listener.output, 10, "the listener")
+    send = ('import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("v200", 0)); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c9 88b5") + b"wrong"); '
+            's.send(bytes.fromhex("ffffffffffff 020000000001 8100 00c8 88b5") + b"hello")')
+    world.namespaces["two"].run("python3", "-c", send)
+    wait_until(lambda: "FRAME 300 hello" in listener.output, 10, "the frame in VLAN 300")
 
 
 @pytest.mark.parametrize("kind", ["eth", "vlan"])
