@@ -261,6 +261,26 @@ async def test_rules_hold_for_packets_of_a_pppoe_session(rig: Rig, hands: Any) -
 
 
 @on(*KINDS)
+async def test_links_of_all_kinds_share_an_interface(rig: Rig, hands: Any) -> None:
+    ports = [await rig.session(), (await opened(rig, hands))[0], await hands.tty()]
+    await rig.plane.port_modify(ports[2], send_accm=0, receive_accm=0)
+    for number, port in enumerate(ports):
+        netif = await rig.netif(port, name="users", mode="shared", prefixes=(f"10.0.0.{number + 1}/32",), mtu=1492)
+    to_one, to_two, to_three = (ipv4("192.0.2.1", f"10.0.0.{number}", bytes(100)) for number in (1, 2, 3))
+    for packet in (to_one, to_two, to_three):
+        rig.inject(netif, packet)
+    assert [frame for _, _, frame in await rig.peer_frames(1)] == [v4_frame(to_one)]
+    (frame,) = await hands.frames(1)
+    assert frame[20:] == IPV4 + to_two
+    assert from_line(await hands.printed(len(to_three))) == [v4_frame(to_three)]
+    hands.send(session(hands, 5, IPV4 + ipv4("10.0.0.2", "192.0.2.1", bytes(100))))
+    hands.send(session(hands, 5, IPV4 + ipv4("10.0.0.1", "192.0.2.1", bytes(100))))
+    await rig.received(ports[1], 2)
+    assert len(await rig.packets(netif, 1)) == 1
+    assert counter(await rig.row(ports[1]), "rx_discards") == 1
+
+
+@on(*KINDS)
 async def test_only_the_peers_frames_of_the_session_are_taken(rig: Rig, hands: Any) -> None:
     port, got = await opened(rig, hands)
     hands.send(session(hands, 5, LCP, source=STRANGER))
