@@ -180,6 +180,7 @@ def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
     dropped = bed.hole.close()
     bed.heard("server r1 answers again (authentication)")
     bed.load.make_calls(20)
+    assert (bed.load.up_count, bed.load.dropped) == (80, 0)
     bed.load.hang_up()
     wait_until(lambda: bed.counts()["accounting_stops"] >= 81 and not bed.queued(), 120, "all Stops are acknowledged")
 
