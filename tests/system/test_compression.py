@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -85,3 +86,22 @@ def test_a_compressed_link_gets_over_losses(world: World) -> None:
     # packets that came after a lost one, until the histories began anew
     assert stats["rx_errors"] > 0
     assert len(lns.online()) == 1
+
+
+def test_after_a_crash_of_propppd_both_ends_compress_from_the_beginning(world: World) -> None:
+    lns, lac = pair(world, server(), client(1), subscribers="ccp deflate", clients="ccp deflate")
+    lns.wait_online(1)
+    lac.wait_online(1)
+    assert through(world, TEXT[:50_000]) == TEXT[:50_000]
+    lns.processes.pop("propppd").stop(signal.SIGKILL)
+    lns.start("propppd")
+    lns.processes["propppd"].wait_for(": up, user")
+
+    def online() -> bool:
+        ping = ("ping", "-n", "-q", "-c", "1", "-W", "1", "10.5.1.1")
+        return world.namespaces["lac"].run(*ping, check=False).returncode == 0
+
+    wait_until(online, 60, "the user online again", every=0.3)
+    assert through(world, TEXT[:50_000]) == TEXT[:50_000]
+    shown = lns.json("propppctl", "show", lns.online()[0]["name"])["ccp"]
+    assert (shown["state"], shown["got"], shown["his"]) == ("OPENED", ["deflate"], ["deflate"])
