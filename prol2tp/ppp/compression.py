@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prol2tp.ppp import networks
 from prol2tp.ppp.ccp import CCP, OPTIONS
 from prol2tp.ppp.lower import Signal
 from prol2tp.ppp.outputs import CompressionDown, CompressionUp
@@ -55,7 +56,7 @@ def signal(link: Link, ccp: CCP, what: Signal, now: float) -> None:
         else:
             _announce(link, ccp)
             if required:
-                link._start_network(now)
+                networks.start(link, now)
     elif what is Signal.DOWN:
         if ccp.announced:
             ccp.announced = False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import authentication, compression, frame, record
+from prol2tp.ppp import authentication, compression, frame, networks, record
 from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
@@ -24,8 +24,6 @@ from prol2tp.ppp.outputs import (
     LinkAuthenticated,
     LinkDown,
     LinkOpened,
-    NetworkDown,
-    NetworkUp,
     Output,
 )
 from prol2tp.ppp.pap import PAP
@@ -259,7 +257,7 @@ class Link:
         """'ip' or 'ipv6' could not be configured: it is closed, the rest stays."""
         ncp = {"ip": self.ipcp, "ipv6": self.ipv6cp}[protocol]
         if ncp is not None and self.phase is Phase.NETWORK:
-            self._close_ncp(ncp, "the interface could not be configured", now)
+            networks.close(self, ncp, "the interface could not be configured", now)
             self._settle(now)
 
     def outputs(self) -> list[Output]:
@@ -325,7 +323,7 @@ class Link:
             elif isinstance(source, CCP):
                 compression.signal(self, source, signal, now)
             else:
-                self._ncp_signal(source, signal, now)
+                networks.signal(self, source, signal, now)
 
     def _lcp_signal(self, signal: Signal, value: Any, now: float) -> None:
         if signal is Signal.UP:
@@ -432,44 +430,7 @@ class Link:
         if not self._network:
             self._terminate("Negotiation Failed", "no network protocol is enabled", False, now)
         elif compression.start(self, now):
-            self._start_network(now)
-
-    def _start_network(self, now: float) -> None:
-        for ncp in self._network:
-            ncp.failed = False
-            if ncp.state is State.INITIAL:
-                ncp.open(now)
-            ncp.lower_up(now)
-
-    def _ncp_signal(self, ncp: IPCP | IPV6CP, signal: Signal, now: float) -> None:
-        word = "ip" if ncp is self.ipcp else "ipv6"
-        if signal is Signal.UP:
-            addresses = ncp.addresses()
-            if addresses is None:
-                self._close_ncp(ncp, ncp.failure, now)
-            else:
-                ncp.announced = True
-                self._lower.queue.append(NetworkUp(word, *addresses, ncp.dns, ncp.nbns))
-        elif signal is Signal.DOWN:
-            if ncp.announced:
-                ncp.announced = False
-                self._lower.queue.append(NetworkDown(word))
-        else:
-            self._without_network(now)
-
-    def _close_ncp(self, ncp: Automaton, failure: str, now: float) -> None:
-        ncp.failure = failure
-        ncp.reason = failure.encode()
-        ncp.close(now)
-        ncp.failed = True
-        self._without_network(now)
-
-    def _without_network(self, now: float) -> None:
-        """An NCP that was closed is no reason to end the link (RFC 1661 section 3.7); but when none can come up, it
-        is of no use."""
-        if self.phase is Phase.NETWORK and all(ncp.failed for ncp in self._network):
-            failures = ", ".join(f"{ncp.NAME}: {ncp.failure or 'failed'}" for ncp in self._network)
-            self._terminate("Negotiation Failed", failures, False, now)
+            networks.start(self, now)
 
     # the end
 
