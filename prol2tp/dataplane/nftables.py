@@ -15,6 +15,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import Interface, implementer
 
 from prol2tp.config.network import NftSet
@@ -31,6 +32,7 @@ _SUBSYSTEM = 10
 _BEGIN, _END = 0x10, 0x11
 _NEWSET, _GETSET, _NEWSETELEM, _DELSETELEM = (_SUBSYSTEM << 8 | number for number in (9, 10, 12, 14))
 _FAMILIES = {"inet": 1, "ip": 2, "ip6": 10}
+_NAMES = {number: name for name, number in _FAMILIES.items()}
 _SET_TABLE, _SET_NAME, _SET_FLAGS, _SET_KEY_TYPE = 1, 2, 3, 4
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _ELEM, _ELEM_KEY, _ELEM_FLAGS, _DATA_VALUE = 1, 1, 3, 1
@@ -42,7 +44,11 @@ _U32 = Struct("!I")
 _ERROR = Struct("=i")
 _NLMSG_ERROR = 2
 _RECEIVE = 1 << 16
+_READS = 32
+"""Of one turn of the reactor."""
 _NETLINK_NETFILTER = 12
+_GROUP = 7
+"""NFNLGRP_NFTABLES."""
 _SO_RCVBUFFORCE = 33
 _KIND = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 
@@ -69,6 +75,9 @@ class ISets(Interface):
 
     def stop():
         """Close; elements stay."""
+
+    def watch(made: Callable[[NftSet | None], None]):
+        """Hear of sets that somebody makes, when a ruleset is loaded anew; None: some may have been made."""
 
     def kind(nft: NftSet):
         """-> Kind, at once. Raises `NetlinkError`: ENOENT when there is no such set."""
@@ -117,7 +126,7 @@ class LinuxSets:
     """The namespace that the process is in. The kernel answers inside `send`, so nothing waits for the reactor; the
     elements of one turn are one transaction, and where that fails, one each.
 
-    :param reactor: `IReactorTime`.
+    :param reactor: `IReactorTime` and `IReactorFDSet`.
     """
 
     name = "linux"
@@ -128,10 +137,17 @@ class LinuxSets:
         self._sequence = 0
         self._waiting: list[_Waiting] = []
         self._flush: Any = None
+        self._made: Callable[[NftSet | None], None] | None = None
+        self._watch: _Watch | None = None
         self.transactions = 0
+
+    def watch(self, made: Callable[[NftSet | None], None]) -> None:
+        self._made = made
 
     def start(self) -> None:
         try:
+            if self._made is not None:
+                self._watch = _Watch(self._reactor, self._made)
             self._socket = socket.socket(socket.AF_NETLINK, _KIND, _NETLINK_NETFILTER)
             self._socket.bind((0, 0))
             try:
@@ -142,6 +158,9 @@ class LinuxSets:
             raise _system_error(error) from None
 
     def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
@@ -238,6 +257,52 @@ class LinuxSets:
         return self._sequence
 
 
+@implementer(IReadDescriptor)
+class _Watch:
+    """Notifications of nftables, of which those about new sets are told."""
+
+    def __init__(self, reactor: Any, made: Callable[[NftSet | None], None]) -> None:
+        self._reactor = reactor
+        self._made = made
+        self._socket = socket.socket(socket.AF_NETLINK, _KIND, _NETLINK_NETFILTER)
+        self._socket.bind((0, 1 << _GROUP - 1))
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "nftables"
+
+    def connectionLost(self, reason: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._reactor.removeReader(self)
+        self._socket.close()
+
+    def doRead(self) -> None:
+        made: dict[NftSet | None, None] = {}
+        for _ in range(_READS):
+            try:
+                data = self._socket.recv(_RECEIVE)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                made[None] = None
+                continue
+            for _, kind, body in _replies(data):
+                if kind == _NEWSET and len(body) > _GENERAL.size and body[0] in _NAMES:
+                    found = attributes(body, _GENERAL.size)
+                    table, name = (found.get(key, b"").rstrip(b"\0").decode(errors="replace")
+                                   for key in (_SET_TABLE, _SET_NAME))
+                    made[NftSet(_NAMES[body[0]], table, name)] = None
+        for nft in [None] if None in made else list(made):
+            self._made(nft)
+
+
 def _message(kind: int, sequence: int, payload: bytes, flags: int) -> bytes:
     return _HEADER.pack(_HEADER.size + len(payload), kind, flags, sequence, 0) + payload
 
@@ -288,6 +353,8 @@ class MemorySets:
     name = "memory"
 
     def __init__(self) -> None:
+        self.made: Callable[[NftSet | None], None] = lambda nft: None
+        """What a test calls when it has made a set."""
         self.kinds: dict[str, Kind] = {}
         self.members: dict[str, set[Element]] = {}
 
@@ -296,6 +363,9 @@ class MemorySets:
 
     def stop(self) -> None:
         pass
+
+    def watch(self, made: Callable[[NftSet | None], None]) -> None:
+        self.made = made
 
     def kind(self, nft: NftSet) -> Kind:
         if str(nft) not in self.kinds:

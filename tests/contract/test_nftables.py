@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from prol2tp.config.network import NftSet
@@ -152,6 +153,31 @@ def test_what_a_set_cannot_hold_stands_for_nobody():
     assert elements(Kind(IFNAME, False), "", ["10.0.0.1/32"]) == []
     assert elements(Kind(IPV4_ADDR, False), "ppp0", ["10.0.0.0/24", "2001:db8::1/128"]) == []
     assert elements(Kind(IPV4_ADDR, True), "", ["255.255.255.0/24"]) == [Element(b"\xff\xff\xff\0")]
+
+
+@pytest.mark.root
+@pytest_twisted.inlineCallbacks
+def test_sets_that_are_made_anew_are_told():
+    host = Kernel()
+    made = []
+    sets = LinuxSets(reactor)
+    sets.watch(made.append)
+    with inside(host.namespace):
+        sets.start()
+    try:
+        yield sets.add(NAMES, elements(KINDS["inet fw names"], "ppp0", ())[0])
+        for _ in range(3):
+            yield deferLater(reactor, 0, lambda: None)
+        assert made == []
+        host.nft("flush", "ruleset")
+        host.nft("-f", "-", stdin=RULESET)
+        while len(made) < 5:
+            yield deferLater(reactor, 0.01, lambda: None)
+        assert {NAMES, HOSTS, NETWORKS, NETWORKS6} < set(made)
+    finally:
+        sets.stop()
+        host.sets.stop()
+        host.close()
 
 
 @pytest.mark.root

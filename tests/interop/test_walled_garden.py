@@ -75,6 +75,10 @@ def test_a_user_is_let_out_of_the_garden_while_he_is_online(world: World) -> Non
     # somebody loads his rules anew
     host.run("nft", "flush", "ruleset")
     host.run("nft", "-f", rules)
+    wait_until(lambda: elements(host, "names") == [one], 10, "the set is filled again")
+    wait_until(lambda: len(elements(host, "garden")) == 2, 10, "the other one too")
+    # somebody empties one
+    host.run("nft", "flush", "set", "inet", "fw", "names")
     assert elements(host, "names") == []
     lns.tool("propppctl", "reload")
     wait_until(lambda: elements(host, "names") == [one], 10, "the set is filled again")

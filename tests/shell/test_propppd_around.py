@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from prol2tp.config.network import RouteTo
+from prol2tp.config.network import NftSet, RouteTo
 from prol2tp.config.propppd import User
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
@@ -265,6 +265,26 @@ def test_a_reload_puts_everybody_in_again_and_follows_other_sets() -> None:
         '"garden" { nft_set "inet fw garden" }', '"garden" { nft_set "inet fw gold" }'))
     world.settle()
     assert members(world, "garden") == set() and members(world, "gold") == {element("ppp0")}
+
+
+def test_a_set_that_somebody_makes_anew_is_filled_again() -> None:
+    world = world_of(filter=("garden",))
+    world.client()
+    world.client("u3@example.com", "pw3")
+    sets = world.links.filters._sets
+    sets.members.clear()
+    lines = heard(world.log)
+    sets.made(NftSet("inet", "fw", "gold"))
+    world.settle()
+    assert members(world, "garden") == set() and lines == []
+    sets.made(NftSet("inet", "fw", "garden"))
+    world.settle()
+    assert members(world, "garden") == {element("ppp0")}
+    assert lines == ["nftables: set inet fw garden was made anew, 1 elements are put in again"]
+    sets.members.clear()
+    sets.made(None)
+    world.settle()
+    assert members(world, "garden") == {element("ppp0")}
 
 
 def test_a_set_that_is_missing_is_told_once_and_keeps_nobody_out() -> None:

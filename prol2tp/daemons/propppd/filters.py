@@ -63,9 +63,21 @@ class Filters:
         self._told.clear()
         self._kinds.clear()
 
-    def members_now(self) -> list[Member]:
-        """All that is in sets."""
-        return list(self._members)
+    def members_now(self, nft: NftSet | None = None) -> list[Member]:
+        """All that is in sets, or in one of them."""
+        return [member for member in self._members if nft is None or member.set == nft]
+
+    def made(self, nft: NftSet | None) -> list[Member]:
+        """Somebody has made a set anew; None: any. -> whom to `put_again`."""
+        if nft is None:
+            self._kinds.clear()
+        else:
+            self._kinds.pop(nft, None)
+        members = self.members_now(nft)
+        if members:
+            self._log.notice("nftables: {what} made anew, {count} elements are put in again",
+                             what=f"set {nft} was" if nft is not None else "sets were", count=len(members))
+        return members
 
     def put_again(self, member: Member) -> None:
         """Somebody may have emptied the set."""

@@ -103,6 +103,7 @@ class Links:
         self.addresses = Addresses(self._pool_changed)
         self.leftovers = Leftovers(world.log)
         self.filters = Filters(world.log, world.sets, self.leftovers)
+        world.sets.watch(lambda nft: self.for_all(self.filters.made(nft), self.filters.put_again))
         self.prefixes = Prefixes(self._prefixes_changed)
         self.interfaces = Interfaces(world.dataplane, world.network, world.log, world.run_dir, self._pool_prefixes,
                                      self.addresses.any_within, self.filters, self.leftovers)
