@@ -112,3 +112,24 @@ def test_nobody_comes_in_while_no_server_answers(world: World) -> None:
     FreeRADIUS(host, USERS, configuration=CONFIGURATION)
     wait_until(lambda: any("server r1 answers again" in line for line in said.lines), 30, "the server is found")
     lns.wait_online(1, 60)
+
+
+def test_a_user_who_is_online_stays_while_the_server_is_dead_and_he_is_challenged_again(world: World) -> None:
+    host = world.namespaces["lns"]
+    server = FreeRADIUS(host, USERS, configuration=CONFIGURATION)
+    links = lns_links("mschapv2").replace("use_radius true", "use_radius true; chap_interval 2")
+    links = links.replace('nas_identifier "lns"', 'nas_identifier "lns"; request_timeout 1')
+    lns = Suite(host, lns_tunnels(), links.replace("address 127.0.0.1", "address 127.0.0.1; timeout 0.2"))
+    lac = Suite(world.namespaces["lac"], lac_tunnels(("u1", "pw1")), lac_links("mschapv2"))
+    (row,) = lns.wait_online(1)
+    server.process.stop()
+    said = lns.processes["propppd"]
+    stays = "challenged again, and u1@example.com stays: no answer from RADIUS"
+    wait_until(lambda: sum(stays in line for line in said.lines) >= 3, 40, "three challenges without an answer")
+    (still,) = lns.online()
+    assert (still["name"], still["user"]) == (row["name"], "u1@example.com")
+    (theirs,) = lac.online()
+    world.namespaces["lac"].ping("10.6.0.1", interface=str(theirs["interface"]))
+    FreeRADIUS(host, USERS.replace('"pw1"', '"changed"'), configuration=CONFIGURATION)
+    gone = "user u1@example.com refused: rejected by RADIUS server r1"
+    wait_until(lambda: any(gone in line for line in said.lines), 40, "the server is there again and says no")
