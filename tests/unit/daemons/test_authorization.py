@@ -65,7 +65,8 @@ def test_a_user_block_says_what_radius_can_say() -> None:
     assert local.routes == (
         Route("192.0.2.0/24", "", None), Route("198.51.100.0/24", "10.1.2.4", 5),
         Route("2001:db8:9::/48", "", None))  # fmt: skip
-    of_radius_alone = {"source", "server", "classes", "chargeable_user_identity", "ipv6_more_specific", "vrf"}
+    of_radius_alone = {"source", "server", "user_name", "classes", "chargeable_user_identity", "ipv6_more_specific",
+                       "vrf"}
     said = {field.name for field in dataclasses.fields(local)
             if getattr(local, field.name) != getattr(Authorization(), field.name)}
     assert said == {field.name for field in dataclasses.fields(local)} - of_radius_alone
