@@ -3,12 +3,13 @@
     record(id INTEGER PRIMARY KEY, session TEXT, kind INTEGER, event_time REAL, payload BLOB)
     refused(the same)                                   what cannot be sent, for people to look at
     unfinished(session TEXT PRIMARY KEY, event_time REAL, payload BLOB)
-                                                        the last Start or Interim of each session without a Stop
+                                                        a late Start or Interim of each session without a Stop
 
 A row of `record` is there from the commit that saved it until the commit that removes it; `unfinished` follows in
-the same commits, so that after a crash it is known which sessions never got their Stop. `synchronous=FULL`: a commit
-has reached the disk when it returns, so that not even a power failure takes it back. The file is locked as long as it
-is open.
+the same commits, so that after a crash it is known which sessions never got their Stop. Interims change it later, in
+the order of the sessions and not of time: a row each in a place of its own would be most of what is written.
+`synchronous=FULL`: a commit has reached the disk when it returns, so that not even a power failure takes it back. The
+file is locked as long as it is open.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from prol2tp.spool.order import INTERIM, START, STOP, Order
 
 VERSION = 1
 """Of the table, in the file's user_version."""
+FLUSH_AFTER = 60.0
+"""Seconds between two rounds through `unfinished`."""
+FLUSHED_AT_ONCE = 200
 SIDE_FILES = ("", "-wal", "-shm", "-journal")
 OF_THE_SYSTEM = ("locked", "full", "unable to open", "readonly", "disk I/O", "access permission", "not open", "memory")
 """Words of sqlite's errors for which the file is not to blame."""
@@ -99,7 +103,12 @@ class SpoolFile:
         self._refusing: set[int] = set()
         """Records that are to be put aside when the disk takes it."""
         self._last: dict[str, Unfinished | None] = {}
-        """What `unfinished` does not have yet; None: the session has stopped."""
+        """What `unfinished` should have and has not because the disk took nothing; None: the session has stopped."""
+        self._newer: dict[str, Unfinished] = {}
+        """Interims that `unfinished` gets in its next round."""
+        self._round: list[str] = []
+        """Sessions of this round that are still to come, the next one last."""
+        self._round_at = time.monotonic() + FLUSH_AFTER
         self._say = say
         self._next = 1
         self._database: sqlite3.Connection | None = None
@@ -168,6 +177,13 @@ class SpoolFile:
         self._say(f"accounting queue {self.path} is damaged ({error}{known}): moved to {aside}, a new one is begun")
         self._open()
 
+    def finish(self) -> None:
+        """Bring `unfinished` up to date, at an orderly end. Raises as `write`."""
+        self._round_at = 0.0
+        while self._newer:
+            self.write([], [])
+            self._round_at = 0.0
+
     def close(self) -> None:
         database, self._database = self._database, None
         if database is not None:
@@ -186,12 +202,20 @@ class SpoolFile:
             (record, *fields) for record, fields in self.held.items() if record not in removed or record in put_aside
         ]
         rows += [(record, *fields) for record, fields in enumerate(appends, self._next)]
-        last = {**self._last, **_last_words(appends)}
+        last = {**self._last, **_first_and_last_words(appends)}
+        flushed = self._next_of_round()
+        # some may have stopped since the round began
+        newer = (self._newer[session] for session in flushed if session in self._newer)
+        last.update((row[0], row) for row in newer if row[0] not in last)
         self._commit(rows, put_aside, removed.difference(self.held) | put_aside | self.unremoved, last)
         self.held = {}
         self.unremoved = set()
         self._refusing = set()
         self._last = {}
+        del self._round[len(self._round) - len(flushed):]
+        for session in flushed:
+            self._newer.pop(session, None)
+        self._note_interims(appends)
         self.refused += len(put_aside)
         self._apply(appends, removed, superseded)
 
@@ -204,8 +228,29 @@ class SpoolFile:
             if self.held.pop(record, None) is None:
                 self.unremoved.add(record)
         self.held.update(enumerate(appends, self._next))
-        self._last.update(_last_words(appends))
+        self._last.update(_first_and_last_words(appends))
+        self._note_interims(appends)
         self._apply(appends, removed, superseded)
+
+    def _note_interims(self, appends: Iterable[Fields]) -> None:
+        for session, kind, event_time, payload in appends:
+            if kind == INTERIM:
+                self._newer[session] = (session, event_time, payload)
+            else:
+                self._newer.pop(session, None)
+
+    def _next_of_round(self) -> list[str]:
+        """Sessions whose Interims go into `unfinished` with this commit."""
+        if not self._round and self._newer and time.monotonic() >= self._round_at:
+            self._round = sorted(self._newer, reverse=True)
+            self._round_at = time.monotonic() + FLUSH_AFTER
+        return self._round[-FLUSHED_AT_ONCE:]
+
+    def flush_in(self) -> float | None:
+        """Seconds until a write without records is wanted; None: it is not."""
+        if self._round:
+            return 0.0
+        return max(0.0, self._round_at - time.monotonic()) if self._newer else None
 
     def _removed(self, appends: Sequence[Fields], acknowledged: Iterable[int]) -> tuple[set[int], int]:
         """Records that go, and how many of them give way to newer ones."""
@@ -287,22 +332,25 @@ class SpoolFile:
         return row[0] if row else None
 
     def unfinished(self, after: str, limit: int) -> list[Unfinished]:
-        """Sessions that have a Start and no Stop, with their last record: a page, in the order of their keys."""
+        """Sessions that have a Start and no Stop, with the last record that is known: a page, in the order of keys."""
         if self._database is None:
             raise sqlite3.OperationalError("the file is not open")
         rows = self._database.execute(
             "SELECT session, event_time, payload FROM unfinished WHERE session > ? ORDER BY session LIMIT ?",
             (after, limit),
-        )
-        return list(rows)
+        ).fetchall()
+        waiting = [record for row in rows if (record := self.order.last(row[0], INTERIM)) is not None]
+        newer = {record.session: (record.session, record.event_time, record.payload) for record in self.read(waiting)}
+        newer.update((row[0], self._newer[row[0]]) for row in rows if row[0] in self._newer)
+        return [newer.get(row[0], row) for row in rows]
 
 
-def _last_words(appends: Iterable[Fields]) -> dict[str, Unfinished | None]:
-    """What `unfinished` says of these sessions afterwards."""
-    last: dict[str, Unfinished | None] = {}
+def _first_and_last_words(appends: Iterable[Fields]) -> dict[str, Unfinished | None]:
+    """What `unfinished` says at once of these sessions."""
+    words: dict[str, Unfinished | None] = {}
     for session, kind, event_time, payload in appends:
-        if kind in (START, INTERIM):
-            last[session] = (session, event_time, payload)
+        if kind == START:
+            words[session] = (session, event_time, payload)
         elif kind == STOP:
-            last[session] = None
-    return last
+            words[session] = None
+    return words

@@ -61,6 +61,10 @@ class Order:
             return chain[-1][0]
         return None
 
+    def last(self, session: str, kind: int) -> int | None:
+        """The newest record of that kind that the session has here."""
+        return next((record for record, of in reversed(self._chains.get(session, ())) if of == kind), None)
+
     def take(self, limit: int) -> list[int]:
         """Heads that nobody has taken, oldest first; they are taken now."""
         taken: list[int] = []

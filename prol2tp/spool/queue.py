@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -292,6 +293,8 @@ class AccountingQueue:
             self._say(f"accounting queue {self._file.path}: {count} records lost: {self._trouble}")
         ended = [(request.waiting, lost) for request in self._writes if not isinstance(request, _Release)]
         ended += [(waiting, lost) for waiting in self._waiting]
+        with suppress(*FAILURES):
+            self._file.finish()
         status = self._status()
         self._file.close()
         self._end(ended, status)
@@ -304,8 +307,7 @@ class AccountingQueue:
         """Wait for requests, or the time to try again, and do them; False after the last turn."""
         with self._condition:
             if not self._asked and not self._stopping:
-                again = self._waiting or self._unread
-                self._condition.wait(max(0.0, self._retry_at - time.monotonic()) if again else None)
+                self._condition.wait(self._patience())
             asked, self._asked = self._asked, []
             self._interims = {}
             last = self._stopping
@@ -321,6 +323,8 @@ class AccountingQueue:
                 self._hold()
             elif not self._write():
                 due = False
+        if due and not asked and self._file.flush_in() == 0:
+            self._write()
         done: _Done = []
         changed = self._unread and time.monotonic() >= self._retry_at
         if changed:
@@ -335,6 +339,14 @@ class AccountingQueue:
                 changed = True
         self._reactor.callFromThread(self._deliver, done, self._status(), changed)
         return not last
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done that nobody asks for; None: nothing is."""
+        flush = self._file.flush_in()
+        retry = max(0.0, self._retry_at - time.monotonic())
+        if self._waiting or self._unread:
+            return retry
+        return None if flush is None else max(flush, retry)
 
     def _chunk(self) -> tuple[list[Any], list[Fields], list[int], list[int]]:
         some = self._writes[:CHUNK]

@@ -111,6 +111,21 @@ async def test_refused_records_go_aside_and_open_sessions_are_known_by_pages(tmp
 
 
 @ensured
+async def test_updates_reach_the_table_of_open_sessions_without_being_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("prol2tp.spool.file.FLUSH_AFTER", 0.05)
+    monkeypatch.setattr("prol2tp.spool.file.FLUSHED_AT_ONCE", 10)
+    queue = AccountingQueue(str(tmp_path / "q"), reactor)
+    await bounded(queue.start())
+    for number in range(95):
+        queue.append(f"s{number}", START, b"start", 1.0)
+        queue.append(f"s{number}", INTERIM, b"update", 2.0)
+    await until(lambda: queue.status.depth == 190 and queue._file.flush_in() is None)
+    found = queue._file._database.execute("SELECT count(*) FROM unfinished WHERE payload = ?", (b"update",)).fetchone()
+    assert found == (95,)
+    await bounded(queue.stop())
+
+
+@ensured
 async def test_a_restart_replays_what_no_server_has(tmp_path):
     queue = AccountingQueue(str(tmp_path / "q"), reactor)
     queue.start()

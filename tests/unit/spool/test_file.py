@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.spool.file import SpoolFile
+from prol2tp.spool.file import FLUSH_AFTER, SpoolFile
 from prol2tp.spool.order import ACCOUNTING_ON, INTERIM, START, STOP
 
 
@@ -238,6 +238,49 @@ def test_a_write_that_fails_leaves_what_is_open_as_it_was(tmp_path: Path):
     with pytest.raises(sqlite3.OperationalError, match="full"):
         spool.write([("a", STOP, 2.0, bytes(30000))], [])
     assert unfinished(spool) == [("a", b"a")]
+
+
+def test_interims_reach_the_table_of_open_sessions_in_rounds_by_session_and_in_slices(tmp_path: Path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("prol2tp.spool.file.time.monotonic", lambda: now)
+    monkeypatch.setattr("prol2tp.spool.file.FLUSHED_AT_ONCE", 3)
+    spool, _ = opened(tmp_path / "q")
+
+    def kept() -> list[bytes]:
+        return [row[0] for row in spool._database.execute("SELECT payload FROM unfinished ORDER BY session")]
+
+    spool.write([(f"s{number}", START, 1.0, b"start") for number in range(8)], [])
+    spool.write([(f"s{number}", INTERIM, 2.0, b"%d" % number) for number in reversed(range(8))], [])
+    spool.write([], spool.order.take(99))
+    spool.write([], spool.order.take(99))
+    assert (len(spool.order), kept(), spool.flush_in()) == (0, [b"start"] * 8, FLUSH_AFTER)
+    assert [payload for _, payload in unfinished(spool)] == [b"%d" % number for number in range(8)]
+    now += FLUSH_AFTER
+    assert spool.flush_in() == 0
+    spool.write([("s1", STOP, 3.0, b"stop"), ("s2", INTERIM, 3.0, b"newer")], [])
+    assert kept() == [b"0", b"2", *[b"start"] * 5]
+    spool.write([("s4", STOP, 4.0, b"stop")], [])
+    spool._database.execute("PRAGMA max_page_count=1")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        spool.write([("x", START, 4.0, bytes(50000))], [])
+    spool._database.execute("PRAGMA max_page_count=10000")
+    spool.write([], [])
+    assert kept() == [b"0", b"2", b"3", b"5", b"6", b"7"]
+    assert spool.flush_in() == FLUSH_AFTER, "the newer one is for the next round"
+    spool.finish()
+    assert kept() == [b"0", b"newer", b"3", b"5", b"6", b"7"] and spool.flush_in() is None
+
+
+def test_after_a_crash_an_update_that_no_server_has_is_the_last_word(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([("a", START, 1.0, b"a"), ("b", START, 1.0, b"b")], [])
+    spool.write([("a", INTERIM, 2.0, b"waits"), ("b", INTERIM, 2.0, b"sent")], [])
+    starts = spool.order.take(9)
+    spool.write([], starts)
+    spool.write([], [record.id for record in spool.read(spool.order.take(9)) if record.session == "b"])
+    spool.close()
+    again, _ = opened(tmp_path / "q")
+    assert unfinished(again) == [("a", b"waits"), ("b", b"b")]
 
 
 def test_refused_records_are_put_aside_and_their_sessions_go_on(tmp_path: Path):

@@ -49,6 +49,15 @@ def test_an_interim_is_superseded_only_while_it_waits_as_the_last():
     assert order.superseded("a") is None
 
 
+def test_the_newest_record_of_a_kind_is_known():
+    order = Order()
+    for record, kind in ((1, START), (2, INTERIM), (3, STOP), (4, INTERIM)):
+        order.add("a", record, kind)
+    assert (order.last("a", INTERIM), order.last("a", START), order.last("b", START)) == (4, 1, None)
+    order.remove([1, 2, 3, 4])
+    assert order.last("a", INTERIM) is None
+
+
 def test_any_sequence_keeps_each_session_in_order_and_loses_nothing():
     chance = random.Random(8)
     for _ in range(200):
