@@ -73,7 +73,8 @@ def measure(directory: str, port: int, count: int, interval: float) -> Any:
     counters = (100, 200, 0, 300, 400, 0, 0, 0, 1.0)
     dataplane = SimpleNamespace(
         instance="bench", counters=lambda ports: succeed(dict.fromkeys(ports, counters)))
-    links = SimpleNamespace(clock=reactor, wall=time.time, followers=Followers(), dataplane=dataplane, profile=profile)
+    links = SimpleNamespace(clock=reactor, wall=time.time, followers=Followers(), dataplane=dataplane,
+                            profile=profile, by_number={}, for_all=lambda links, action: None)
     service = AccountingService(reactor, links, users, radius_port, f"{directory}/{count}.sqlite",
                                 Log("bench", Level.CRITICAL), lambda *words, **data: None)
     radius = Radius("bench", interim_interval=interval)
