@@ -222,6 +222,20 @@ def test_a_user_who_is_online_stays_while_no_server_answers_and_is_asked_again(m
 
 
 @pytest.mark.parametrize("method", ["chap", "mschapv2"])
+def test_a_fault_of_ours_throws_nobody_out_and_lets_nobody_in(method: str) -> None:
+    world, client, link = online(method)
+    world.later(60)
+    world.server.asked.pop()[1].errback(RuntimeError("a fault"))
+    world.settle()
+    world.later(5)
+    assert link.up and client.down is None
+    other, newcomer = world.client("s@example.com", "pw", allow_methods=(method,))
+    world.server.asked.pop()[1].errback(RuntimeError("a fault"))
+    world.later(5)
+    assert not newcomer.up and other.down is not None
+
+
+@pytest.mark.parametrize("method", ["chap", "mschapv2"])
 def test_a_dead_server_lets_nobody_in_who_answers_a_challenge_anew(method: str) -> None:
     """After LCP has started again the user has to prove himself as at the beginning."""
     world, client, link = online(method)

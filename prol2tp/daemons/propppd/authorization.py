@@ -75,6 +75,10 @@ class Authorization:
         return self.subnet + self.routes
 
 
+NOTHING = Authorization(source="")
+"""Of a link whose user was not asked who he is."""
+
+
 def of_user(user: User) -> Authorization:
     """Of a local user."""
     up, down = user.rate_limit or (None, None)

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from prol2tp.config.propppd import Profile
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd import admission
-from prol2tp.daemons.propppd.aaa import Denied, EapLocal, EapRequest, Question, Unanswered
+from prol2tp.daemons.propppd import admission, login
+from prol2tp.daemons.propppd.aaa import EapRequest
 from prol2tp.daemons.propppd.addresses import Lease
-from prol2tp.daemons.propppd.authorization import Authorization, place
+from prol2tp.daemons.propppd.authorization import NOTHING
 from prol2tp.daemons.propppd.carriers import Carrier
 from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
-from prol2tp.net.netlink import NetlinkError
 from prol2tp.ppp import outputs
-from prol2tp.ppp.frame import name
 from prol2tp.ppp.link import Link, Phase
-from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
-from prol2tp.ppp.settings import Grant, LinkSettings
+from prol2tp.ppp.settings import LinkSettings
 
 if TYPE_CHECKING:
     from prol2tp.daemons.propppd.ipv6 import LinkIPv6
@@ -34,8 +31,6 @@ _log = Logger(namespace="propppd")
 
 IPV6_HEADERS = (b"\xff\x03\x00\x57", b"\xff\x03\x57", b"\x00\x57", b"\x57")
 """Of PPP frames with an IPv6 packet (RFC 5072), with and without compressed fields."""
-NOTHING = Authorization(source="")
-"""Of a link whose user was not asked who he is."""
 
 
 class Listener(Protocol):
@@ -173,7 +168,7 @@ class PPPLink:
         try:
             self.links.dataplane.port_receiver(self.port, self.receive)
         except Exception:
-            self._broken()
+            self.broken()
 
     def _begin(self) -> None:
         self.waiting = False
@@ -186,7 +181,7 @@ class PPPLink:
             try:
                 ipv6.receive(frame)
             except Exception:
-                self._broken()
+                self.broken()
             return
         if self.waiting:
             self._begin()
@@ -194,7 +189,7 @@ class PPPLink:
         try:
             core.receive(frame, self.links.clock.seconds())
         except Exception:
-            self._broken()
+            self.broken()
         self.drain()
 
     def expired(self, now: float) -> None:
@@ -205,7 +200,7 @@ class PPPLink:
         try:
             self.core.timeout(now)
         except Exception:
-            self._broken()
+            self.broken()
         self.drain()
 
     def tell(self, method: Callable[..., Any], *arguments: Any, **words: Any) -> None:
@@ -213,7 +208,7 @@ class PPPLink:
         try:
             method(*arguments, now=self.links.clock.seconds(), **words)
         except Exception:
-            self._broken()
+            self.broken()
         self.drain()
 
     def drain(self) -> None:
@@ -230,13 +225,13 @@ class PPPLink:
                     try:
                         _ACTIONS[type(output)](self, output)
                     except Exception:
-                        self._broken()
+                        self.broken()
         finally:
             self._draining = False
         if not self.ended:
             self.links.deadlines.set(self, core.deadline())
 
-    def _broken(self, failure: Any = None) -> None:
+    def broken(self, failure: Any = None) -> None:
         """A fault of ours costs this link and no other."""
         _log.failure("{link}: ended by a fault", failure=failure or Failure(), link=self.name)
         self.finish("NAS Error", "internal error")
@@ -256,101 +251,6 @@ class PPPLink:
             # that the peer allows it obliges nobody
             modified = self.links.dataplane.port_modify(self.port, pcomp=pcomp, accomp=accomp, **agreed)
             modified.addErrback(_forget)
-
-    def _ask(self, output: outputs.AskAuthentication) -> None:
-        self.question = output
-        user = name(output.user)
-        question = Question(output.method, user, output.identifier, output.password, output.challenge,
-                            output.response, output.renewal, self, output.peer_challenge, output.flags, output.eap,
-                            output.user, output.certificate, self.eap)
-        self.eap = None
-        asked = maybeDeferred(self.links.authentication.authenticate, question)
-        asked.addCallbacks(self._granted, self._denied, callbackArgs=(output,), errbackArgs=(output, user))
-        asked.addErrback(self._broken)
-
-    def _granted(self, grant: Grant | EapRequest | EapLocal, output: outputs.AskAuthentication) -> None:
-        if self.ended or self.question is not output:
-            return
-        if isinstance(grant, EapRequest):
-            self.question = None
-            self.eap = grant if self.core.asking else None
-            self.tell(self.core.eap_request, grant.packet, wait=grant.wait)
-            return
-        if isinstance(grant, EapLocal):
-            self.question = None
-            self.tell(self.core.eap_local)
-            return
-        _, vrf = place(grant.authorization or NOTHING, self.network)
-        if vrf and not output.renewal:
-            found = self.links.interfaces.network.vrf(vrf)
-            found.addCallbacks(lambda _: "", self._no_vrf, errbackArgs=(grant.user, vrf))
-            found.addCallback(self._decided, grant, output).addErrback(self._broken)
-        else:
-            self._decided("", grant, output)
-
-    def _no_vrf(self, failure: Any, user: str, vrf: str) -> str:
-        failure.trap(NetlinkError)
-        self._told_refusal(Level.WARNING, user, f"VRF {vrf}: {failure.value.text}")
-        return "Service not available"
-
-    def _decided(self, refusal: str, grant: Grant, output: outputs.AskAuthentication) -> None:
-        """`refusal`: the text for the peer when the user cannot come in, whatever else was granted."""
-        if self.ended or self.question is not output:
-            return
-        self.question = None
-        # else the link has started anew, and the user has to prove himself again
-        if self.core.asking:
-            refusal = refusal or (self._still(grant) if output.renewal else self._admit(grant))
-            if refusal:
-                self.tell(self.core.refused, refusal)
-                return
-            if not output.renewal:
-                self.links.followers.tell("link_admitted", self)
-        self.tell(self.core.authenticated, grant)
-
-    def _still(self, grant: Grant) -> str:
-        """The text for the peer when somebody else has answered the challenge to a user who is online."""
-        if grant.user == self.user:
-            return ""
-        self._told_refusal(Level.WARNING, grant.user, f"{self.user} was challenged again, and another user answered")
-        return "Authentication failed"
-
-    def _admit(self, grant: Grant) -> str:
-        """Take over what was granted; the text for the peer when that cannot be."""
-        grant.authorization = grant.authorization or NOTHING
-        try:
-            admission.admit(self.links, self, grant)
-        except admission.Refused as refused:
-            self._told_refusal(refused.level, grant.user, str(refused))
-            return refused.message
-        self.idle_timeout = self.profile.idle_timeout if grant.idle_timeout is None else grant.idle_timeout
-        # watched by us: the core is not told
-        grant.idle_timeout = None
-        return ""
-
-    def _denied(self, failure: Any, output: outputs.AskAuthentication, user: str) -> None:
-        error, retry = AUTHENTICATION_FAILURE, False
-        if failure.check(Denied):
-            reason, message = failure.value.reason, failure.value.message
-            error, retry = failure.value.error, failure.value.retry
-        else:
-            _log.failure("authentication of {user}", failure=failure, user=user)
-            reason, message = "the question could not be answered", "Authentication failed"
-        if self.ended or self.question is not output:
-            return
-        self.question = None
-        if output.renewal and failure.check(Unanswered) and self.core.asking:
-            self.say(Level.WARNING, "challenged again, and {user} stays: {reason}", user=self.user, reason=reason)
-            self.tell(self.core.unanswered)
-            return
-        if self.core.asking:
-            self._told_refusal(Level.NOTICE, user, f"{reason} ({output.method})")
-        self.tell(self.core.refused, message, error=error, retry=retry)
-
-    def _told_refusal(self, level: Level, user: str, reason: str) -> None:
-        self.refused = True
-        self.say(level, "user {user} refused: {reason}, call {call} from {peer}", user=user, reason=reason,
-                 call=self.carrier.id, peer=self.carrier.peer)
 
     def _peer_says(self, output: outputs.PeerSays) -> None:
         if output.kind == "identification":
@@ -514,7 +414,7 @@ def _forget(_: Any) -> None:
 
 _ACTIONS: dict[type, Callable[[PPPLink, Any], None]] = {
     outputs.SendFrame: PPPLink._send,
-    outputs.AskAuthentication: PPPLink._ask,
+    outputs.AskAuthentication: login.ask,
     outputs.LinkOpened: PPPLink._opened,
     outputs.LinkAuthenticated: PPPLink._authenticated,
     outputs.CompressionUp: PPPLink._compression_up,
