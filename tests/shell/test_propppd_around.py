@@ -478,3 +478,30 @@ def test_no_user_takes_the_default_route_of_the_system(parameters: str, there: b
     link.close()
     nothing_left(world)
     assert world.network.routes == {("0.0.0.0/0", 0, 0): (2, "192.0.2.254")}
+
+
+def test_a_reload_gives_a_user_who_is_online_what_has_changed_in_his_block() -> None:
+    user = 'user "u1@example.com" { password "pw1"'
+    text = CONFIG.replace("auth true", "auth true; ipv6 false", 1) + FILTERS
+    world = LinksWorld(text)
+    world.links.filters._sets.kinds = {"inet fw garden": Kind(IFNAME, False)}
+    _, link = world.client()
+    _, other = world.client("u3@example.com", "pw3")
+    changed = text.replace(user, user + '; filter "garden"; routes 203.0.113.0/24; rate_limit 5M; idle_timeout 60')
+    assert world.configure(changed) == "user: 1 changed"
+    world.settle()
+    assert members(world, "garden") == {element("ppp0")} and list(world.network.routes) == [("203.0.113.0/24", 0, 0)]
+    assert world.links.filters.rates(link) == (5_000_000, 5_000_000) and link.idle_timeout == 60
+    assert world.links.filters.rates(other) == (0, 0)
+    # a CoA in between has the say about what the file does not change
+    change(world, link, rate_up=7_000_000)
+    world.configure(changed.replace("routes 203.0.113.0/24", "routes 198.51.100.0/24; session_timeout 5; ip 10.9.9.9"))
+    world.settle()
+    assert list(world.network.routes) == [("198.51.100.0/24", 0, 0)]
+    assert world.links.filters.rates(link) == (7_000_000, 5_000_000)
+    assert link.lease is not None and link.lease.text == PEER
+    world.configure(text)
+    world.later(4)
+    assert members(world, "garden") == set() and world.network.routes == {} and link.idle_timeout == 0
+    world.later(10)
+    assert link.up, "the session timeout is that of the profile again"

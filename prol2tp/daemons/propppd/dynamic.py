@@ -249,12 +249,7 @@ class DynamicRequests(Follower):
     def _limit(self, link: PPPLink, changes: Changes) -> None:
         if link.ended:
             return
-        if changes.session_timeout is not None:
-            link.tell(link.core.limit_session, changes.session_timeout)
-        if changes.idle_timeout is not None:
-            link.idle_timeout = changes.idle_timeout
-            if link.up:
-                self._links.idle.watch(link)
+        self._links.limit(link, changes.session_timeout, changes.idle_timeout)
 
     def _say(self, output: Asked, level: Level, links: Sequence[PPPLink], text: str) -> None:
         kind = "Disconnect" if output.request.disconnect else "CoA"

@@ -284,6 +284,15 @@ class Links:
         self.followers.tell("link_changed", link, before)
         return done
 
+    def limit(self, link: PPPLink, session_timeout: float | None, idle_timeout: float | None) -> None:
+        """Other timeouts from now on; None: as before."""
+        if session_timeout is not None:
+            link.tell(link.core.limit_session, session_timeout)
+        if idle_timeout is not None:
+            link.idle_timeout = idle_timeout
+            if link.up:
+                self.idle.watch(link)
+
     def ended(self, link: PPPLink, user: str) -> None:
         """A link is over: its interface and address follow, then nothing of it is left."""
         self.counts.destroyed += 1

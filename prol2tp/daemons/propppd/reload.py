@@ -1,21 +1,29 @@
 """A new configuration on the running daemon: only what differs is touched, and links that are up keep what they have.
 
 A profile that changed counts for links made from then on; one that was removed refuses new sessions. Pools give out
-what is in them now; an address outside stays with the link that has it. A user who was removed is refused next time.
+what is in them now; an address outside stays with the link that has it. A user who was removed is refused next time;
+one who is online gets at once what has changed in his block of what can (`LIVE`), and the rest when he comes again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from prol2tp.config.diff import Change, diff
-from prol2tp.config.propppd import PropppdConfig
+from prol2tp.config.diff import CHANGED, Change, diff
+from prol2tp.config.propppd import PropppdConfig, User
+from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import LocalUsers
+from prol2tp.daemons.propppd.authorization import of_user
+from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 
+LIVE = ("routes", "filters", "rate_up", "rate_down", "port_limit", "ipv6_dns", "interim_interval")
+"""What of an `Authorization` can change while the user is online."""
 _ORDER = ("system", "profile", "ip_pool", "ipv6_pool", "filter", "user", "radius", "radius server",
           "dynamic_authorization", "client")
 
@@ -43,7 +51,38 @@ def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfi
     links.files_changed()
     if not changes:
         links.configure_filters(new.filters)
-    return summary(changes), configure(links, users, new) if changes else succeed(None)
+        return summary(changes), succeed(None)
+    done = configure(links, users, new)
+    for change in changes:
+        if change.kind == "user" and change.action == CHANGED:
+            (name,) = change.name
+            renew(links, old.users[name], new.users[name])
+    return summary(changes), done
+
+
+def _told(failure: Any, link: PPPLink) -> None:
+    link.say(Level.WARNING, "{reason}", reason=failure.getErrorMessage())
+
+
+def renew(links: Links, old: User, new: User) -> None:
+    """Give a user who is online what has changed in his block; what a CoA has changed meanwhile stays otherwise."""
+    online = links.online.of(new.name)
+    if not online:
+        return
+    before, after = of_user(old), of_user(new)
+    changed = {name: getattr(after, name) for name in LIVE if getattr(before, name) != getattr(after, name)}
+    for link in online:
+        if link.authorization.source != before.source:
+            continue
+        if changed:
+            links.apply(link, replace(link.authorization, **changed)).addErrback(_told, link)
+        profile = link.profile
+        session, idle = (
+            None if getattr(old, name) == getattr(new, name)
+            else getattr(profile if getattr(new, name) is None else new, name)
+            for name in ("session_timeout", "idle_timeout")
+        )
+        links.limit(link, session, idle)
 
 
 def fixed_addresses(config: PropppdConfig) -> list[str]:
