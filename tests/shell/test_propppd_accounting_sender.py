@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 
 from prol2tp.daemons.propppd.accounting_records import Clocks
 from prol2tp.daemons.propppd.accounting_sender import FIRST_RETRY, LAST_RETRY, Sender
@@ -55,6 +57,20 @@ class SenderWorld:
 @pytest.fixture
 def world(tmp_path: Path) -> SenderWorld:
     return SenderWorld(tmp_path)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What the sender logs."""
+    found: list[str] = []
+
+    def observer(event: Any) -> None:
+        if event.get("log_namespace") == "accounting":
+            found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield found
+    globalLogPublisher.removeObserver(observer)
 
 
 def test_a_window_is_kept_full_and_what_is_answered_is_gone_from_the_disk(world: SenderWorld) -> None:
@@ -168,7 +184,9 @@ def test_a_realm_without_a_server_waits_for_one(world: SenderWorld) -> None:
     assert world.port.sessions == ["a"]
 
 
-def test_what_living_servers_leave_unanswered_is_tried_later_and_later(world: SenderWorld) -> None:
+def test_what_living_servers_leave_unanswered_is_tried_later_and_later(
+    world: SenderWorld, lines: list[str]
+) -> None:
     world.put("s")
     world.put("other")
     world.settle()
@@ -183,6 +201,7 @@ def test_what_living_servers_leave_unanswered_is_tried_later_and_later(world: Se
         gaps.append(world.clock.seconds() - began)
     assert gaps[0] == pytest.approx(FIRST_RETRY, abs=1) and gaps[-1] == pytest.approx(LAST_RETRY, abs=1)
     assert gaps == sorted(gaps)
+    assert [line for line in lines if "acknowledges accounting record 1," in line] == lines and len(lines) == 1
     world.port.answer()
     world.settle()
     assert world.queue.status.depth == 0

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.common.deadlines import Deadlines
 from prol2tp.daemons.propppd.accounting_records import Clocks, unpack
 from prol2tp.net.deadlines import LazyTimer
@@ -25,6 +26,8 @@ _log = Logger(namespace="accounting")
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 """Seconds until a record that got no answer is sent again: doubles each time."""
 
+COMPLAIN_AFTER = 3
+"""Tries of one record until the log has it, and not more than one such line a minute."""
 Group = tuple[str, ...]
 
 
@@ -46,6 +49,7 @@ class Sender:
         self._later = Deadlines()
         self._timer = LazyTimer(clock, self._due)
         self._acknowledged: list[int] = []
+        self._complaints = Bucket(1, 60.0, clock.seconds())
         self._taking = False
         self._stopped = False
         queue.on_ready = self.fill
@@ -115,6 +119,9 @@ class Sender:
             self._parked.setdefault(group, []).append(record)
         else:
             tries = self._tries[record] = self._tries.get(record, 0) + 1
+            if tries == COMPLAIN_AFTER and self._complaints.take(self._clock.seconds()):
+                _log.warn("no server acknowledges accounting record {record}, although they answer others: tried again",
+                          record=record)
             self._later.set(record, self._clock.seconds() + min(FIRST_RETRY * 2.0 ** min(tries - 1, 16), LAST_RETRY))
             self._timer.want(self._later.next())
 
