@@ -34,7 +34,7 @@ NO_FACILITIES_NOW = 4
 class Calls:
     """Every way a call can end goes through `ended`, once: then its path, its id and its deadline are gone."""
 
-    __slots__ = ("tunnel", "sessions", "asked", "idle_due", "_ids", "_resting", "_waiting", "_by_peer")
+    __slots__ = ("tunnel", "sessions", "asked", "idle_due", "_ids", "_resting", "_waiting", "_by_peer", "_offered")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
@@ -46,6 +46,7 @@ class Calls:
         self._resting: deque[int] = deque()  # ids of ended calls, not yet given to others
         self._waiting: dict[int, Session] = {}  # for the tunnel to open
         self._by_peer: dict[int, Session] = {}  # by the peer's id, once it is known
+        self._offered: set[int] = set()  # ids that were taken while it could become either version
 
     # beginning
 
@@ -90,16 +91,22 @@ class Calls:
 
     def _take_id(self) -> int | None:
         """Of version 3, unique over all control connections; one that may become either version is both."""
-        context, version = self.tunnel.context, self.tunnel.version
+        version = self.tunnel.version
         try:
             if version.number == Version3.number:
                 return self._take_wide()
             while True:
                 session_id = self._ids.take()
-                if not isinstance(version, Offer) or context.session_ids.claim(session_id):
+                if not isinstance(version, Offer) or self._claim_offered(session_id):
                     return session_id
         except LookupError:
             return self._resting.popleft() if self._resting else None
+
+    def _claim_offered(self, session_id: int) -> bool:
+        if not self.tunnel.context.session_ids.claim(session_id):
+            return False
+        self._offered.add(session_id)
+        return True
 
     def _take_wide(self) -> int:
         while True:
@@ -119,8 +126,9 @@ class Calls:
             self._release(self._resting.popleft())
 
     def _release(self, session_id: int) -> None:
-        if self.tunnel.version.number == Version3.number:
+        if self.tunnel.version.number == Version3.number or session_id in self._offered:
             self.tunnel.context.session_ids.release(session_id)
+            self._offered.discard(session_id)
         self._ids.release(session_id)
 
     def release(self) -> None:
@@ -290,6 +298,10 @@ class Calls:
             session.restore(row, now)
             if self.tunnel.version.number == Version3.number:
                 self.tunnel.context.session_ids.claim(session.session_id)
+            elif isinstance(self.tunnel.version, Offer):
+                self._claim_offered(session.session_id)
+            if session.pseudowire is not None and session.state is State.WAITREPLY:
+                self.asked[session.pseudowire.type, session.pseudowire.remote_end_id] = session
             self._ids.claim(session.session_id)
             self.sessions[session.session_id] = session
             if session.state is not State.ESTABLISHED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prol2tp.l2tp.avptable import COOKIE_LENGTHS
 from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ, encode
 from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
 
@@ -109,7 +110,9 @@ def check_tunnel(settings: TunnelSettings) -> None:
         raise ValueError("host_name is empty")
     if not 0 < settings.rx_window_size <= 1 << 15:
         raise ValueError(f"rx_window_size is {settings.rx_window_size}, not 1 to 32768")
-    for text in (settings.host_name, settings.vendor_name):
+    if not 0 <= settings.router_id < 1 << 32:
+        raise ValueError(f"router_id is {settings.router_id}, which does not fit 32 bits")
+    for text in (settings.host_name, settings.vendor_name, settings.preferred_language):
         if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TEXT:
             raise ValueError(f"a name is longer than {_LONGEST_TEXT} octets")
     encode(sccrq(settings, 1, None, None))
@@ -117,9 +120,9 @@ def check_tunnel(settings: TunnelSettings) -> None:
 
 def check(settings: SessionSettings) -> None:
     """Raise `ValueError` for a value that does not fit its AVP, while there is a caller to tell."""
-    for name in ("calling_number", "called_number", "sub_address", "private_group_id", "initial_received_lcp_confreq",
-                 "last_sent_lcp_confreq", "last_received_lcp_confreq", "proxy_authen_name", "proxy_authen_challenge",
-                 "proxy_authen_response"):
+    for name in ("calling_number", "called_number", "sub_address", "remote_end_id", "private_group_id",
+                 "initial_received_lcp_confreq", "last_sent_lcp_confreq", "last_received_lcp_confreq",
+                 "proxy_authen_name", "proxy_authen_challenge", "proxy_authen_response"):
         value = getattr(settings, name)
         if len(value) * 4 <= _LONGEST_TEXT:
             continue
@@ -130,7 +133,11 @@ def check(settings: SessionSettings) -> None:
         number = getattr(settings, name)
         if number is not None and not 0 <= number < 1 << 32:
             raise ValueError(f"{name} is {number}, which does not fit 32 bits")
-    for name, limit in (("proxy_authen_type", 1 << 16), ("proxy_authen_id", 1 << 8)):
+    for name, limit in (("proxy_authen_type", 1 << 16), ("proxy_authen_id", 1 << 8), ("pseudowire", 1 << 16),
+                        ("data_sequencing", 3), ("interface_mtu", 1 << 16)):
         number = getattr(settings, name)
         if number is not None and not 0 <= number < limit:
             raise ValueError(f"{name} is {number}, which is not under {limit}")
+    for length in (settings.cookie_length, len(settings.cookie), len(settings.peer_cookie)):
+        if length not in COOKIE_LENGTHS:
+            raise ValueError(f"a cookie of {length} octets: it has none, 4 or 8")

@@ -51,6 +51,15 @@ def is_type(body: bytes, message: Any) -> bool:
     return int.from_bytes(body[6:8], "big") == message.number
 
 
+def knows_secret(tunnel: Tunnel, whole: bytes) -> bool:
+    """Whether a message has the digest that the tunnel demands; version 2 demands none."""
+    try:
+        tunnel.version.check(whole)
+    except DigestError:
+        return False
+    return True
+
+
 class Endpoint:
     """The control plane of L2TPv2 and L2TPv3 for all sockets of a daemon. Messages over IP come without the four
     octets of zeros before them, and have port 0 at both ends.
@@ -103,6 +112,8 @@ class Endpoint:
             else:
                 header = read_control(data)
                 decoder = messages
+                if not local[1]:
+                    raise UnsupportedVersion(VERSION_2.number)  # protocol 115 is version 3's
         except UnsupportedVersion:
             counters.bad_versions += 1
             return
@@ -140,18 +151,27 @@ class Endpoint:
             counters.bad_digests += 1
             return
         body = message[CONTROL_LENGTH:]
-        if decoder is messages3:
-            if version is not tunnel.version and not is_type(body, messages3.SCCRP):
-                counters.bad_versions += 1
-                return
-            if version is not tunnel.version:
-                # the challenge was for version 2: here the digest has proved what it asks for
-                tunnel.version, tunnel.challenge = version, None
-            if is_type(body, messages3.ACK):
-                body = b""
-        elif isinstance(version, Offer) and is_type(body, messages.SCCRP):
-            tunnel.version = VERSION_2
+        if decoder is messages3 and is_type(body, messages3.ACK):
+            body = b""
+        if isinstance(tunnel.version, Offer) and not self._choose(tunnel, version, header, body):
+            counters.bad_versions += 1
+            return
         self._receive_known(tunnel, header, body, peer, local, ifindex, now)
+
+    @staticmethod
+    def _choose(tunnel: Tunnel, version: Any, header: ControlHeader, body: bytes) -> bool:
+        """An answer to our offer of both versions: the one of its SCCRP is settled, if that can be the next message.
+        False: no answer in version 3."""
+        due = header.ns == tunnel.channel.nr
+        if version is tunnel.version:
+            if due and is_type(body, messages.SCCRP):
+                tunnel.version = VERSION_2
+            return True
+        if due and (is_type(body, messages3.SCCRP) or is_type(body, messages3.StopCCN)):
+            # the challenge was for version 2: here the digest has proved what it asks for
+            tunnel.version, tunnel.challenge = version, None
+            return True
+        return not body
 
     def _receive_known(self, tunnel: Tunnel, header: ControlHeader, body: bytes, peer: Address, local: Address,
                        ifindex: int, now: float) -> None:
@@ -204,7 +224,7 @@ class Endpoint:
         if message.number != SCCRQ.number or header.session_id or header.ns:
             counters.unknown_tunnels += 1
             return
-        if known is not None and not self._is_new(self.tunnels[known], header, body, now):
+        if known is not None and not self._is_new(self.tunnels[known], header, whole, now):
             return
         self._requested(message, header, whole, version, peer, local, ifindex, now)
 
@@ -227,8 +247,12 @@ class Endpoint:
             cause = Cause(error.result, error.error, str(error))
             self._transmit(refusal(error.assigned_tunnel_id, cause, version), peer, local, ifindex)
 
-    def _is_new(self, tunnel: Tunnel, header: ControlHeader, body: bytes, now: float) -> bool:
+    def _is_new(self, tunnel: Tunnel, header: ControlHeader, whole: bytes, now: float) -> bool:
         """Whether an SCCRQ that names a tunnel we have is a new request all the same: the peer has started anew."""
+        if not tunnel.established and not knows_secret(tunnel, whole):
+            self.context.counters.bad_digests += 1
+            return False
+        body = whole[CONTROL_LENGTH:]
         copy = tunnel.request_checksum == crc32(body)
         if not copy and not tunnel.established:
             self._drop(tunnel, Cause(1, 0, "the peer has started anew", True), now)
@@ -249,7 +273,7 @@ class Endpoint:
             self.context.counters.bad_requests += 1
             self._transmit(refusal(message.assigned_tunnel_id, cause), peer, local, ifindex)
             return
-        if not self._wins_tie(message, peer, now):
+        if not self._wins_tie(message, whole, peer, now):
             self.context.counters.lost_ties += 1
             return
         oldest = self._requests.room_for(peer, len(self.tunnels), now)
@@ -273,14 +297,15 @@ class Endpoint:
         tunnel.handle(Event.SCCRQ, now, message)
         self._settle(tunnel, now)
 
-    def _wins_tie(self, message: Any, peer: Address, now: float) -> bool:
-        """Both ends have sent an SCCRQ (section 4.4.3, Tie Breaker): the lower value wins, equal values lose both."""
+    def _wins_tie(self, message: Any, whole: bytes, peer: Address, now: float) -> bool:
+        """Both ends have sent an SCCRQ (section 4.4.3, Tie Breaker): the lower value wins, equal values lose both. Who
+        does not know the secret of our tunnel of version 3 is not its other end."""
         theirs = message.tie_breaker
         wins = True
         for tunnel_id in self._requests.opening(peer[0]):
             tunnel = self.tunnels[tunnel_id]
             ours = tunnel.tie_breaker
-            if ours is None and theirs is None:
+            if ours is None and theirs is None or not knows_secret(tunnel, whole):
                 continue
             if theirs is None or (ours is not None and ours <= theirs):
                 wins = False

@@ -87,7 +87,8 @@ class LNIC(Session):
 
     def judge(self, event: Event, message: Any) -> tuple[Event, Cause | None]:
         if event is Event.ICCN_ACCEPT and self.state is WAITCONNECT:
-            return event, None
+            fault = self.tunnel.version.confirmed(self, message)
+            return (Event.ICCN_DENY, fault) if fault else (event, None)
         return event, self.out_of_place(message)
 
     def take_icrq(self, message: Any, now: float) -> None:

@@ -87,7 +87,8 @@ class LNOC(Session):
         if event is not expected:
             return event, self.out_of_place(message)
         if event is not Event.OCRP_ACCEPT:
-            return event, None
+            fault = self.tunnel.version.confirmed(self, message)
+            return (Event.UNEXPECTED, fault) if fault else (event, None)
         fault = self.wrong_peer_id(message.assigned_session_id) or self.tunnel.version.replied(self, message)
         return (Event.OCRP_DENY, fault) if fault else (event, None)
 

@@ -178,7 +178,9 @@ class Session(Machine):
         return Cause(GENERAL_ERROR, VENDOR_ERROR, f"session id {peer_session_id} is another call's")
 
     def _report(self, message: Message) -> None:
-        connected = self.state in (State.ESTABLISHED, State.WAIT_DATAPATH)
+        connected = self.state in (State.ESTABLISHED, State.WAIT_DATAPATH) or (
+            # whoever has asked us may tell of its circuit before we have connected
+            self.pseudowire is not None and self.state is State.WAITCSANSWER)
         if not connected or not self.tunnel.version.report(self, message):
             self.tunnel.context.counters.illegal_events += 1
 

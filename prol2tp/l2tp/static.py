@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prol2tp.l2tp.messages import Message
 from prol2tp.l2tp.table import table
 from prol2tp.l2tp.tunnel import Event, State, Tunnel
 
@@ -20,6 +21,9 @@ class StaticTunnel(Tunnel):
 
     def _hello_due(self) -> float | None:
         return None
+
+    def send(self, message: Message, session_id: int, now: float, our_session_id: int = 0) -> None:
+        """There is nobody who would listen."""
 
     def begin(self, message: Any, now: float) -> None:
         self.peer_tunnel_id = self.settings.peer_tunnel_id

@@ -28,12 +28,16 @@ from prol2tp.l2tp.messages import (
     decode,
     encode,
 )
+from prol2tp.l2tp.messages3 import PPP
 from prol2tp.l2tp.outputs import LinkInfoChanged, ModifyDataPath, OpenDataPath, WANErrors
 from prol2tp.l2tp.settings import SessionSettings
 
 if TYPE_CHECKING:
     from prol2tp.l2tp.session import Session
     from prol2tp.l2tp.tunnel import Tunnel
+
+
+NOT_PPP = Cause(5, 0, "L2TPv2 carries PPP alone")
 
 
 class Version2:
@@ -128,6 +132,8 @@ class Version2:
     def cannot_place(self, session: Session) -> Cause | None:
         """Why a call of ours cannot be asked of this peer."""
         tunnel, settings = session.tunnel, session.settings
+        if settings.pseudowire != PPP:
+            return NOT_PPP
         if session.outgoing_call and not (
             settings.framing_type & tunnel.peer_framing_caps
             and (settings.bearer_type & tunnel.peer_bearer_caps or not settings.bearer_type)
@@ -143,10 +149,14 @@ class Version2:
 
     def admitted(self, session: Session, settings: SessionSettings) -> Cause | None:
         """Why the peer's call cannot be served with these settings, which the shell gives it."""
-        return None
+        return None if settings.pseudowire == PPP else NOT_PPP
 
     def replied(self, session: Session, message: Any) -> Cause | None:
         """ICRP or OCRP of the peer; why the call cannot go on."""
+        return None
+
+    def confirmed(self, session: Session, message: Any) -> Cause | None:
+        """ICCN or OCCN of the peer; why the call cannot go on."""
         return None
 
     def path(self, session: Session) -> OpenDataPath:

@@ -25,6 +25,7 @@ from prol2tp.l2tp.messages3 import (
     ICCN,
     ICRP,
     ICRQ,
+    NO_SUBLAYER,
     OCCN,
     OCRP,
     OCRQ,
@@ -39,6 +40,7 @@ from prol2tp.l2tp.messages3 import (
 from prol2tp.l2tp.outputs import CircuitChanged, LinkInfoChanged, ModifyDataPath, OpenDataPath, WANErrors
 from prol2tp.l2tp.pseudowire import Pseudowire
 from prol2tp.l2tp.results import (
+    GENERAL_ERROR,
     LOST_TIE,
     MISMATCHING_MTU,
     SEQUENCING_WITHOUT_SUBLAYER,
@@ -55,6 +57,8 @@ L2TPV2, L2TPV3, AUTO = "l2tpv2", "l2tpv3", "auto"
 """Values of `TunnelSettings.version`."""
 NONCE_LENGTH = 16
 VERSION_NOT_SUPPORTED = 5
+OUT_OF_RANGE = 3
+"""Error code."""
 
 
 def digests_of(settings: TunnelSettings) -> Digests:
@@ -242,7 +246,7 @@ class Version3:
             return Cause(UNSUPPORTED_PSEUDOWIRE_TYPE, 0, "pseudowire type not supported")
         if message.data_sequencing and message.l2_specific_sublayer != DEFAULT_SUBLAYER:
             return Cause(SEQUENCING_WITHOUT_SUBLAYER, 0, "sequence numbers need the sublayer")
-        return None
+        return _unknown_sublayer(message)
 
     def cannot_place(self, session: Session) -> Cause | None:
         if session.settings.pseudowire not in session.tunnel.peer_pseudowires:
@@ -269,7 +273,16 @@ class Version3:
 
     def replied(self, session: Session, message: Any) -> Cause | None:
         _theirs(session, message)
-        return _mismatch(session.pseudowire)
+        return _unknown_sublayer(message) or _mismatch(session.pseudowire)
+
+    def confirmed(self, session: Session, message: Any) -> Cause | None:
+        sublayer, wire = message.l2_specific_sublayer, session.pseudowire
+        if sublayer is not None and (sublayer == DEFAULT_SUBLAYER) != wire.peer_sublayer:
+            # the data path is being made for what the first message said
+            return Cause(GENERAL_ERROR, OUT_OF_RANGE, "another L2-specific sublayer than was asked for")
+        if message.data_sequencing and not wire.peer_sublayer:
+            return Cause(SEQUENCING_WITHOUT_SUBLAYER, 0, "sequence numbers need the sublayer")
+        return None
 
     def path(self, session: Session) -> OpenDataPath:
         tunnel, wire = session.tunnel, session.pseudowire
@@ -390,6 +403,12 @@ def _theirs(session: Session, message: Any) -> None:
     wire.peer_sequencing = message.data_sequencing or SEQUENCE_NOTHING
     wire.peer_mtu = message.interface_maximum_transmission_unit or 0
     wire.peer_active = bool(message.circuit_status & CIRCUIT_ACTIVE)
+
+
+def _unknown_sublayer(message: Any) -> Cause | None:
+    if message.l2_specific_sublayer in (None, NO_SUBLAYER, DEFAULT_SUBLAYER):
+        return None
+    return Cause(GENERAL_ERROR, OUT_OF_RANGE, f"L2-specific sublayer {message.l2_specific_sublayer} is not served")
 
 
 def _mismatch(wire: Pseudowire) -> Cause | None:

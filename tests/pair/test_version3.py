@@ -261,10 +261,11 @@ def test_calls_the_other_way_come_up_too() -> None:
 
 
 def test_a_version_2_and_a_version_3_peer_live_in_one_endpoint() -> None:
-    pair = pair_of(V3, replace(V3, version="auto"), WIRE)
+    ppp = replace(WIRE, pseudowire=7)
+    pair = pair_of(V3, replace(V3, version="auto"), ppp)
     first = pair.open_tunnel(V3, 40000)
     second = pair.open_tunnel(TunnelSettings("old"), 40001)
-    pair.open_session(first, WIRE)
+    pair.open_session(first, ppp)
     pair.open_session(second, SessionSettings())
     assert pair.run(lambda: len(pair.lac.up) == len(pair.lns.up) == 4, 60)
     assert sorted(one.version.number for one in pair.lns.endpoint.tunnels.values()) == [2, 3]
