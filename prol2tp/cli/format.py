@@ -519,6 +519,18 @@ def _rate(record: JSON) -> list[str]:
     ]
 
 
+def _mtu(record: JSON) -> list[str]:
+    """What lowers the MTU; nothing while it is the profile's."""
+    limits = record["mtu_limits"]
+    if record["mtu"] == limits["profile"]:
+        return []
+    carrier = limits["carrier"] or "-"
+    return [
+        " mtu:",
+        f"  profile: {limits['profile']}, carrier: {carrier}, user: {limits['user']}, peer: {limits['peer']}",
+    ]
+
+
 def bits(rate: int) -> str:
     """bit/s with a unit where that loses nothing, as in the configuration: `20M`."""
     for unit, size in (("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)):
@@ -563,4 +575,4 @@ def link(record: JSON) -> list[str]:
     for name, section in _SECTIONS:
         if record[name] is not None:
             lines += [f" {name}:", *section(record[name])]
-    return lines
+    return lines + _mtu(record)

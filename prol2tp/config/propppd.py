@@ -167,6 +167,9 @@ def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
                 parameter = "eap_methods" if "tls" in profile.eap_methods else "eap_allow_methods"
                 given.wrong(problems, parameter, f"EAP-TLS needs {needed}", f"add: {needed} file")
                 break
+    if profile.local_ip and profile.local_ip == profile.peer_ip:
+        wrong = f"local_ip and peer_ip are both {profile.local_ip}"
+        given.wrong(problems, "peer_ip", wrong, "give one end another address")
     if profile.ip_pool and profile.ip and not profile.local_ip and profile.profile_name != DEFAULT:
         given.wrong(
             problems,

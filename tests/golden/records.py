@@ -340,4 +340,5 @@ NETWORK_LINK = LINK | {"network": {
     "filters": ["gold.in", "gold.out"], "table": 10, "vrf": "red",
 }}
 RATE_LINK = LINK | {"rate": {"up": 20_000_000, "up_by": "path", "down": 1_500_500, "down_by": "tc"}}
+MTU_LINK = LINK | {"mtu": 1456, "mtu_limits": {"profile": 1500, "carrier": 1460, "user": 1456, "peer": 1492}}
 RATE_DOWN_LINK = LINK | {"rate": {"up": 0, "up_by": "", "down": 64_000, "down_by": "tc"}}

@@ -30,6 +30,7 @@ OUTPUTS = {
     "propppctl-list": lambda: format.links([records.link_rows(487)]),
     "propppctl-list-down": lambda: format.links([[]]),
     "propppctl-list-up": lambda: format.links([records.link_rows(501)]),
+    "propppctl-show-mtu": lambda: format.link(records.MTU_LINK),
     "propppctl-show": lambda: format.link(records.LINK),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,10 @@ def test_a_newcomer_gets_a_user_online_by_the_example(world: World) -> None:
     assert "192.0.2.0/24" in host.run("ip", "route").stdout
     (mine,) = lac.wait_online(1)
     world.namespaces["lac"].ping("10.5.1.1", interface=str(mine["interface"]))
+
+    (told,) = re.findall(r"echo \S+ \| radclient .*", (LNS / "propppd.conf").read_text())
+    aaa.run("sh", "-c", told)
+    lns.processes["propppd"].wait_for("ended: Admin Reset .*, user u1@example.com")
 
     lac.stop()
     lac.configure("prol2tpd", lac_tunnels.replace("u1@", "u3@"))

@@ -152,6 +152,20 @@ def test_servers_that_are_known_to_be_dead_do_not_delay_the_end(world: ServiceWo
     assert done.called
 
 
+def test_a_disk_that_takes_nothing_delays_the_end_for_a_while_only(
+    world: ServiceWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.client("r@example.com", "pw")
+    world.accept()
+    world.answer_all()
+    monkeypatch.setattr(world.queue, "append", lambda *record: Deferred())
+    done = world.ends()
+    world.later(SENDING_PATIENCE - 1)
+    assert not done.called
+    world.later(1.5)
+    assert done.called
+
+
 def test_sessions_that_a_killed_daemon_left_get_their_stop_at_the_start(world: ServiceWorld, tmp_path: Path) -> None:
     world.near.instance = "path"
     world.client("r@example.com", "pw")

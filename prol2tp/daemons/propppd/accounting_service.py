@@ -168,9 +168,9 @@ class AccountingService:
         while not self.accounting.idle and self._reactor.seconds() < deadline:
             yield deferLater(self._reactor, LOOK)
         self.accounting.stop()
-        for realm in sorted(self._realms):
-            yield self._of_nas("Accounting-Off", ACCOUNTING_OFF, realm)
-        while sender.busy and self._reactor.seconds() < deadline:
+        # a disk that takes nothing answers when the queue stops
+        told = [self._of_nas("Accounting-Off", ACCOUNTING_OFF, realm) for realm in sorted(self._realms)]
+        while (sender.busy or not all(one.called for one in told)) and self._reactor.seconds() < deadline:
             yield deferLater(self._reactor, LOOK)
         sender.stop()
         yield queue.stop()

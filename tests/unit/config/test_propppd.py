@@ -138,6 +138,7 @@ def test_differences_of_users_pools_and_profiles() -> None:
     ('user "u" { password "p"; table 7; vrf "red" }', "table and vrf together"),
     ('profile "p" { table 7; vrf "red" }', "table and vrf together"),
     ('profile "p" { one_session_per_user true; second_login preempt }', "refuses a second login"),
+    ('profile "p" { local_ip 10.0.0.1; peer_ip 10.0.0.1 }', "local_ip and peer_ip are both 10.0.0.1"),
     ('profile "a" { interface shared }\nprofile "b" { interface shared; table 7 }', "table differs from that of"),
     ('user "u" { password "p"; filter "gold" }', 'there is no filter "gold"'),
     ('ip_pool "a" { prefix 10.0.0.0/24; next "b" }\nip_pool "b" { prefix 10.0.1.0/24; next "a" }', "lead back to it"),
