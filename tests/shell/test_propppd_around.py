@@ -505,3 +505,13 @@ def test_a_reload_gives_a_user_who_is_online_what_has_changed_in_his_block() -> 
     assert members(world, "garden") == set() and world.network.routes == {} and link.idle_timeout == 0
     world.later(10)
     assert link.up, "the session timeout is that of the profile again"
+
+
+def test_a_user_who_leaves_a_set_that_somebody_has_emptied_is_no_failure() -> None:
+    world = world_of(filter=("garden",))
+    _, link = world.client()
+    world.links.filters._sets.members.clear()
+    lines = heard(world.log)
+    link.close()
+    nothing_left(world)
+    assert world.links.filters.failures == 0 and not any("nftables" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.leftovers import ELEMENT, Leftovers
 from prol2tp.dataplane.nftables import IFNAME, USABLE, Element, Kind, elements
-from prol2tp.net.netlink import NetlinkError
+from prol2tp.net.netlink import NetlinkError, allow
 
 if TYPE_CHECKING:
     from prol2tp.daemons.propppd.netif import Owner
@@ -171,7 +172,8 @@ class Filters:
             self._members[member] -= 1
             if not self._members[member]:
                 del self._members[member]
-                self._sets.delete(*member).addErrback(self._failed, member)
+                # what somebody has taken out before, or with the whole set, is out
+                self._sets.delete(*member).addErrback(allow, errno.ENOENT).addErrback(self._failed, member)
                 self._leftovers.done(*_entry(member))
         return waiting
 
