@@ -126,6 +126,8 @@ def test_a_users_pools_come_before_those_of_the_profile(world: LinksWorld) -> No
 def test_a_pool_that_is_used_up_is_logged_once(world: LinksWorld) -> None:
     configured(world, "")
     lines = heard(world.log)
+    events: list[Any] = []
+    world.links.publish = lambda event, **data: events.append((event, data))
     links = [world.client(f"u{n}@example.com", f"pw{n}")[1] for n in (1, 3, 4)]
     for _ in range(3):
         assert world.client()[1].ended
@@ -135,6 +137,7 @@ def test_a_pool_that_is_used_up_is_logged_once(world: LinksWorld) -> None:
     links[0].close()
     world.settle()
     assert lines[-1] == "ip_pool pool1 has 1 free addresses again"
+    assert events == [(event, {"pool": "pool1", "kind": "ip_pool"}) for event in ("pool-exhausted", "pool-relieved")]
 
 
 def test_our_own_address_is_given_to_nobody(world: LinksWorld) -> None:

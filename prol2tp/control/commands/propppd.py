@@ -547,5 +547,5 @@ CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY))
 """What the daemon calls on those connected to it."""
 EVENTS = (
     "link-created", "link-up", "link-down", "link-destroyed", "server-dead", "server-alive", "accounting-trouble",
-    "accounting-restored",
+    "accounting-restored", "pool-exhausted", "pool-relieved",
 )

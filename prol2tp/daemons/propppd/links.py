@@ -99,6 +99,8 @@ class Links:
         self.random_bytes = world.random_bytes
         self.wall = world.wall
         self.event = world.event
+        self.publish: Callable[..., None] = lambda event, **data: None
+        """Tells who follows events of something that is no link's."""
         self.followers = Followers()
         self.addresses = Addresses(self._pool_changed)
         self.leftovers = Leftovers(world.log)
@@ -147,6 +149,10 @@ class Links:
                            size=pool.size, reserved=pool.reserved)
         else:
             self.log.notice("ip_pool {name} has {free} free addresses again", name=pool.name, free=pool.free)
+        self._publish_pool(pool, "ip_pool")
+
+    def _publish_pool(self, pool: Pool, kind: str) -> None:
+        self.publish("pool-exhausted" if pool.exhausted else "pool-relieved", pool=pool.name, kind=kind)
 
     def _prefixes_changed(self, pool: PrefixPool) -> None:
         if pool.exhausted:
@@ -154,6 +160,7 @@ class Links:
                            size=pool.size, reserved=pool.reserved)
         else:
             self.log.notice("ipv6_pool {name} has {free} free prefixes again", name=pool.name, free=pool.free)
+        self._publish_pool(pool, "ipv6_pool")
 
     def configure(self, profiles: Mapping[str, Profile], max_links: int = 0) -> Deferred[Any]:
         """Take over profiles; `addresses` has its pools already. Links that exist keep their settings."""

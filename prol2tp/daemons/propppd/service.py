@@ -144,6 +144,7 @@ class PropppdService(DaemonService):
         self.links.followers.add(self.rates)
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
+        self.links.publish = self.events.publish
         self.links.refusing = STARTING
         self.dials = Dials(self.links, reactor, self.logs["ppp"], {"pppoe": PPPoEDial, "tty": TtyDial},
                            self._open_ethernet)
