@@ -178,6 +178,23 @@ def test_sessions_that_a_killed_daemon_left_get_their_stop_at_the_start(world: S
                           ("Stop", "r@example.com")]
 
 
+def test_a_queue_that_is_opened_late_gives_them_theirs_by_their_last_records(
+    world: ServiceWorld, tmp_path: Path
+) -> None:
+    world.near.instance = "path"
+    world.client("r@example.com", "pw")
+    world.accept()
+    world.queue.file.close()
+    world.settle(30)
+    again = ServiceWorld(tmp_path, SERVER.replace("secret", "acct_port 0; secret"))
+    again.near, again.source.run = world.near, "the next"
+    again.clock.advance(50)
+    result(again.service.path_ready(world.near))
+    again.servers_are(SERVER)
+    start, stop = (one.request for one in again.queue.stored() if one.request.user)
+    assert (stop.status, stop.event_timestamp, stop.input_octets) == ("Stop", start.event_timestamp, None)
+
+
 def test_when_the_last_server_goes_open_sessions_get_their_stop_and_new_ones_are_not_accounted(
     world: ServiceWorld
 ) -> None:
@@ -235,13 +252,14 @@ def test_a_queue_that_cannot_be_opened_is_said_and_accounts_nothing(
 
     monkeypatch.setattr(accounting_service, "AccountingQueue", Broken)
     world = ServiceWorld(tmp_path, SERVER.replace("secret", "acct_port 0; secret"))
-    world.configure(CONFIG % SERVER)
     with pytest.raises(QueueFailed, match="no such device"):
-        result(world.service.configure(world.config.radius))
+        world.servers_are(SERVER)
     _, link = world.client("r@example.com", "pw")
     world.accept()
     assert link.up and link.accounting is None and world.service.record() is None
-    assert world.ends().called
+    monkeypatch.setattr(accounting_service, "AccountingQueue", DirectQueue)
+    world.servers_are(SERVER)
+    assert world.said == [("Accounting-On", "")]
 
 
 def test_a_state_directory_that_cannot_be_had_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -256,3 +274,10 @@ def test_a_state_directory_that_cannot_be_had_is_said_at_once(tmp_path: Path, ca
     assert said == f"propppd: cannot make state directory {tmp_path}/file/state: Not a directory\n"
     path.write_text(CONFIG % SERVER.replace("secret", "acct_port 0; secret"))
     Options().parseOptions(words)
+
+
+def test_the_end_of_a_daemon_that_accounts_nothing_is_at_once(tmp_path: Path, direct: None) -> None:
+    world = ServiceWorld(tmp_path, SERVER.replace("secret", "acct_port 0; secret"))
+    world.client("r@example.com", "pw")
+    world.accept()
+    assert world.ends().called and world.queue is None

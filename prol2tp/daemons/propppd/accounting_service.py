@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -27,6 +28,7 @@ FILE = "propppd-accounting.sqlite"
 SENDING_PATIENCE = 5.0
 """Seconds that the end of the daemon waits for servers; what is left is sent after the next start."""
 LOOK = 0.05
+_NO_PATH = SimpleNamespace(instance=None)
 
 
 def boot_name() -> str:
@@ -61,6 +63,7 @@ class AccountingService:
         """One for each group of servers; empty: those that are for no realm."""
         self._told: set[str] = set()
         """Realms whose servers know that we are here."""
+        self._links_made = False
 
     def configure(self, radius: Radius) -> Deferred[None]:
         """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
@@ -82,9 +85,15 @@ class AccountingService:
 
         def failed(failure: Any) -> Any:
             self.queue = self.sender = self.accounting.append = None
+            self._told.clear()
             return failure
 
-        return queue.start().addErrback(failed)
+        return queue.start().addCallbacks(lambda _: self._opened(queue), failed)
+
+    def _opened(self, queue: AccountingQueue) -> None:
+        if self._links_made:
+            # too late to tell what passed a port before our links were there: the last records have to do
+            self._end_former(Recovery(queue, self._clocks, self._users.run), _NO_PATH, {})
 
     def server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
         """Of `RadiusPort`."""
@@ -136,6 +145,7 @@ class AccountingService:
         """Before links are made on it. -> Deferred, when what was there before is known; Stops of sessions that
         never got theirs follow by themselves."""
         queue = self.queue
+        self._links_made = True
         if queue is None:
             return
         recovery = Recovery(queue, self._clocks, self._users.run)
@@ -143,8 +153,9 @@ class AccountingService:
             live = yield recovery.snapshot(dataplane)
         except QueueFailed:
             return
-        ending = recovery.end_all(dataplane, live)
+        self._end_former(recovery, dataplane, live)
 
+    def _end_former(self, recovery: Recovery, dataplane: Any, live: Any) -> None:
         def ended(_: Any) -> None:
             if recovery.ended:
                 self._log.notice("{count} sessions of a former run got their Stop", count=recovery.ended)
@@ -152,7 +163,7 @@ class AccountingService:
                 self._log.error("{count} sessions of a former run cannot be read from {path}",
                                 count=recovery.unreadable, path=self.path)
 
-        ending.addCallbacks(ended, lambda failure: self._log.error(
+        recovery.end_all(dataplane, live).addCallbacks(ended, lambda failure: self._log.error(
             "sessions of a former run: {reason}; tried again at the next start", reason=failure.getErrorMessage()))
 
     # the end
