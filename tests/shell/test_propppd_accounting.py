@@ -12,7 +12,16 @@ from twisted.internet.defer import succeed
 
 from prol2tp.daemons.propppd.aaa import Question
 from prol2tp.daemons.propppd.accounting import CHANGE_DELAY, JITTER, LEAST_INTERVAL, Accounting
-from prol2tp.daemons.propppd.accounting_records import Clocks, Session, Stored, request_of, unpack
+from prol2tp.daemons.propppd.accounting_records import (
+    MOST_RECENT,
+    Clocks,
+    Recent,
+    Session,
+    Stored,
+    pack,
+    request_of,
+    unpack,
+)
 from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.radius import grant_of
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
@@ -344,3 +353,19 @@ def test_whatever_happens_each_session_has_one_start_and_one_stop_and_no_octet_i
     assert len(sessions) == world.links.counts.up > 0
     for _, link in ends:
         assert sum(octets.get(link.number, ())) <= link.totals[4]
+
+
+def test_a_record_that_was_made_a_moment_ago_is_not_read_again() -> None:
+    def stored(number: int) -> Stored:
+        request = AccountingRequest("Start", f"s{number}", 1_500_000_000, user="u", nas=Nas(identifier="lns"))
+        return Stored(request, 12.5, "boot1", 7, (1, 2, 3), "path")
+
+    recent, first = Recent(), stored(0)
+    payload = recent.pack(first)
+    assert payload == pack(first) and recent.unpack(payload) is first
+    again = recent.unpack(payload)
+    assert again == first and again is not first
+    payloads = [recent.pack(stored(number)) for number in range(MOST_RECENT + 100)]
+    assert len(recent._stored) == MOST_RECENT
+    assert [recent.unpack(one).request.session_id for one in payloads] == [f"s{n}" for n in range(MOST_RECENT + 100)]
+    assert not recent._stored

@@ -61,10 +61,11 @@ class Accounting(Follower):
 
     :param session_id: of `RadiusUsers`.
     :param nas: who we are.
+    :param pack: of a record, for the queue.
     """
 
     def __init__(self, links: Links, clocks: Clocks, session_id: Callable[[PPPLink, bool], str],
-                 nas: Callable[[], Nas]) -> None:
+                 nas: Callable[[], Nas], pack: Callable[[Stored], bytes] = pack) -> None:
         self.append: Append | None = None
         """None: nothing is accounted."""
         self.enabled = True
@@ -75,6 +76,7 @@ class Accounting(Follower):
         self._clocks = clocks
         self._session_id = session_id
         self._nas = nas
+        self._pack = pack
         self._due = Deadlines()
         self._timer = LazyTimer(links.clock, self._expired)
         self._updating: deque[Session] = deque()
@@ -303,7 +305,7 @@ class Accounting(Follower):
         if append is None:
             return
         request = request_of(session, status, event.wall, self._nas(), seconds, cause)
-        payload = pack(Stored(request, event.monotonic, self._clocks.boot, session.link.port, session.baseline,
+        payload = self._pack(Stored(request, event.monotonic, self._clocks.boot, session.link.port, session.baseline,
                               self._links.dataplane.instance))
         append(session.id, KINDS[status], payload, event.wall).addErrback(_unsaved)
 

@@ -24,6 +24,7 @@ passed: Callable[[Sequence[Any]], tuple[int, ...]] = itemgetter(
 )
 """Of a port's counters: what is accounted, from the subscriber first."""
 _COUNTS = ("input_octets", "output_octets", "input_packets", "output_packets")
+MOST_RECENT = 1024
 _INTERFACE_ID = (1 << 64) - 1
 _written = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -186,3 +187,25 @@ def unpack(payload: bytes) -> Stored:
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     return stored
+
+
+class Recent:
+    """`pack` and `unpack` of records that are sent a moment after they were made: what is still known is not read
+    again. The oldest is forgotten first."""
+
+    __slots__ = ("_stored",)
+
+    def __init__(self) -> None:
+        self._stored: dict[bytes, Stored] = {}
+
+    def pack(self, stored: Stored) -> bytes:
+        """As `pack`."""
+        payload = pack(stored)
+        self._stored[payload] = stored
+        if len(self._stored) > MOST_RECENT:
+            del self._stored[next(iter(self._stored))]
+        return payload
+
+    def unpack(self, payload: bytes) -> Stored:
+        """As `unpack`. A record that was given is forgotten: who changes it changes nobody else's."""
+        return self._stored.pop(payload, None) or unpack(payload)

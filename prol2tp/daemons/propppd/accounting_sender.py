@@ -7,6 +7,7 @@ living servers leave unanswered is tried again later and later. One that cannot 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from twisted.logger import Logger
 
 from prol2tp.common.bucket import Bucket
 from prol2tp.common.deadlines import Deadlines
-from prol2tp.daemons.propppd.accounting_records import Clocks, unpack
+from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, unpack
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.outputs import AccountingAcknowledged, AnswerDropped, NoAnswer, ServerAlive, ServerDead
@@ -35,14 +36,17 @@ class Sender:
     """Empties a queue.
 
     :param port: a `net.radius.RadiusPort`.
+    :param unpack: of a record's payload.
     """
 
-    def __init__(self, clock: Any, queue: AccountingQueue, port: Any, clocks: Clocks) -> None:
+    def __init__(self, clock: Any, queue: AccountingQueue, port: Any, clocks: Clocks,
+                 unpack: Callable[[bytes], Stored] = unpack) -> None:
         self.refusals = 0
         self._clock = clock
         self._queue = queue
         self._port = port
         self._clocks = clocks
+        self._unpack = unpack
         self._under_way: dict[int, tuple[Group, Deferred[Any] | None]] = {}
         self._parked: dict[Group, list[int]] = {}
         self._tries: dict[int, int] = {}
@@ -91,7 +95,7 @@ class Sender:
             self.fill()
 
     def _send(self, record: Record) -> None:
-        stored = unpack(record.payload)
+        stored = self._unpack(record.payload)
         request = stored.request
         group = self._group(request)
         if not self._alive(group):

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from prol2tp.config.radius import Radius
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.propppd.accounting import Accounting
-from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, pack
+from prol2tp.daemons.propppd.accounting_records import Clocks, Recent, Stored, pack
 from prol2tp.daemons.propppd.accounting_recovery import Recovery
 from prol2tp.daemons.propppd.accounting_sender import Sender
 from prol2tp.daemons.propppd.links import Links
@@ -48,7 +48,8 @@ class AccountingService:
     def __init__(self, reactor: Any, links: Links, users: RadiusUsers, port: Any, path: str, log: Log,
                  event: Callable[..., None]) -> None:
         self._clocks = Clocks(links.wall, reactor.seconds, boot_name())
-        self.accounting = Accounting(links, self._clocks, users.session_id, lambda: users.nas)
+        self._recent = Recent()
+        self.accounting = Accounting(links, self._clocks, users.session_id, lambda: users.nas, self._recent.pack)
         links.followers.add(self.accounting)
         self.path = path
         self.queue: AccountingQueue | None = None
@@ -80,7 +81,7 @@ class AccountingService:
 
     def _open(self) -> Deferred[None]:
         queue = self.queue = AccountingQueue(self.path, self._reactor, on_trouble=self._trouble)
-        self.sender = Sender(self._reactor, queue, self._port, self._clocks)
+        self.sender = Sender(self._reactor, queue, self._port, self._clocks, self._recent.unpack)
         self.accounting.append = queue.append
 
         def failed(failure: Any) -> Any:
