@@ -32,7 +32,7 @@ from prol2tp.ppp.states import Event
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import Nas
-from prol2tp.radius.outputs import Rejected
+from prol2tp.radius.outputs import Accepted, Rejected
 from prol2tp.spool.order import INTERIM, START, STOP
 from tests.shell.propppd_world import Client
 from tests.shell.test_propppd_radius import ROW, TEXT, RadiusWorld
@@ -246,6 +246,33 @@ def reopen(client: Any) -> None:
     """The client negotiates LCP anew."""
     client.driver.call(client.core.lcp.fire, Event.DOWN)
     client.driver.call(client.core.lcp.fire, Event.UP)
+
+
+def test_a_start_that_waits_for_an_address_is_told_when_it_comes_or_after_a_second_or_with_the_end(
+    world: AccountingWorld
+) -> None:
+    world.configure(world_text("mru 1500").replace('ip_pool "pool1"\n', "", 1))
+    said: list[list[str]] = []
+    for what in ("login", "end", "nothing"):
+        world.stored.clear()
+        client, link = world.client(f"r{len(said)}@example.com", "pw", row=ROW)
+        began = world.links.wall()
+        world.server.asked.pop()[1].callback(Accepted(1, Answer(), "r1"))
+        world.settle(0.2)
+        assert link.up and "ip" not in client.networks and world.said == []
+        if what == "nothing":
+            world.later(1.5)
+            assert world.said == ["Start"]
+        if what == "login":
+            reopen(client)
+            world.settle(0.2)
+            world.accept(framed_ip_address="10.1.2.7")
+            assert [record.addresses.ip_address for record in world.told] == ["", "", "10.1.2.7"]
+        link.lost("Lost Carrier", "")
+        world.settle(1)
+        assert world.told[0].event_timestamp == int(began)
+        said.append(world.said)
+    assert said == [["Start", "Stop", "Start", "Stop"], ["Start", "Stop"], ["Start", "Stop"]]
 
 
 def test_a_port_that_carried_an_earlier_link_counts_from_the_login_on(world: AccountingWorld) -> None:

@@ -185,7 +185,7 @@ class Accounting(Follower):
 
     def _start(self, session: Session) -> None:
         session.told = True
-        if not session.link.ended:
+        if session.link.up:
             session.addresses = addresses_of(session.link)
         assert session.began is not None
         self._tell(session, START, session.began)
@@ -255,7 +255,7 @@ class Accounting(Follower):
         if some:
             counted = self._links.dataplane.counters([session.link.port for session in some])
             counted.addErrback(lambda _: {}).addCallback(self._counted, [(one, self._update) for one in some])
-            counted.addCallback(lambda _: self._links.clock.callLater(0, self._update_some))
+            counted.addBoth(lambda _: self._links.clock.callLater(0, self._update_some))
 
     def _update(self, session: Session) -> None:
         if not session.open:
