@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 
 from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS, STATUS_RECORD
@@ -306,6 +306,23 @@ def test_create_refuses_in_one_line_and_claims_nothing(world, words, error, text
     with pytest.raises(error, match=text):
         result(commands(world)["Create"](None, words))
     assert world.links.counts.create_failures == 1
+
+
+def test_requests_and_failures_are_counted_once_however_long_they_take(world):
+    world.attach()
+    claim = Deferred()
+    world.prol2tpd.claim = lambda **_: claim
+    commands(world)["Create"](None, WORDS).addErrback(lambda _: None)
+    near, _ = world.session()
+    assert world.attach(world.row(near, "open")) == [None]
+    assert world.attach(world.row(near, "open")) == [None], "it keeps its link"
+    claim.errback(NotFound("there is no session 9 in tunnel 7"))
+    counts = world.links.counts
+    assert (counts.create_requests, counts.create_failures, counts.created) == (2, 1, 1)
+    bad = world.row(world.session()[0], "open", options={"mru": ["1"]})
+    nowhere = world.row(world.session()[0], "open", mtu="x")
+    assert None not in world.attach(bad, nowhere)
+    assert (counts.create_requests, counts.create_failures, counts.created) == (4, 3, 1)
 
 
 def test_create_without_prol2tpd_is_refused(world):

@@ -57,7 +57,16 @@ class Attachments:
         if connection is not self._connection:
             self._connection = connection
             connection.on_lost.append(self._lost)
-        return {"results": [self._attach(row) for row in rows]}
+        return {"results": [self._asked(row) for row in rows]}
+
+    def _asked(self, row: dict[str, Any]) -> str | None:
+        """A session that keeps the link that it has is no request for one."""
+        counts = self.links.counts
+        created = counts.created
+        refusal = self._attach(row)
+        counts.create_requests += refusal is not None or counts.created > created
+        counts.create_failures += refusal is not None
+        return refusal
 
     def _attach(self, row: dict[str, Any]) -> str | None:
         try:

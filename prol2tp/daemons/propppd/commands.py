@@ -69,13 +69,10 @@ class Commands:
 
     def _create(self, connection: Any, words: Any) -> Deferred[dict[str, Any]]:
         counts = self._links.counts
-        before = counts.create_requests
+        counts.create_requests += 1
 
         def failed(failure: Failure) -> Failure:
-            # a link that was refused is counted already
-            if counts.create_requests == before:
-                counts.create_requests += 1
-                counts.create_failures += 1
+            counts.create_failures += 1
             return failure
 
         def make() -> Deferred[str]:

@@ -187,13 +187,8 @@ class Links:
                otherwise: Mapping[str, Any] | None = None, number: int = 0, again: bool = False) -> PPPLink:
         """A link for a session; it starts now, or when its carrier is there (`carried`). `otherwise`: parameters of the
         profile with other values for this link. `number`: one that is reserved; `again`: nobody has asked for it this
-        time. Raises `RefusedLink`."""
-        self.counts.create_requests += not again
-        try:
-            link = self._make(carrier, password, listener, otherwise, number or self.reserve(), again)
-        except RefusedLink:
-            self.counts.create_failures += not again
-            raise
+        time. Who is asked counts requests and failures. Raises `RefusedLink`."""
+        link = self._make(carrier, password, listener, otherwise, number or self.reserve(), again)
         self.counts.created += 1
         self.by_number[link.number] = self.by_id[carrier.id] = link
         self.roll.add(link.number)
