@@ -148,9 +148,9 @@ def _names(certificate: x509.Certificate) -> Iterator[str]:
 
 
 def _utf8_string(der: bytes) -> Iterator[str]:
-    """One of less than 128 octets, as names of users are."""
-    if der[:1] == b"\x0c" and len(der) >= 2 and der[1] == len(der) - 2 < 0x80:
-        yield der[2:].decode("utf-8", "replace")
+    """One of at most 255 octets, as names of users are; that it is DER was checked where the certificate was read."""
+    if der[0] == 0x0C and der[1] <= 0x81:
+        yield der[3 if der[1] == 0x81 else 2 :].decode("utf-8", "replace")
 
 
 class Engine:

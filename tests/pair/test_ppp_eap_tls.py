@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from OpenSSL import SSL
 
-from prol2tp.net.eaptls import BadCertificate, Certificates, Files
+from prol2tp.net.eaptls import BadCertificate, Certificates, Files, _names
 from prol2tp.ppp import frame
 from prol2tp.ppp.link import Phase
 from prol2tp.ppp.outputs import AskAuthentication, LinkDown
@@ -233,6 +233,30 @@ def test_damaged_records_never_end_well_at_either_end(authority: Authority, vers
                     said = said[:place] + bytes((said[place] ^ 1 << rng.randrange(8),)) + said[place + 1 :]
                 said = to.receive(said) if said else b""
         assert not (server.done and client.done) or server.key_material() == client.key_material()
+
+
+PRINCIPAL = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+
+
+@pytest.mark.parametrize(
+    ("alternative", "names"),
+    [
+        ([], ("who",)),
+        ([x509.RFC822Name("a@b.example"), x509.DNSName("host.example")], ("a@b.example", "host.example", "who")),
+        ([x509.OtherName(PRINCIPAL, b"\x0c\x09u1@domain")], ("u1@domain", "who")),
+        ([x509.OtherName(PRINCIPAL, b"\x0c\x02\xff\xfe")], ("\ufffd\ufffd", "who")),
+        ([x509.OtherName(PRINCIPAL, b"\x0c\x81\xc8" + b"u" * 200)], ("u" * 200, "who")),
+        ([x509.OtherName(PRINCIPAL, b"\x0c\x82\x01\x2c" + b"u" * 300)], ("who",)),
+        ([x509.OtherName(PRINCIPAL, b"\x0c\x00")], ("", "who")),
+        ([x509.OtherName(PRINCIPAL, b"\x16\x03abc")], ("who",)),
+        ([x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x03abc")], ("who",)),
+        ([x509.UniformResourceIdentifier("https://u1")], ("who",)),
+    ],
+)
+def test_names_of_a_certificate_are_those_that_a_user_can_have(
+    tmp_path: Path, alternative: list[x509.GeneralName], names: tuple[str, ...]
+) -> None:
+    assert tuple(_names(Authority(tmp_path).issue("who", alternative=alternative))) == names
 
 
 class Tampering(Pair):
