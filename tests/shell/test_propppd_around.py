@@ -62,6 +62,16 @@ def nothing_left(world: LinksWorld) -> None:
     assert world.links.leftovers._lines == {} and world.links.interfaces.shared == {}
 
 
+def test_a_shared_interface_that_cannot_be_set_up_leaves_no_rules() -> None:
+    world = world_of("interface shared; interface_name users; table 77")
+    world.network.refuse["link_set"] = errno.ENOBUFS
+    _, link = world.client()
+    assert not link.up
+    link.lost("Lost Carrier", "")
+    nothing_left(world)
+    assert world.links.interfaces._ruled == {}
+
+
 # routes
 
 

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from prol2tp.daemons.propppd.aaa import EapRequest
+from prol2tp.daemons.propppd.idle import LAST_ACTIVITY
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.network import refused
 from prol2tp.ppp import outputs
@@ -210,6 +211,21 @@ def test_idle_links_end_and_busy_ones_stay(world):
         world.near.inject(busy.port, packet)
     assert idle.ended and idle.cause == "Idle Timeout"
     assert not busy.ended
+
+
+def test_a_link_that_goes_down_while_its_counters_are_read_is_not_idle(world, monkeypatch):
+    world.configure(CONFIG.replace("auth true", "auth true\n idle_timeout 60"))
+    client, link = world.client()
+    asked = []
+    monkeypatch.setattr(world.near, "counters", lambda ports: asked.append(Deferred()) or asked[-1])
+    world.later(62, 1)
+    client.driver.call(client.core.lcp.fire, Event.DOWN)
+    client.driver.call(client.core.lcp.fire, Event.UP)
+    monkeypatch.setattr(world.users, "authenticate", lambda question: Deferred())
+    world.settle()
+    assert not link.up and len(asked) == 1
+    asked[0].callback({link.port: (*(0,) * LAST_ACTIVITY, -1.0)})
+    assert not link.cause and len(world.links.idle._due) == 0
 
 
 def test_links_that_share_an_interface_cost_the_kernel_nothing_each(world):

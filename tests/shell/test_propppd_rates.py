@@ -16,6 +16,7 @@ from prol2tp.dataplane.interface import UNSUPPORTED, DataPathError
 from prol2tp.dataplane.shaping import Abilities, MemoryShaping
 from tests.shell.propppd_world import CONFIG, LinksWorld, result
 from tests.shell.test_log_lines import heard
+from tests.shell.test_propppd_accounting import reopen
 
 LIMITED = CONFIG.replace("auth true", "auth true; rate_limit 2M/8M", 1) + """
 filter "gold" { rate_limit 50M/200M }
@@ -88,6 +89,40 @@ def test_another_user_on_the_same_link_has_his_own_limit(world: RatesWorld) -> N
     world.links.followers.tell("link_admitted", link)
     world.links.followers.tell("protocol_up", link, link.interface.network("ip"))  # type: ignore[union-attr]
     assert world.tc(link) == (3_000, 0)
+
+
+ELSEWHERE = LIMITED + 'user "far@example.com" { password "pw"; table 100; rate_limit %s }'
+
+
+@pytest.mark.parametrize("limit", ["0", "64k/1M"])
+@pytest.mark.parametrize("by", ["path", "tc"])
+def test_another_user_who_gets_another_interface_has_his_own_limit_whoever_sees_to_it(by: str, limit: str) -> None:
+    world = RatesWorld((ELSEWHERE % limit).replace("rate_limit 2M", f"rate_limit_by {by}; rate_limit 2M", 1))
+    client, link = world.client()
+    before = link.interface.netif.ifindex  # type: ignore[union-attr]
+    client.core.settings.user, client.core.settings.password = "far@example.com", "pw"
+    reopen(client)
+    world.settle()
+    assert link.up and link.interface.netif.ifindex != before  # type: ignore[union-attr]
+    wanted = (64_000, 1_000_000) if limit != "0" else (0, 0)
+    assert {"tc": world.tc(link), "path": world.path(link)} == {"tc": (0, 0), "path": (0, 0), by: wanted}
+    assert before not in {ifindex for _, ifindex in world.shaping.limits}
+
+
+def test_an_interface_that_goes_while_its_limit_is_set_leaves_the_next_one_limited() -> None:
+    world = RatesWorld(ELSEWHERE % "64k/1M")
+    waiting: list[Deferred[None]] = []
+    egress = world.shaping.egress
+    world.shaping.egress = lambda *words: waiting.append(Deferred()) or waiting[-1]  # type: ignore[method-assign]
+    client, link = world.client()
+    client.core.settings.user, client.core.settings.password = "far@example.com", "pw"
+    reopen(client)
+    world.settle()
+    world.shaping.egress = egress  # type: ignore[method-assign]
+    waiting[0].callback(None)
+    assert link.up and world.tc(link) == (64_000, 1_000_000)
+    link.lost("Lost Carrier", "")
+    assert world.shaping.limits == {} and len(world.rates) == 0
 
 
 def test_a_change_is_a_change_of_the_rate_and_unlimited_takes_it_away(world: RatesWorld) -> None:

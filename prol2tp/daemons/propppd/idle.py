@@ -25,6 +25,7 @@ class Idler(Hashable, Protocol):
 
     idle_timeout: float
     up_since: float
+    """0: it is down."""
 
     @property
     def port(self) -> int: ...
@@ -67,7 +68,8 @@ class IdleWatch:
         now = self._clock.seconds()
         for link in links:
             counted = counters.get(link.port)
-            if counted is None or not link.idle_timeout:
+            # it may have gone down meanwhile, and is watched again when it is up again
+            if counted is None or not link.idle_timeout or not link.up_since:
                 continue
             since = counted[LAST_ACTIVITY]
             # never any traffic: since the network came up
@@ -79,4 +81,5 @@ class IdleWatch:
         failure.trap(DataPathError)
         now = self._clock.seconds()
         for link in links:
-            self._set(link, now + max(link.idle_timeout, GATHER))
+            if link.idle_timeout and link.up_since:
+                self._set(link, now + max(link.idle_timeout, GATHER))

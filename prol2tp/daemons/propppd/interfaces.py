@@ -131,9 +131,19 @@ class Interfaces:
         shared.table, shared.ruled = await self.place(shared.netif, settings.table, settings.vrf)
         if shared.ruled:
             await together(*[self.rule(shared.netif.name, shared.table, ipv6) for ipv6 in (False, True)])
-        await self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
-        self.ipv6_set(shared.netif.name, settings)
-        await self.serve(shared, settings)
+        try:
+            await self.network.link_set(shared.netif.ifindex, mtu=settings.mtu, up=True)
+            self.ipv6_set(shared.netif.name, settings)
+            await self.serve(shared, settings)
+        except Exception:
+            await self.take_down_shared(shared)
+            raise
+
+    async def take_down_shared(self, shared: Shared) -> Any:
+        """Undo what of `set_up_shared` does not go with the interface."""
+        if shared.ruled:
+            shared.ruled = False
+            await together(*[self.unrule(shared.netif.name, shared.table, ipv6) for ipv6 in (False, True)])
 
     async def place(self, netif: Netif, table: int, vrf: str) -> Any:
         """Put an interface where its packets are routed. -> (table, whether it needs rules). Raises `NetlinkError`."""

@@ -170,8 +170,7 @@ class LinkIPv6:
         self._then(self._opened)
 
     def _opened(self, _: Any) -> None:
-        link = self.link
-        if not self.running or not link.profile.ra:
+        if not self.running or not self.link.profile.ra:
             return
         self.advertiser = Advertiser(self._advertised(), self._local, self._links.random_bytes)
         self.advertiser.open(self._links.clock.seconds())

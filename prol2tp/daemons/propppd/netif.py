@@ -438,8 +438,7 @@ class LinkInterface:
             shared.links -= 1
             if not shared.links and interfaces.shared.get(shared.netif.name) is shared:
                 del interfaces.shared[shared.netif.name]
-                if shared.ruled:
-                    await together(*[interfaces.unrule(netif.name, shared.table, ipv6) for ipv6 in (False, True)])
+                await interfaces.take_down_shared(shared)
         rules, self._rules = self._rules, ()
         for protocol in rules:
             await interfaces.unrule(netif.name, self.table, protocol == "ipv6")

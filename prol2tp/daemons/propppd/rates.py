@@ -130,11 +130,19 @@ class Rates(Follower):
             if not any(self._links.filters.rates(link)):
                 return
             limit = self._limits[link] = Limit(link, netif.ifindex)
-        elif limit.ifindex != netif.ifindex and not limit.busy:
-            # another interface than before, on which nothing is set
-            self._shaping.removed(limit.ifindex)
-            limit = self._limits[link] = Limit(link, netif.ifindex)
         self._go(limit)
+
+    def _follow(self, limit: Limit) -> None:
+        """The link may have another interface than before: nothing is set there, but in the data path."""
+        interface = limit.link.interface
+        netif = interface.netif if interface is not None else None
+        if netif is None or netif.ifindex == limit.ifindex:
+            return
+        self._shaping.removed(limit.ifindex)
+        limit.ifindex = netif.ifindex
+        for way in WAYS:
+            if limit.by[way] == TC:
+                limit.rates[way], limit.by[way] = 0, ""
 
     def _forget(self, limit: Limit) -> None:
         link = limit.link
@@ -164,6 +172,7 @@ class Rates(Follower):
         link, error = limit.link, ""
         while limit.again and not link.ended:
             limit.again, error = False, ""
+            self._follow(limit)
             limit.tried = self._links.filters.rates(link)
             for way, rate in zip(WAYS, limit.tried, strict=True):
                 if limit.rates[way] == rate or link.ended:
