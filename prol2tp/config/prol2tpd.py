@@ -7,7 +7,7 @@ filled from `tunnel_settings` and `session_settings`, whose keys are the field n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prol2tp.config.matching import ProfileIndex
@@ -117,33 +117,39 @@ def _check_versions(config: Prol2tpdConfig, file: Given, problems: Problems) -> 
                             "add: version l2tpv3")
     for name, tunnel in config.tunnels.items():
         block = file.blocks["tunnel"][name]
-        if tunnel.static:
-            _check_static(tunnel, block, problems)
-            continue
+        for parameter, wrong, right in _tunnel_faults(tunnel):
+            block.wrong(problems, parameter, f"{block.block.title()} {wrong}", right)
         for inner, session in tunnel.sessions.items():
-            if session.pseudowire_type in ETHERNET and tunnel.version == "l2tpv2":
-                block = file.blocks["tunnel"][name].blocks["session"][inner]
-                block.wrong(problems, "pseudowire_type",
-                            f"{block.block.title()} is of type {session.pseudowire_type}, and its tunnel of version"
-                            " l2tpv2", "give the tunnel: version l2tpv3")
+            given = block.blocks["session"][inner]
+            for parameter, wrong, right in _session_faults(tunnel, session):
+                given.wrong(problems, parameter, f"{given.block.title()} {wrong}", right)
 
 
-def _check_static(tunnel: Tunnel, block: Given, problems: Problems) -> None:
-    """Nothing can be asked of the peer: all has to be said."""
+def _tunnel_faults(tunnel: Tunnel) -> Iterator[tuple[str, str, str]]:
+    """Parameter, what is wrong, what is right. Of the peer of a static tunnel nothing can be asked."""
+    if not tunnel.static:
+        return
     missing = [name for name in ("tunnel_id", "peer_tunnel_id") if not getattr(tunnel, name)]
     if tunnel.local is None or (tunnel.encap == "udp" and not tunnel.local.port):
         missing.append("local")
     if missing:
-        block.wrong(problems, "static", f"{block.block.title()} is static and lacks {', '.join(missing)}",
-                    "give both ids, and our own address with its UDP port")
-    for inner, session in tunnel.sessions.items():
-        given = block.blocks["session"][inner]
-        if not session.session_id or not session.peer_session_id:
-            given.wrong(problems, "session_id", f"{given.block.title()} is static and lacks an id",
-                        "give session_id and peer_session_id")
-        for name in ("cookie", "peer_cookie"):
-            if len(getattr(session, name)) not in COOKIES:
-                given.wrong(problems, name, f"{name} has {len(getattr(session, name))} octets", "none, 4 or 8")
+        yield ("static", f"is static and lacks {', '.join(missing)}",
+               "give both ids, and our own address with its UDP port")
+
+
+def _session_faults(tunnel: Tunnel | TunnelProfile, session: Session) -> Iterator[tuple[str, str, str]]:
+    """The same of a session that this end starts."""
+    if not getattr(tunnel, "static", False):
+        if session.pseudowire_type in ETHERNET and tunnel.version == "l2tpv2" and tunnel.encap != "ip":
+            yield ("pseudowire_type", f"is of type {session.pseudowire_type}, and its tunnel of version l2tpv2",
+                   "give the tunnel: version l2tpv3")
+        return
+    if not session.session_id or not session.peer_session_id:
+        yield "session_id", "is static and lacks an id", "give session_id and peer_session_id"
+    for name in ("cookie", "peer_cookie"):
+        length = len(getattr(session, name))
+        if length not in COOKIES:
+            yield name, f"has a {name} of {length} octets", "none, 4 or 8"
 
 
 def _fill(config: Prol2tpdConfig, file: Given) -> None:
@@ -274,6 +280,8 @@ def create_tunnel(config: Prol2tpdConfig, name: str, texts: Mapping[str, str | S
     tunnel = _tunnel(config, name, values)
     if not tunnel.secret and (tunnel.auth_mode == "challenge" or tunnel.hide_avps):
         raise _refusal("the tunnel has no secret", "challenge and hide_avps need one")
+    for _, wrong, right in _tunnel_faults(tunnel):
+        raise _refusal(f"the tunnel {wrong}", right)
     return tunnel
 
 
@@ -284,7 +292,10 @@ def create_session(
     texts: Mapping[str, str | Sequence[str]],
 ) -> Session:
     """A session asked for by command, in a tunnel with these values. Raises `ConfigError`."""
-    return _session(config, tunnel, name, _command_values(config, SESSION, texts))
+    session = _session(config, tunnel, name, _command_values(config, SESSION, texts))
+    for _, wrong, right in _session_faults(tunnel, session):
+        raise _refusal(f"the session {wrong}", right)
+    return session
 
 
 def _command_values(

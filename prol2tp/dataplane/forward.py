@@ -180,7 +180,7 @@ def drain_mixed(plane: BasePlane, listener: UDPListener) -> Callable[[int, float
 
 def receive(plane: BasePlane, listener: Any, data: bytes, source: Any, now: float) -> None:
     """A data message, the long way."""
-    if data[1:2] == b"\3" or listener.encapsulation == "ip":
+    if len(data) > 1 and data[1] & 15 == l2tpv3.VERSION or listener.encapsulation == "ip":
         receive3(plane, listener, data, source, now)
         return
     parsed = l2tpv2.parse(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from errno import EAGAIN, EINTR, ENOBUFS
+from fcntl import ioctl
 from struct import Struct
 from typing import Any
 
@@ -17,6 +18,8 @@ IFF_UP, IFF_RUNNING = 0x1, 0x40
 _HEADER = Struct("=IHHII")
 _LINK = Struct("=BxHiII")
 _RECEIVE = 1 << 16
+_SIOCGIFFLAGS = 0x8913
+_IFREQ = Struct("=16sH22x")
 BURST = 64
 """Datagrams read before others get their turn."""
 
@@ -37,6 +40,17 @@ def changes(datagram: bytes) -> list[tuple[int, int | None]]:
                 found.append((ifindex, flags if kind == RTM_NEWLINK else None))
         at += (length + 3) & ~3
     return found
+
+
+def flags_of(ifindex: int) -> int | None:
+    """An interface's flags as they are now, None when it is gone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
+        try:
+            name = socket.if_indextoname(ifindex).encode()
+            flags: int = _IFREQ.unpack(ioctl(asked.fileno(), _SIOCGIFFLAGS, _IFREQ.pack(name, 0)))[1]
+        except OSError:
+            return None
+    return flags
 
 
 @implementer(IReadDescriptor)

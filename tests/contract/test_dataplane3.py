@@ -90,6 +90,17 @@ async def test_a_frame_with_another_cookie_than_ours_is_an_error(rig: Third) -> 
 
 
 @on(*KINDS)
+async def test_reserved_bits_of_the_header_mean_nothing(rig: Third) -> None:
+    port = await rig.session(pseudowire="eth")
+    netif = await rig.tap(port)
+    head = l2tpv3.head(OURS, COOKIE, rig.encapsulation == "ip")
+    if rig.encapsulation == "udp":
+        head = bytes((0x7F, 0xF3, 0xFF, 0xFF)) + head[4:]
+    rig.peer_send_raw(head + FRAME)
+    assert await rig.packets(netif, 1) == [FRAME]
+
+
+@on(*KINDS)
 async def test_ethernet_frames_of_every_size_pass_both_ways(rig: Third) -> None:
     port = await rig.session(pseudowire="eth")
     netif = await rig.tap(port)

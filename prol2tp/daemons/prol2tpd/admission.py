@@ -163,11 +163,14 @@ class Admission:
             ours.taken_over(output.tunnel_id, record.session_id)
             self._plane.set_level(record, own_level(ours.config, ours.tunnel.config))
             return ours.config
-        if tunnel.circuits is None or tunnel.circuits[0] is not around:
-            tunnel.circuits = (around, {})
-        known = tunnel.circuits[1]
+        config = self._plane.config
+        if end not in config.ends:
+            return around.session  # any number of ends may be asked for: nothing is kept of those
+        if tunnel.circuits is None or tunnel.circuits[0] is not config or tunnel.circuits[1] is not around:
+            tunnel.circuits = (config, around, {})
+        known = tunnel.circuits[2]
         if end not in known:
-            known[end] = circuit(self._plane.config, around, end) or around.session
+            known[end] = circuit(config, around, end)
         return known[end]
 
     def _gives_way(self, ours: ClientSession, message: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
@@ -16,7 +16,7 @@ from prol2tp.config.tunnels import ETHERNET_MTU
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd.records import SessionRecord
 from prol2tp.dataplane.interface import IN_USE, SYSTEM, DataPathError, IDataPlane, Netif, NetifSpec
-from prol2tp.net.linkwatch import IFF_RUNNING, IFF_UP, LinkWatch
+from prol2tp.net.linkwatch import IFF_RUNNING, IFF_UP, LinkWatch, flags_of
 from prol2tp.net.netlink import NetlinkError
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "l2tpeth%d"
 HEADER = 18
 """Octets of an Ethernet header with a VLAN tag, which an interface's MTU does not count."""
+
+
+class _Circuit(NamedTuple):
+    record: SessionRecord
+    ifindex: int
+    foreign: bool
+    """The interface is the host's own."""
 
 
 class EthernetInterfaces:
@@ -40,20 +47,23 @@ class EthernetInterfaces:
         self._path = path
         self._network: Any = network
         self._log = log
-        self._started = False
         self._watch: LinkWatch | None = None
         self._changed = changed
-        self.by_port: dict[int, SessionRecord] = {}
-        self._by_index: dict[int, dict[int, bool]] = {}
-        """Ports by the interface they have, and whether it is the host's own."""
+        self._by_port: dict[int, _Circuit] = {}
+        self._by_index: dict[int, dict[int, None]] = {}
+        """Ports by the interface they have."""
+
+    def find(self, port: int) -> SessionRecord | None:
+        """The session of a port that has an interface."""
+        circuit = self._by_port.get(port)
+        return None if circuit is None else circuit.record
 
     @inlineCallbacks
     def attach(self, port: int, record: SessionRecord) -> Any:
         """-> Deferred(Netif). Fails with `DataPathError`; the port is the caller's to delete."""
-        if not self._started:
-            self._started = True
+        if self._watch is None:
             yield self._network.start()
-            self._watch = LinkWatch(self._reactor, self._link_changed)
+            self._watch = LinkWatch(self._reactor, self._link_changed, self._look_again)
         profile = record.profile
         name = interface_name(getattr(profile, "interface_name", "") or DEFAULT_NAME, "", record.tunnel.tunnel_id,
                               record.session_id)
@@ -64,9 +74,11 @@ class EthernetInterfaces:
                 yield self._set_up(netif, profile)
             except NetlinkError as error:
                 raise DataPathError(SYSTEM, f"interface {netif.name}: {error.text}") from None
-        self.by_port[port] = record
-        self._by_index.setdefault(netif.ifindex, {})[port] = bool(circuit)
+        self._by_port[port] = _Circuit(record, netif.ifindex, bool(circuit))
+        self._by_index.setdefault(netif.ifindex, {})[port] = None
         record.interface = netif.name
+        if circuit:  # nobody tells how it was before
+            self._link_changed(netif.ifindex, flags_of(netif.ifindex))
         return netif
 
     def _attach(self, port: int, spec: NetifSpec) -> Deferred[Netif]:
@@ -95,39 +107,40 @@ class EthernetInterfaces:
 
     def forget(self, port: int) -> None:
         """The port is about to be deleted."""
-        if self.by_port.pop(port, None) is None:
-            return
-        for ifindex, ports in self._by_index.items():
-            if ports.pop(port, None) is not None:
-                if not ports:
-                    del self._by_index[ifindex]
-                return
+        circuit = self._by_port.pop(port, None)
+        if circuit is not None:
+            ports = self._by_index[circuit.ifindex]
+            del ports[port]
+            if not ports:
+                del self._by_index[circuit.ifindex]
 
     def _link_changed(self, ifindex: int, flags: int | None) -> None:
         """The interface is the attachment circuit: ours when it is up, the host's when it has a cable too."""
-        for port, foreign in list(self._by_index.get(ifindex, {}).items()):
-            record = self.by_port.get(port)
-            if record is not None:
-                wanted = IFF_UP | IFF_RUNNING if foreign else IFF_UP
-                self._changed(record, flags is not None and flags & wanted == wanted)
+        for port in list(self._by_index.get(ifindex, ())):
+            circuit = self._by_port.get(port)
+            if circuit is not None:
+                wanted = IFF_UP | IFF_RUNNING if circuit.foreign else IFF_UP
+                self._changed(circuit.record, flags is not None and flags & wanted == wanted)
+
+    def _look_again(self) -> None:
+        """More has changed at once than the kernel could tell."""
+        for ifindex in list(self._by_index):
+            self._link_changed(ifindex, flags_of(ifindex))
 
     def peer_circuit(self, record: SessionRecord, active: bool) -> None:
         """The peer's circuit is down, or up again: our interface loses its cable, so that the host knows."""
-        for ifindex, ports in self._by_index.items():
-            if ports.get(record.port) is False:
-                done = self._network.link_set(ifindex, carrier=active)
-                done.addErrback(lambda failure: self._log.info("{interface}: {reason}", interface=record.interface,
-                                                               reason=failure.getErrorMessage()))
-                return
+        circuit = self._by_port.get(record.port)
+        if circuit is not None and not circuit.foreign:
+            done = self._network.link_set(circuit.ifindex, carrier=active)
+            done.addErrback(lambda failure: self._log.info("{interface}: {reason}", interface=record.interface,
+                                                           reason=failure.getErrorMessage()))
 
     def stop(self) -> Deferred[Any] | None:
-        self.by_port.clear()
+        self._by_port.clear()
         self._by_index.clear()
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
-        if not self._started:
+        if self._watch is None:
             return None
-        self._started = False
+        self._watch.stop()
+        self._watch = None
         stopped: Deferred[Any] = self._network.stop()
         return stopped

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
@@ -63,6 +64,7 @@ class Plane:
         self.circuits = Circuits()
         self.ports = ControlPorts()
         self.server_ports: list[ControlPort] = []
+        self._ip_waiting: dict[str, list[Deferred[ControlPort]]] = {}
         self.stopping = False
         self.events: Any = None
         """`control.events.Events` once the control channel is there."""
@@ -180,8 +182,20 @@ class Plane:
         port = self.ports.find((host, 0))
         if port is not None:
             return succeed(port)
-        listening: Deferred[Listener] = self.path.listen((host, 0), "ip")
-        return listening.addCallback(self.add_port)
+        made: Deferred[ControlPort] = Deferred()
+        waiting = self._ip_waiting.setdefault(host, [])
+        waiting.append(made)
+        if len(waiting) == 1:
+            listening: Deferred[Listener] = self.path.listen((host, 0), "ip")
+            listening.addCallback(self.add_port).addBoth(self._ip_made, host)
+        return made
+
+    def _ip_made(self, made: ControlPort | Failure, host: str) -> None:
+        for one in self._ip_waiting.pop(host):
+            if isinstance(made, Failure):
+                one.errback(made)
+            else:
+                one.callback(made)
 
     def open_tunnel(self, instance: ClientTunnel, way: Listener | ControlPort, peer: Address) -> int:
         """Start the control connection of an instance from its own socket, which goes if that fails; or from a port
@@ -404,6 +418,8 @@ class Plane:
         self._session_event("session-up", record)
         if record.instance is not None:
             record.instance.came_up()
+        if core.pseudowire is not None and not core.pseudowire.peer_active:
+            self.ethernet.peer_circuit(record, False)
         self.ppp.session_up(record)
 
     def _say_up(self, record: SessionRecord, core: Session) -> None:
@@ -470,7 +486,7 @@ class Plane:
 
     def netif_gone(self, port: int, name: str) -> None:
         """Somebody else removed the interface of an Ethernet session."""
-        record = self.ethernet.by_port.get(port)
+        record = self.ethernet.find(port)
         if record is not None:
             self.close_session(record.tunnel.tunnel_id, record.session_id, result=2, error=6,
                                message=f"interface {name} was removed by somebody else")

@@ -38,8 +38,8 @@ class TunnelRecord:
         self.sessions: dict[int, SessionRecord] = {}
         self.session_roll = Roll()
         self.up = False
-        self.circuits: tuple[Any, dict[str, Any]] | None = None
-        """The profile around, and what serves each Remote End ID in it."""
+        self.circuits: tuple[Any, Any, dict[str, Any]] | None = None
+        """The configuration, the profile around, and what serves each Remote End ID of it."""
         self.told = False
         """The log has the reason of its end already."""
 
