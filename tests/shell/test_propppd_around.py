@@ -13,7 +13,7 @@ from prol2tp.config.network import NftSet, RouteTo
 from prol2tp.config.propppd import User
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
-from prol2tp.daemons.propppd import leftovers
+from prol2tp.daemons.propppd import around, leftovers
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
@@ -70,6 +70,41 @@ def test_a_shared_interface_that_cannot_be_set_up_leaves_no_rules() -> None:
     link.lost("Lost Carrier", "")
     nothing_left(world)
     assert world.links.interfaces._ruled == {}
+
+
+@pytest.mark.parametrize("method", ["_put_back", "_unroute", "_join"])
+@pytest.mark.parametrize("shared", ["", "interface shared; interface_name users; table 77"])
+def test_a_fault_at_the_end_of_a_link_leaves_no_interface(
+    method: str, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(shared, route=(RouteTo("192.0.2.0/24", "", None),))
+    _, link = world.client()
+    assert link.up
+    gone = []
+    monkeypatch.setattr(link.listener, "link_gone", gone.append)
+
+    def fault(*arguments: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(around.Around, method, fault)
+    link.lost("Lost Carrier", "")
+    world.settle()
+    assert gone == [link] and world.links.addresses.leases == {}
+    assert world.near.interfaces == {} and not world.network.rules
+    assert not world.links.interfaces.names and not world.links.interfaces.shared
+
+
+def test_a_fault_while_a_change_is_carried_out_is_no_reason_to_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(route=(RouteTo("192.0.2.0/24", "", None),))
+    _, link = world.client()
+
+    def fault(*arguments: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(around.Around, "follow", fault)
+    result(link.refresh())
+    link.lost("Lost Carrier", "")
+    nothing_left(world)
 
 
 # routes

@@ -213,6 +213,19 @@ def test_idle_links_end_and_busy_ones_stay(world):
     assert not busy.ended
 
 
+def test_a_fault_with_one_of_many_keeps_nobody_waiting(world):
+    seen = []
+
+    def act(number):
+        if number % 7 == 0:
+            raise RuntimeError("a fault of ours")
+        seen.append(number)
+
+    done = world.links.for_all(range(250), act)
+    world.settle()
+    assert done.called and len(seen) == 250 - 36
+
+
 def test_a_link_that_goes_down_while_its_counters_are_read_is_not_idle(world, monkeypatch):
     world.configure(CONFIG.replace("auth true", "auth true\n idle_timeout 60"))
     client, link = world.client()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from prol2tp.config.propppd import Filter, Profile
 from prol2tp.control.paging import Roll
@@ -31,6 +32,8 @@ from prol2tp.dataplane.nftables import MemorySets
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.settings import LinkSettings
+
+_log = Logger(namespace="propppd")
 
 Thing = TypeVar("Thing")
 COUNTED_AT_ONCE = 500
@@ -353,7 +356,12 @@ class Links:
 
         def turn() -> None:
             for _ in range(min(PER_TURN, len(waiting))):
-                action(waiting.pop())
+                thing = waiting.pop()
+                try:
+                    action(thing)
+                except Exception:
+                    # the others have their turn still, and who waits for them does not wait for ever
+                    _log.failure("{thing}", thing=thing)
             if waiting:
                 self.clock.callLater(0, turn)
             else:

@@ -142,22 +142,11 @@ class LinkInterface:
 
     async def _settle(self) -> Any:
         try:
-            while not self._closing:
-                changed = [p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)]
-                # first what is over: the next user has nothing of the one before
-                protocol = next((p for p in changed if p in self._applied), changed[0] if changed else None)
-                if protocol is None:
-                    if not self._stale:
-                        return
-                    await self._tell()
-                    continue
-                if protocol in self._applied:
-                    await self._take_down(protocol, self._applied.pop(protocol))
-                    continue
-                wanted = self._wanted.get(protocol)
-                if wanted is not None and not self._closing:
-                    await self._try(protocol, wanted)
-            await self._remove()
+            try:
+                await self._follow()
+            finally:
+                if self._closing:
+                    await self._remove()
         finally:
             self._busy = False
             if self._closing:
@@ -165,18 +154,41 @@ class LinkInterface:
                 for done in waiting:
                     done.callback(None)
 
+    async def _follow(self) -> Any:
+        """Make it as it is wanted, until the link is over."""
+        while not self._closing:
+            changed = [p for p in PROTOCOLS if self._applied.get(p) is not self._wanted.get(p)]
+            # first what is over: the next user has nothing of the one before
+            protocol = next((p for p in changed if p in self._applied), changed[0] if changed else None)
+            if protocol is None:
+                if not self._stale:
+                    return
+                await self._tell()
+                continue
+            if protocol in self._applied:
+                await self._take_down(protocol, self._applied.pop(protocol))
+                continue
+            wanted = self._wanted.get(protocol)
+            if wanted is not None and not self._closing:
+                await self._try(protocol, wanted)
+
     async def _tell(self) -> Any:
         stale, self._stale = self._stale, []
-        if self.netif is not None:
-            prefixes = self._prefixes(self._applied)
-            try:
-                await self._surround(None, self._applied, prefixes)
-            except NetlinkError as error:
-                self._interfaces.log.warning("{link}: {reason}", link=self._link.name, reason=error.text)
-            done = self._plane.netif_modify(self._link.carrier.port, prefixes=prefixes, punt=self.punt)
-            await soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
-        for waiting in stale:
-            waiting.callback(None)
+        try:
+            if self.netif is not None:
+                await self._retell()
+        finally:
+            for waiting in stale:
+                waiting.callback(None)
+
+    async def _retell(self) -> Any:
+        prefixes = self._prefixes(self._applied)
+        try:
+            await self._surround(None, self._applied, prefixes)
+        except NetlinkError as error:
+            self._interfaces.log.warning("{link}: {reason}", link=self._link.name, reason=error.text)
+        done = self._plane.netif_modify(self._link.carrier.port, prefixes=prefixes, punt=self.punt)
+        await soft(done, self._interfaces.log, f"{self._link.name}: prefixes")
 
     async def _try(self, protocol: str, wanted: NetworkUp) -> Any:
         try:
@@ -423,12 +435,15 @@ class LinkInterface:
         if self.netif is None:
             return
         applied, self._applied = self._applied, {}
-        if self._around is not None:
-            gone, self._around = self._around, None
-            await gone.over()
-        for protocol in applied:
-            await self._leave(protocol)
-        await self._detach()
+        try:
+            if self._around is not None:
+                gone, self._around = self._around, None
+                await gone.over()
+        finally:
+            # whatever could not be taken away, the interface can
+            for protocol in applied:
+                await self._leave(protocol)
+            await self._detach()
 
     async def _detach(self) -> Any:
         """Give the interface back, with all that was set on it."""
