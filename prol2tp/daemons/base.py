@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -172,10 +173,13 @@ def make_directory(path: str, what: str) -> None:
     """Make a run or state directory, mode 0750. Raises `usage.UsageError`."""
     try:
         os.makedirs(path, mode=0o750, exist_ok=True)
+    except FileExistsError:
+        raise usage.UsageError(f"{what} {path} is no directory") from None
     except OSError as error:
         raise usage.UsageError(f"cannot make {what} {path}: {os.strerror(error.errno or 0)}") from None
     if not os.access(path, os.W_OK | os.X_OK):
-        raise usage.UsageError(f"cannot write in {what} {path}: Permission denied")
+        refused = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+        raise usage.UsageError(f"cannot write in {what} {path}: {os.strerror(refused)}")
 
 
 def use_monotonic_clock(reactor: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 from twisted.python import usage
 
-from prol2tp.daemons.base import may_set_up_networks
+from prol2tp.daemons.base import make_directory, may_set_up_networks
 from prol2tp.daemons.launch import arguments
 from prol2tp.daemons.prol2tpd.service import Options
 
@@ -109,6 +109,18 @@ def test_a_run_directory_that_cannot_be_written_is_one_line(tmp_path, monkeypatc
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(usage.UsageError, match=f"cannot write in run directory {tmp_path}: Permission denied"):
         arguments("prol2tpd", "prol2tp", Options(), ["--run-dir", str(tmp_path)])
+
+
+def test_a_directory_that_is_a_file_or_on_a_read_only_system_is_told_as_that(tmp_path, monkeypatch):
+    path = tmp_path / "state"
+    path.write_text("")
+    with pytest.raises(usage.UsageError, match=f"state directory {path} is no directory"):
+        make_directory(str(path), "state directory")
+    flags = os.statvfs_result((*os.statvfs(tmp_path)[:8], os.ST_RDONLY, 255))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("os.statvfs", lambda path: flags)
+    with pytest.raises(usage.UsageError, match=f"cannot write in state directory {tmp_path}: Read-only file system"):
+        make_directory(str(tmp_path), "state directory")
 
 
 def test_capabilities_are_read_from_the_process_itself(monkeypatch):
