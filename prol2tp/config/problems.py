@@ -179,13 +179,13 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def right_name(word: str, known: Iterable[str], noun: str) -> str:
-    """`did you mean X?`, or the list of what is known."""
+    """`did you mean X?`, or the list of what is known; where nothing is, the block to add."""
     names = list(known)
     close = near(word, names)
     if close:
         return f"did you mean {close}?"
     if not names:
-        return f"there is no {noun} here"
+        return f'add: {noun} "{shown(word)}" {{ ... }}'
     if len(names) > 12:
         return ""
     return "known: " + ", ".join(shown(name) for name in sorted(names))

@@ -46,7 +46,7 @@ tunnel profile "a" { session_profile "call" }
     "profile when there is none": (
         'tunnel "one" { peer h; tunnel_profile "p" }',
         """\
-x.conf:1:39: tunnel_profile: there is no tunnel profile "p"; there is no tunnel profile here
+x.conf:1:39: tunnel_profile: there is no tunnel profile "p"; add: tunnel profile "p" { ... }
 tunnel "one" { peer h; tunnel_profile "p" }
                                       ^""",
     ),
