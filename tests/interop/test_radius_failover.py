@@ -20,7 +20,7 @@ from tests.daemons import Suite
 from tests.interop.conftest import LNS
 from tests.interop.test_freeradius import CONFIGURATION
 from tests.interop.test_radius_users import lac_tunnels
-from tests.netns import Namespace, World, wait_until
+from tests.netns import Failed, Namespace, World, wait_until
 from tests.peers import RADIUS_SECRET, FreeRADIUS
 
 pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "freeradius-utils", "tshark")]
@@ -94,9 +94,18 @@ class Bed:
     def counts(self) -> dict[str, int]:
         return self.suite.json("propppctl", "status")["radius"]
 
-    def queued(self) -> int:
-        """Accounting records that no server has acknowledged yet."""
-        return int(self.suite.json("propppctl", "status")["accounting_queue"]["depth"])
+    def wait_stops(self, count: int) -> None:
+        """Until so many Stops were sent and no accounting record waits any more."""
+
+        def told() -> bool:
+            status = self.suite.json("propppctl", "status")
+            return status["radius"]["accounting_stops"] >= count and not status["accounting_queue"]["depth"]
+
+        try:
+            wait_until(told, 120, f"{count} Stops, and all records acknowledged", every=0.5)
+        except Failed as failed:
+            seen = (self.suite.tool("propppctl", word) for word in ("status", "servers", "list"))
+            raise Failed("\n".join((str(failed), *seen))) from None
 
     def wait_accepted(self, wanted: tuple[int, int]) -> None:
         """Until each server has counted so many Access-Accepts."""
@@ -182,7 +191,7 @@ def test_status_counts_what_freeradius_counts(bed: Bed, world: World) -> None:
     bed.load.make_calls(20)
     assert (bed.load.up_count, bed.load.dropped) == (80, 0)
     bed.load.hang_up()
-    wait_until(lambda: bed.counts()["accounting_stops"] >= 81 and not bed.queued(), 120, "all Stops are acknowledged")
+    bed.wait_stops(81)
 
     status = bed.counts()
     assert (status["access_accepts"], status["access_rejects"], status["access_challenges"]) == (81, 5, 1)
