@@ -125,6 +125,8 @@ class PropppdService(DaemonService):
         self._open_path = open_path
         self._path: Any = None
         self._path_there = False
+        self._lost = False
+        """Since the last try to reach one."""
         self._delay = FIRST_DELAY
         self._retry: Any = None
         self._stopping = False
@@ -184,6 +186,8 @@ class PropppdService(DaemonService):
         yield self.accounting.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
         yield self._connect_path()
+        if self._stopping:
+            return
         try:
             self.control.startService()
             # not before it is sure that nobody else runs here
@@ -200,6 +204,7 @@ class PropppdService(DaemonService):
     @inlineCallbacks
     def _connect_path(self) -> Any:
         self._retry = None
+        self._lost = False
         try:
             path = yield self._open_path(self.reactor, self.options["run-dir"], "propppd")
             yield path.start(self)
@@ -210,6 +215,9 @@ class PropppdService(DaemonService):
             return
         if self._stopping:
             yield path.stop()
+            return
+        if self._lost:
+            # `path_lost` has seen to the next try
             return
         self._delay = FIRST_DELAY
         self._path = path
@@ -258,6 +266,7 @@ class PropppdService(DaemonService):
     def path_lost(self, reason: str) -> None:
         """IPathEvents."""
         self._path_there = False
+        self._lost = True
         if self._stopping:
             return
         self.log.critical("the data path process is gone ({reason}): all links end", reason=reason)
