@@ -89,7 +89,8 @@ def test_the_demo_fails_when_a_user_cannot_come_up(suffix: str, tmp_path: Path) 
     copy = tmp_path / "demo"
     copy.write_text(wrong)
     copy.chmod(0o755)
-    (tmp_path / "prepare.py").symlink_to(DEMO.parent / "prepare.py")
+    for module in ("prepare.py", "pseudowire.py"):
+        (tmp_path / module).symlink_to(DEMO.parent / module)
     done = run([copy, "--suffix", suffix], seconds=60, check=False)
     assert done.returncode == 1
     assert "3 users up: not within" in done.stderr
