@@ -30,14 +30,14 @@ PPP_COUNTS = _counts(
 RADIUS_COUNTS = _counts(
     "radius-counts",
     (
-        ("access_requests", "Access-Requests sent, without retransmissions"),
+        ("access_requests", "sent, without retransmissions; again for each server"),
         ("access_accepts", ""),
         ("access_rejects", ""),
         ("access_challenges", ""),
-        ("accounting_starts", ""),
+        ("accounting_starts", "as access_requests; again also when its servers were dead meanwhile"),
         ("accounting_stops", ""),
         ("accounting_updates", ""),
-        ("accounting_responses", ""),
+        ("accounting_responses", "those to Accounting-On and -Off too"),
         ("disconnect_requests", ""),
         ("disconnect_responses", ""),
         ("retransmits", "of both kinds, to all servers"),
