@@ -19,7 +19,7 @@ from twisted.logger import globalLogPublisher
 from prol2tp.config.propppd import load
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
-from prol2tp.daemons.propppd.rates import Rates
+from prol2tp.daemons.propppd.rates import PATH, TC, Rates
 from prol2tp.dataplane.interface import GONE, DataPathError
 from prol2tp.dataplane.nftables import IFNAME, IPV4_ADDR, Kind
 from prol2tp.dataplane.shaping import Abilities, MemoryShaping
@@ -58,7 +58,7 @@ radius {{ nas_identifier "lns7"; server "r1" {{ address 192.0.2.53; secret "s3cr
     dynamic_authorization {{ client "aaa" {{ network 192.0.2.50; secret "s3cret" }} }} }}
 """
 REFUSED = ("route_add", "address_add", "link_set", "rule_add", "netif_modify",
-           "netif_attach", "port_modify", "egress", "ingress", "add", "counters")
+           "netif_attach", "port_modify", "egress", "ingress", "add")
 
 
 class Slow:
@@ -169,15 +169,13 @@ def faults() -> Iterator[list[Any]]:
 def step(world: LivesWorld, ends: list[tuple[Any, Any]]) -> None:
     """Something happens."""
     chance = world.chance
-    if chance.random() < 0.25 and len(ends) < 12:
+    living = [end for end in ends if not end[1].ended]
+    if len(living) < 5 or chance.random() < 0.1:
         user = f"u{chance.randrange(8)}"
         profile = chance.choice(("own", "policed", "shared", "proxied"))
         near, far = world.session()
         if world.attach(world.row(near, profile)) == [None]:
             ends.append(world.peer(near, far, user))
-        return
-    living = [end for end in ends if not end[1].ended]
-    if not living:
         return
     client, link = chance.choice(living)
     what = chance.randrange(12)
@@ -206,6 +204,29 @@ def step(world: LivesWorld, ends: list[tuple[Any, Any]]) -> None:
         world.attachments.detach(world.prol2tpd, [{"id": link.carrier.id}])
     elif what == 10:
         client.driver.call(client.core.close)
+
+
+def nothing_is_mixed_up(world: LivesWorld) -> None:
+    """What the tables say is what there is."""
+    links = world.links
+    limits: dict[tuple[str, int], int] = {}
+    for link in links.by_number.values():
+        limit, entry = world.rates.of(link), world.near.ports[link.port]
+        rates, by = (limit.rates, limit.by) if limit is not None else ([0, 0], ["", ""])
+        policed = [0 if way is None else int(way._octets * 8) for way in (entry.up, entry.down)]
+        assert policed == [rate if who == PATH else 0 for rate, who in zip(rates, by, strict=True)]
+        for name, rate, who in zip(("ingress", "egress"), rates, by, strict=True):
+            if who == TC:
+                assert limit is not None and link.interface is not None
+                assert link.interface.netif is None or link.interface.netif.ifindex == limit.ifindex
+                limits[name, limit.ifindex] = rate
+        assert (link in links.online._links.get(link.user, ())) == bool(link.user)
+        if link.lease is not None:
+            assert links.addresses.leases[link.lease.address] is link.lease and link.lease.owner is link
+    assert world.shaping.limits == limits
+    assert sum(map(len, links.online._links.values())) == sum(bool(link.user) for link in links.by_number.values())
+    assert len(links.addresses.leases) == sum(link.lease is not None for link in links.by_number.values())
+    assert links.counts.up - links.counts.down == sum(link.up for link in links.by_number.values())
 
 
 def nothing_is_left(world: LivesWorld) -> None:
@@ -237,10 +258,12 @@ def test_whatever_happens_nothing_of_a_link_is_left_when_it_is_over(
     for _ in range(120):
         step(world, ends)
         world.later(chance.choice((0.0, 0.1, 0.5, 3.0)), 0.1)
-    if chance.random() < 0.5:
-        world.links.path_lost("the data path is gone")
     for system in world.slow:
         system.refusing = False
+    world.later(5, 0.1)
+    nothing_is_mixed_up(world)
+    if chance.random() < 0.5:
+        world.links.path_lost("the data path is gone")
     world.links.end_all("Admin Reboot", "", 3.0)
     world.later(20, 0.1)
     nothing_is_left(world)

@@ -23,8 +23,9 @@ class Service:
     """The service on a clock, with data paths that come when a test says so."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        # the test's time, not that of the system
+        # the test's time, not that of the system; and its signals are its own
         monkeypatch.setattr(base, "use_monotonic_clock", lambda reactor: None)
+        monkeypatch.setattr(base.DaemonService, "startService", lambda service: None)
         (tmp_path / "propppd.conf").write_text(CONFIG)
         options = Options()
         options.parseOptions(["-c", str(tmp_path / "propppd.conf"), "--run-dir", str(tmp_path),
