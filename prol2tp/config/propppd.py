@@ -6,7 +6,7 @@ fills the PPP core's LinkSettings, `user_grant` its Grant: the keys are the fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -95,6 +95,8 @@ _OF_THE_SHELL = (
 )
 """Parameters of a profile that the PPP core does not see."""
 
+_TABLE_AND_VRF = ("table", "table and vrf together: a VRF has its own table", "remove one of them")
+
 _FOR_THE_CORE = tuple(name for name in PROFILE.parameters if name not in _OF_THE_SHELL)
 
 
@@ -148,35 +150,36 @@ def _profiles(file: Given, system: System, problems: Problems) -> dict[str, Prof
 
 def _check_profile(given: Given, profile: Profile, problems: Problems) -> None:
     ipv6.check_profile(given, profile, problems)
+    for parameter, wrong, right in contradictions(profile):
+        given.wrong(problems, parameter, wrong, right)
+
+
+def contradictions(profile: Profile) -> Iterator[tuple[str, str, str]]:
+    """What does not fit together in one profile: the parameter, what is wrong, what would be right."""
     if profile.interface == "shared" and has_placeholder(profile.interface_name):
-        given.wrong(
-            problems,
-            "interface_name",
-            "a shared interface has one name for all sessions",
-            "take the % out of interface_name",
-        )
+        yield ("interface_name", "a shared interface has one name for all sessions",
+               "take the % out of interface_name")
     if "none" in profile.ccp and len(profile.ccp) > 1:
-        given.wrong(problems, "ccp", "none stands alone", "take none out, or the others")
+        yield "ccp", "none stands alone", "take none out, or the others"
     for parameter in ("ccp", "auth_methods", "allow_methods", "refuse_methods", "eap_methods", "eap_allow_methods"):
         methods = getattr(profile, parameter)
         if len(set(methods)) < len(methods):
-            given.wrong(problems, parameter, f"{parameter} names a method twice", "name each once")
+            yield parameter, f"{parameter} names a method twice", "name each once"
     if "tls" in profile.eap_methods + profile.eap_allow_methods:
         for needed in ("tls_ca", "tls_certificate", "tls_key"):
             if not getattr(profile, needed):
                 parameter = "eap_methods" if "tls" in profile.eap_methods else "eap_allow_methods"
-                given.wrong(problems, parameter, f"EAP-TLS needs {needed}", f"add: {needed} file")
+                yield parameter, f"EAP-TLS needs {needed}", f"add: {needed} file"
                 break
     if profile.local_ip and profile.local_ip == profile.peer_ip:
-        wrong = f"local_ip and peer_ip are both {profile.local_ip}"
-        given.wrong(problems, "peer_ip", wrong, "give one end another address")
+        yield "peer_ip", f"local_ip and peer_ip are both {profile.local_ip}", "give one end another address"
     if profile.ip_pool and profile.ip and not profile.local_ip and profile.profile_name != DEFAULT:
-        given.wrong(
-            problems,
-            "ip_pool",
-            "peers get addresses from ip_pool, but we have none ourselves",
-            "add: local_ip ipv4",
-        )
+        yield "ip_pool", "peers get addresses from ip_pool, but we have none ourselves", "add: local_ip ipv4"
+    if profile.table and profile.vrf:
+        yield _TABLE_AND_VRF
+    if profile.one_session_per_user and profile.second_login == "preempt":
+        yield ("second_login", "one_session_per_user refuses a second login, and second_login preempt lets it in",
+               "remove one of them")
 
 
 def _check_users(file: Given, problems: Problems) -> None:
@@ -187,12 +190,8 @@ def _check_users(file: Given, problems: Problems) -> None:
             given.wrong(problems, "password", wrong, "add: password or certificate")
         if "netmask" in values and "ip" not in values:
             given.wrong(problems, "netmask", "a netmask without an address", "add: ip ipv4")
-        _check_table(given, values, problems)
-
-
-def _check_table(given: Given, values: Mapping[str, Any], problems: Problems) -> None:
-    if values.get("table") and values.get("vrf"):
-        given.wrong(problems, "table", "table and vrf together: a VRF has its own table", "remove one of them")
+        if values.get("table") and values.get("vrf"):
+            given.wrong(problems, *_TABLE_AND_VRF)
 
 
 def _check_shared(file: Given, profiles: Mapping[str, Profile], problems: Problems) -> None:
@@ -200,10 +199,6 @@ def _check_shared(file: Given, profiles: Mapping[str, Profile], problems: Proble
     first: dict[str, Profile] = {}
     for name, given in file.blocks["profile"].items():
         profile = profiles[name]
-        _check_table(given, {"table": profile.table, "vrf": profile.vrf}, problems)
-        if profile.one_session_per_user and profile.second_login == "preempt":
-            wrong = "one_session_per_user refuses a second login, and second_login preempt lets it in"
-            given.wrong(problems, "second_login", wrong, "remove one of them")
         if profile.interface != "shared":
             continue
         other = first.setdefault(profile.interface_name, profile)

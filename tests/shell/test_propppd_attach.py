@@ -308,6 +308,16 @@ def test_create_refuses_in_one_line_and_claims_nothing(world, words, error, text
     assert world.links.counts.create_failures == 1
 
 
+@pytest.mark.parametrize(("options", "text"), [
+    ({"local_ip": ["10.0.0.1"], "peer_ip": ["10.0.0.1"]}, "peer_ip: local_ip and peer_ip are both 10.0.0.1; give one"),
+    ({"table": ["5"], "vrf": ["red"]}, "table: table and vrf together: a VRF has its own table; remove one of them"),
+    ({"ccp": ["none", "deflate"]}, "ccp: none stands alone"),
+])
+def test_options_that_contradict_each_other_are_refused_like_those_of_the_file(world, options, text):
+    (refusal,) = world.attach(world.row(world.session()[0], "open", options=options))
+    assert refusal.startswith(text) and len(world.links) == 0
+
+
 def test_requests_and_failures_are_counted_once_however_long_they_take(world):
     world.attach()
     claim = Deferred()

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from prol2tp.config.propppd import Filter, Profile
+from prol2tp.config.propppd import Filter, Profile, contradictions
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress, Pool
@@ -226,6 +226,8 @@ class Links:
         profile, network = found
         if otherwise:
             profile = replace(profile, **otherwise)
+            for parameter, wrong, right in contradictions(profile):
+                raise RefusedLink(f"{parameter}: {wrong}; {right}")
             network = network_settings(profile)
         if carrier.port and carrier.port in self.by_port:
             raise RefusedLink(f"port {carrier.port} has a link, {self.by_port[carrier.port].name}")
