@@ -206,6 +206,19 @@ def step(world: LivesWorld, ends: list[tuple[Any, Any]]) -> None:
         client.driver.call(client.core.close)
 
 
+def come_to_rest(world: LivesWorld) -> None:
+    """Until nothing is under way, and no timer of a link has just begun something."""
+    world.later(5, 0.1)
+    for _ in range(100):
+        links = world.links.by_number.values()
+        busy = [limit for limit in world.rates._limits.values() if limit.busy]
+        setting = [link for link in links if link.interface is not None and link.interface._busy]
+        if not busy and not setting and not world.links._closing:
+            return
+        world.later(0.1, 0.1)
+    raise AssertionError("it does not come to rest")
+
+
 def nothing_is_mixed_up(world: LivesWorld) -> None:
     """What the tables say is what there is."""
     links = world.links
@@ -260,7 +273,7 @@ def test_whatever_happens_nothing_of_a_link_is_left_when_it_is_over(
         world.later(chance.choice((0.0, 0.1, 0.5, 3.0)), 0.1)
     for system in world.slow:
         system.refusing = False
-    world.later(5, 0.1)
+    come_to_rest(world)
     nothing_is_mixed_up(world)
     if chance.random() < 0.5:
         world.links.path_lost("the data path is gone")
