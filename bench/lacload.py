@@ -350,7 +350,7 @@ class Load:
     def __init__(self, sockets: list[socket.socket], *, ppp: bool = False, secret: bytes = b"",
                  host_name: str = "load", names: Callable[[int], bytes] = lambda n: b"u%d@example.com" % n,
                  password: bytes = b"pw", chap: bool = False, concurrency: int = 32,
-                 per_tunnel: int = 1) -> None:  # fmt: skip
+                 per_tunnel: int = 1, make: Callable[..., Tunnel] = Tunnel) -> None:  # fmt: skip
         self.ppp = ppp
         self.chap = chap
         self.names = names
@@ -368,7 +368,7 @@ class Load:
         for sock in sockets:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            self.tunnels[sock.fileno()] = Tunnel(self, sock, host_name, secret)
+            self.tunnels[sock.fileno()] = make(self, sock, host_name, secret)
             self._poll.register(sock.fileno(), select.EPOLLIN)
             self._free.extend([self.tunnels[sock.fileno()]] * per_tunnel)
 

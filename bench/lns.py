@@ -62,12 +62,14 @@ class LNSUnderTest:
 
 
 class Ours(LNSUnderTest):
-    """prol2tpd, propppd when PPP is on, and the path process that they start."""
+    """prol2tpd, propppd when PPP is on, and the path process that they start. `tunnel`: more lines of the tunnel
+    profile; `pseudowire`: type of the sessions, and more lines of their profile."""
 
     title = "prol2tp"
 
     def __init__(
-        self, host: Namespace, ppp: bool, users: int = 0, interface: str = "shared", radius: bool = False
+        self, host: Namespace, ppp: bool, users: int = 0, interface: str = "shared", radius: bool = False,
+        tunnel: str = "", pseudowire: str = "ppp"
     ) -> None:
         super().__init__()
         attach = '\n    ppp_profile "subscribers"' if ppp else ""
@@ -78,12 +80,13 @@ system {{
     log_level warning
 }}
 session profile "lac" {{
-    pseudowire_type ppp{attach}
+    pseudowire_type {pseudowire}{attach}
 }}
 tunnel profile "any" {{
     peer 10.99.0.0/24
     session_profile "lac"
     rx_window_size 64
+    {tunnel}
 }}
 """
         propppd = f"""

@@ -196,6 +196,8 @@ COOKIE_LENGTHS = (0, 4, 8)
 U16 = _number(_U16)
 U32 = _number(_U32)
 U64 = _number(_U64)
+PLAIN = (U16, U32, U64)
+"""Numbers that are read without a look at them."""
 TEXT = Format(_read_text, _write_text)
 NAME = Format(_read_name, _write_text)
 OCTETS = Format(bytes, bytes)

@@ -46,6 +46,9 @@ TOLD = (SessionState.WAITCONNECT, SessionState.WAIT_DATAPATH, SessionState.ESTAB
 """States in which the peer has heard of our circuit."""
 
 
+_ACK = messages3.ACK.number.to_bytes(2, "big")
+
+
 def is_type(body: bytes, message: Any) -> bool:
     """Whether the body is that of a message, by its Message Type."""
     return int.from_bytes(body[6:8], "big") == message.number
@@ -106,8 +109,7 @@ class Endpoint:
             return
         try:
             if header3.version(data) == VERSION_3:
-                found = header3.read_control(data)
-                header = ControlHeader(found.end, found.connection_id, 0, found.ns, found.nr)
+                header = header3.read_control_over_udp(data)
                 decoder: Any = messages3
             else:
                 header = read_control(data)
@@ -151,7 +153,7 @@ class Endpoint:
             counters.bad_digests += 1
             return
         body = message[CONTROL_LENGTH:]
-        if decoder is messages3 and is_type(body, messages3.ACK):
+        if body[6:8] == _ACK and decoder is messages3:
             body = b""
         if isinstance(tunnel.version, Offer) and not self._choose(tunnel, version, header, body):
             counters.bad_versions += 1

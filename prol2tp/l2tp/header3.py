@@ -25,11 +25,12 @@ from typing import NamedTuple
 from prol2tp.common.wire import WireError
 from prol2tp.l2tp.avptable import COOKIE_LENGTHS
 from prol2tp.l2tp.header import CONTROL_LENGTH, VERSION, VERSION_3, L, S, T, UnsupportedVersion
+from prol2tp.l2tp.header import ControlHeader as ControlHeaderOfBoth
 
 __all__ = [
     "CONTROL_LENGTH", "OVER_IP", "OVER_UDP", "SESSION_ID_LENGTH", "SUBLAYER_LENGTH", "ControlHeader", "DataHeader",
-    "WrongCookie", "control_over_ip", "read_control", "read_data", "read_session_id", "version", "write_control",
-    "write_data",
+    "WrongCookie", "control_over_ip", "read_control", "read_control_over_udp", "read_data", "read_session_id",
+    "version", "write_control", "write_data",
 ]
 
 OVER_IP = bytes(4)
@@ -96,6 +97,18 @@ def read_control(data: bytes, over_ip: bool = False) -> ControlHeader:
     if not body <= end <= len(data):
         raise WireError(f"header Length {length} in a datagram of {len(data)} octets")
     return ControlHeader(connection_id, ns, nr, start, body, end)
+
+
+def read_control_over_udp(data: bytes) -> ControlHeaderOfBoth:
+    """The same over UDP in the form that version 2 has."""
+    if len(data) < CONTROL_LENGTH:
+        raise WireError(f"{len(data)} octets, no control message")
+    bits, length, connection_id, ns, nr = _CONTROL.unpack_from(data)
+    if bits & (_CONTROL_BITS | VERSION) != _CONTROL_BITS:
+        raise _wrong_control_bits(bits)
+    if not CONTROL_LENGTH <= length <= len(data):
+        raise WireError(f"header Length {length} in a datagram of {len(data)} octets")
+    return ControlHeaderOfBoth(length, connection_id, 0, ns, nr)
 
 
 def _wrong_control_bits(bits: int) -> WireError:

@@ -29,6 +29,7 @@ from prol2tp.l2tp.avp import (
     writer,
 )
 from prol2tp.l2tp.avptable import AVP, BY_FIELD
+from prol2tp.l2tp.shapes import Shapes
 
 MESSAGE_TYPE_LENGTH = HEADER_LENGTH + 2
 """Octets of the Message Type AVP, the first in every body."""
@@ -104,7 +105,7 @@ class Codec:
     :param reserved: the bits of an AVP's header that make it unrecognized.
     """
 
-    __slots__ = ("messages", "connection_id", "session_id", "_by_field", "_layouts", "_known")
+    __slots__ = ("messages", "connection_id", "session_id", "_by_field", "_layouts", "_known", "_shapes")
 
     def __init__(
         self,
@@ -121,6 +122,7 @@ class Codec:
         self.session_id = session_id
         self._layouts = {message.number: _Layout(message, self._by_field) for message in messages}
         self._known = recognized(table, reserved)
+        self._shapes = Shapes()
 
     def decode(self, body: bytes, secret: bytes = b"", ignored: list[str] | None = None) -> Any:
         """The message in the body (the octets between the header and the header's Length, not empty).
@@ -129,6 +131,8 @@ class Codec:
         :param ignored: gets a line of text for every AVP that was left out (no M bit, unrecognized or malformed).
         :raises MessageError: `UnknownMessageType`, `UnknownMandatoryAVP`, `BadAVP`, `MissingAVP`.
         """
+        if ignored is None and (message := self._shapes.read(body)) is not None:
+            return message
         layout = self._layouts.get(int.from_bytes(body[6:8], "big"))
         if layout is None or not body.startswith(layout.message_type):
             layout = self._unusual_message_type(body)
@@ -150,6 +154,7 @@ class Codec:
             error.assigned_session_id = values.get(self.session_id)
             error.remote_session_id = values.get("remote_session_id")
             raise
+        self._shapes.learn(body, layout, self._by_field, self._known)
         return layout.message(*arguments)
 
     def _unusual_message_type(self, body: bytes) -> _Layout:

@@ -197,12 +197,18 @@ class Version3:
         )
 
     def icrp(self, session: Session) -> Message:
-        settings = session.settings
-        return ICRP(
-            **_reply(session),
-            tx_connect_speed_bps=settings.tx_connect_speed or None,
-            rx_connect_speed_bps=settings.rx_connect_speed or None,
-            physical_channel_id=settings.physical_channel_id,
+        settings, wire = session.settings, session.pseudowire
+        return ICRP(  # by place: every session of the peer needs one
+            session.session_id,
+            session.peer_session_id,
+            _status(wire, CIRCUIT_NEW),
+            wire.cookie or None,
+            DEFAULT_SUBLAYER if wire.sublayer else None,
+            wire.sequencing or None,
+            settings.tx_connect_speed or None,
+            settings.rx_connect_speed or None,
+            settings.physical_channel_id,
+            wire.mtu or None,
         )
 
     def iccn(self, session: Session) -> Message:
