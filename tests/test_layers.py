@@ -98,7 +98,11 @@ def offences(module: str) -> Iterator[str]:
                 yield f"{where}: the command-line tools start without Twisted"
         if mine == "spool" and within(name, "prol2tp") and layer(name) not in ("", "spool"):
             yield f"{where}: the spool keeps octets and knows no protocol and no daemon"
-        if mine in ("net", "control", "dataplane") and within(name, "prol2tp.daemons"):
+        if mine == "aaa" and layer(name) in ("l2tp", "ppp", "pppoe", "ipv6"):
+            yield f"{where}: aaa is for daemons of any protocol"
+        if mine in ("net", "control", "dataplane") and within(name, "prol2tp.aaa"):
+            yield f"{where}: aaa is above {mine}"
+        if mine in ("net", "control", "dataplane", "aaa") and within(name, "prol2tp.daemons"):
             yield f"{where}: daemons are above {mine}"
         if (
             within(name, *DATA_PATHS)

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from prol2tp.daemons.propppd.accounting_records import Stored, pack, unpack
+from prol2tp.aaa.records import Stored, pack, unpack
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.outputs import AccountingAcknowledged, NoAnswer

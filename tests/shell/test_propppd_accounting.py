@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import succeed
 
+from prol2tp.aaa.records import MOST_RECENT, Clocks, Recent, Stored, pack, unpack
 from prol2tp.daemons.propppd.aaa import Question
 from prol2tp.daemons.propppd.accounting import CHANGE_DELAY, JITTER, LEAST_INTERVAL, Accounting
-from prol2tp.daemons.propppd.accounting_records import (
-    MOST_RECENT,
-    Clocks,
-    Recent,
-    Session,
-    Stored,
-    pack,
-    request_of,
-    unpack,
-)
+from prol2tp.daemons.propppd.accounting_records import Session, request_of
 from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.radius import grant_of
 from prol2tp.daemons.propppd.status import ConfigCounts, Status

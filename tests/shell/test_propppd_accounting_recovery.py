@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from prol2tp.daemons.propppd import accounting_recovery
-from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, pack
-from prol2tp.daemons.propppd.accounting_recovery import NAS_REBOOT, Recovery
+from prol2tp.aaa.records import Clocks, Stored, pack
+from prol2tp.aaa.recovery import NAS_REBOOT, Recovery
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.spool.order import START
 from tests.shell.accounting_world import DirectQueue
@@ -136,7 +135,7 @@ def test_the_octets_of_a_link_on_the_same_port_are_counted_in_one_of_the_two_ses
 def test_thousands_of_sessions_end_in_turns_and_what_cannot_be_read_costs_none_of_them(
     world: KilledWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounting_recovery, "AT_ONCE", 7)
+    monkeypatch.setattr("prol2tp.aaa.recovery.AT_ONCE", 7)
     for number in range(50):
         request = AccountingRequest("Start", f"s{number:03}", 1_500_000_000)
         world.queue.append(request.session_id, START, pack(Stored(request, 1.0, "boot0", number)), 1.5e9)

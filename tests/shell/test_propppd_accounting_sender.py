@@ -10,8 +10,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from prol2tp.daemons.propppd.accounting_records import Clocks
-from prol2tp.daemons.propppd.accounting_sender import FIRST_RETRY, LAST_RETRY, Sender
+from prol2tp.aaa.records import Clocks
+from prol2tp.aaa.sender import FIRST_RETRY, LAST_RETRY, Sender
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.outputs import ServerAlive, ServerDead
 from prol2tp.radius.servers import ServerSettings

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from prol2tp.daemons.propppd import accounting_service
-from prol2tp.daemons.propppd.accounting_service import SENDING_PATIENCE, AccountingService
+from prol2tp.aaa import service
+from prol2tp.aaa.service import SENDING_PATIENCE
+from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.service import Options
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.radius.outputs import ServerDead
@@ -76,7 +77,7 @@ class ServiceWorld(RadiusWorld):
 
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounting_service, "AccountingQueue", DirectQueue)
+    monkeypatch.setattr(service, "AccountingQueue", DirectQueue)
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_sessions_that_a_killed_daemon_left_get_their_stop_at_the_start(world: S
     world.accept()
     world.queue.file.close()
     again = ServiceWorld(tmp_path, SERVER)
-    again.near, again.source.run = world.near, "the next"
+    again.near, again.source.run, again.service.run = world.near, "the next", "the next"
     result(again.service.path_ready(world.near))
     assert again.said == [("Accounting-On", ""), ("Start", "r@example.com"), ("Accounting-On", ""),
                           ("Stop", "r@example.com")]
@@ -187,7 +188,7 @@ def test_a_queue_that_is_opened_late_gives_them_theirs_by_their_last_records(
     world.queue.file.close()
     world.settle(30)
     again = ServiceWorld(tmp_path, SERVER.replace("secret", "acct_port 0; secret"))
-    again.near, again.source.run = world.near, "the next"
+    again.near, again.source.run, again.service.run = world.near, "the next", "the next"
     again.clock.advance(50)
     result(again.service.path_ready(world.near))
     again.servers_are(SERVER)
@@ -250,14 +251,14 @@ def test_a_queue_that_cannot_be_opened_is_said_and_accounts_nothing(
         def start(self) -> Deferred[None]:
             return fail(QueueFailed("accounting queue /x: no such device"))
 
-    monkeypatch.setattr(accounting_service, "AccountingQueue", Broken)
+    monkeypatch.setattr(service, "AccountingQueue", Broken)
     world = ServiceWorld(tmp_path, SERVER.replace("secret", "acct_port 0; secret"))
     with pytest.raises(QueueFailed, match="no such device"):
         world.servers_are(SERVER)
     _, link = world.client("r@example.com", "pw")
     world.accept()
     assert link.up and link.accounting is None and world.service.record() is None
-    monkeypatch.setattr(accounting_service, "AccountingQueue", DirectQueue)
+    monkeypatch.setattr(service, "AccountingQueue", DirectQueue)
     world.servers_are(SERVER)
     assert world.said == [("Accounting-On", "")]
 

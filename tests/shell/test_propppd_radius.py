@@ -9,13 +9,13 @@ import pytest
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from prol2tp.aaa.servers import RadiusServers
 from prol2tp.config.propppd import load
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Chain, IAuthentication
 from prol2tp.daemons.propppd.radius import RadiusUsers
-from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.ppp import mschap
 from prol2tp.ppp.chap import verify_md5

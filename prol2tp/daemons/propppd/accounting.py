@@ -13,21 +13,22 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from prol2tp.common.deadlines import Deadlines
-from prol2tp.daemons.propppd.accounting_records import (
+from prol2tp.aaa.records import (
     INTERIM,
+    KINDS,
+    LEAST_INTERVAL,
     START,
     STOP,
+    Append,
     Clocks,
     Moment,
-    Session,
     Stored,
-    addresses_of,
-    differ,
     pack,
     passed,
-    request_of,
 )
+from prol2tp.common.deadlines import Deadlines
+from prol2tp.config.radius import Radius
+from prol2tp.daemons.propppd.accounting_records import Session, addresses_of, differ, request_of
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
@@ -35,12 +36,9 @@ from prol2tp.daemons.propppd.links import COUNTED_AT_ONCE, Links
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.ppp.outputs import NetworkUp
 from prol2tp.radius.attributes import Nas
-from prol2tp.spool import order
 
 _log = Logger(namespace="accounting")
 
-LEAST_INTERVAL = 60.0
-"""Seconds between Interim-Updates that a server can ask for at least (RFC 2869 section 5.16)."""
 JITTER = 0.1
 """Part of the interval by which an Interim-Update may come early, so that links that came up together spread."""
 CHANGE_DELAY = 3.0
@@ -50,10 +48,6 @@ START_DELAY = 1.0
 GATHER = 0.05
 """Seconds for which updates that are due wait for others."""
 UPDATED_AT_ONCE = 100
-KINDS = {START: order.START, INTERIM: order.INTERIM, STOP: order.STOP}
-
-Append = Callable[[str, int, bytes, float], Any]
-"""`AccountingQueue.append`."""
 
 
 class Accounting(Follower):
@@ -84,6 +78,13 @@ class Accounting(Follower):
         """Some of these are being updated."""
         self._asking: list[tuple[Session, Callable[[Session], None]]] = []
         self._counting = 0
+
+    def configure(self, radius: Radius) -> None:
+        """Take over which sessions are accounted, and how often; those that are open have the new interval at once."""
+        self.enabled = radius.accounts
+        if self.interval != radius.interim_interval:
+            self.interval = radius.interim_interval
+            self._links.for_all(self._links.by_number.values(), self.replan)
 
     @property
     def idle(self) -> bool:

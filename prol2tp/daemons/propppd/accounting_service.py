@@ -1,203 +1,27 @@
-"""Accounting as the daemon has it: the queue in the state directory, who fills it, who empties it, start and stop."""
+"""Accounting of links: who follows them, and the queue in the state directory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-from twisted.internet.task import deferLater
-
-from prol2tp.config.radius import Radius
-from prol2tp.daemons.logs import Log
+from prol2tp.aaa import service
+from prol2tp.aaa.records import Clocks, Recent, boot_name
 from prol2tp.daemons.propppd.accounting import Accounting
-from prol2tp.daemons.propppd.accounting_records import Clocks, Recent, Stored, pack
-from prol2tp.daemons.propppd.accounting_recovery import Recovery
-from prol2tp.daemons.propppd.accounting_sender import Sender
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.radius import RadiusUsers
-from prol2tp.radius.accounting import AccountingRequest
-from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
-from prol2tp.spool.order import ACCOUNTING_OFF, ACCOUNTING_ON
-from prol2tp.spool.queue import AccountingQueue, QueueFailed
 
 FILE = "propppd-accounting.sqlite"
 """In the state directory."""
-SENDING_PATIENCE = 5.0
-"""Seconds that the end of the daemon waits for servers; what is left is sent after the next start."""
-LOOK = 0.05
-_NO_PATH = SimpleNamespace(instance=None)
 
 
-def boot_name() -> str:
-    """The kernel's name for this boot; empty when it does not tell."""
-    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip().replace("-", "")[:16]
-    return ""
+class AccountingService(service.AccountingService):
+    """That of propppd; parameters as of the class that it stands on."""
 
-
-class AccountingService:
-    """Starts with the first configuration that has a server for accounting.
-
-    :param port: a `net.radius.RadiusPort`.
-    :param event: called as `event(name, reason=text)` with the events of `control/commands/propppd.py`.
-    """
-
-    def __init__(self, reactor: Any, links: Links, users: RadiusUsers, port: Any, path: str, log: Log,
+    def __init__(self, reactor: Any, links: Links, users: RadiusUsers, port: Any, path: str, log: Any,
                  event: Callable[..., None]) -> None:
-        self._clocks = Clocks(links.wall, reactor.seconds, boot_name())
-        self._recent = Recent()
-        self.accounting = Accounting(links, self._clocks, users.session_id, lambda: users.nas, self._recent.pack)
+        clocks, recent = Clocks(links.wall, reactor.seconds, boot_name()), Recent()
+        self.accounting = Accounting(links, clocks, users.session_id, lambda: users.nas, recent.pack)
         links.followers.add(self.accounting)
-        self.path = path
-        self.queue: AccountingQueue | None = None
-        self.sender: Sender | None = None
-        self._reactor = reactor
-        self._links = links
-        self._users = users
-        self._port = port
-        self._log = log
-        self._event = event
-        self._realms: set[str] = set()
-        """One for each group of servers; empty: those that are for no realm."""
-        self._told: set[str] = set()
-        """Realms whose servers know that we are here."""
-        self._links_made = False
-
-    def configure(self, radius: Radius) -> Deferred[None]:
-        """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
-        if self.accounting.interval != radius.interim_interval:
-            self.accounting.interval = radius.interim_interval
-            self._links.for_all(self._links.by_number.values(), self.accounting.replan)
-        self.accounting.enabled = radius.accounts
-        opened: Deferred[None] = succeed(None)
-        if radius.accounts and self.queue is None:
-            opened = self._open()
-        if self.queue is not None:
-            self._announce(_realms(radius))
-        return opened
-
-    def _open(self) -> Deferred[None]:
-        queue = self.queue = AccountingQueue(self.path, self._reactor, on_trouble=self._trouble)
-        self.sender = Sender(self._reactor, queue, self._port, self._clocks, self._recent.unpack)
-        self.accounting.append = queue.append
-
-        def failed(failure: Any) -> Any:
-            self.queue = self.sender = self.accounting.append = None
-            self._told.clear()
-            return failure
-
-        return queue.start().addCallbacks(lambda _: self._opened(queue), failed)
-
-    def _opened(self, queue: AccountingQueue) -> None:
-        if self._links_made:
-            # too late to tell what passed a port before our links were there: the last records have to do
-            self._end_former(Recovery(queue, self._clocks, self._users.run), _NO_PATH, {})
-
-    def server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
-        """Of `RadiusPort`."""
-        if self.sender is not None:
-            self.sender.server_changed(change)
-
-    def servers_changed(self) -> None:
-        """There are other servers."""
-        if self.sender is not None:
-            self.sender.servers_changed()
-
-    def _trouble(self, reason: str) -> None:
-        self._event("accounting-trouble" if reason else "accounting-restored", reason=reason)
-
-    def record(self) -> dict[str, Any] | None:
-        """An `accounting-queue` record."""
-        if self.queue is None or self.sender is None:
-            return None
-        status = self.queue.status
-        oldest = status.oldest_event_time
-        return {
-            "depth": status.depth,
-            "oldest": 0 if oldest is None else round(max(0.0, self._clocks.wall() - oldest), 3),
-            "waiting": self.sender.waiting, "unsaved": status.unsaved, "coalesced": status.coalesced,
-            "refused": status.refused, "trouble": status.trouble,
-        }
-
-    # the NAS as a whole
-
-    def _announce(self, realms: set[str]) -> None:
-        """Accounting-On for servers that have not heard it; who hears it again ends the sessions that are open."""
-        for realm in sorted(realms - self._told):
-            self._of_nas("Accounting-On", ACCOUNTING_ON, realm)
-        self._told |= realms
-        self._realms = realms
-
-    def _of_nas(self, status: str, kind: int, realm: str) -> Deferred[Any]:
-        assert self.queue is not None
-        now = self._clocks.wall()
-        user = f"@{realm}" if realm else ""
-        request = AccountingRequest(status, f"{self._users.run}00000000", int(now), user=user, nas=self._users.nas)
-        payload = pack(Stored(request, self._clocks.monotonic(), self._clocks.boot))
-        return self.queue.append(f"nas {realm}", kind, payload, now).addErrback(lambda _: None)
-
-    # the data path
-
-    @inlineCallbacks
-    def path_ready(self, dataplane: Any) -> Any:
-        """Before links are made on it. -> Deferred, when what was there before is known; Stops of sessions that
-        never got theirs follow by themselves."""
-        queue = self.queue
-        self._links_made = True
-        if queue is None:
-            return
-        recovery = Recovery(queue, self._clocks, self._users.run)
-        try:
-            live = yield recovery.snapshot(dataplane)
-        except QueueFailed:
-            return
-        self._end_former(recovery, dataplane, live)
-
-    def _end_former(self, recovery: Recovery, dataplane: Any, live: Any) -> None:
-        def ended(_: Any) -> None:
-            if recovery.ended:
-                self._log.notice("{count} sessions of a former run got their Stop", count=recovery.ended)
-            if recovery.unreadable:
-                self._log.error("{count} sessions of a former run cannot be read from {path}",
-                                count=recovery.unreadable, path=self.path)
-
-        recovery.end_all(dataplane, live).addCallbacks(ended, lambda failure: self._log.error(
-            "sessions of a former run: {reason}; tried again at the next start", reason=failure.getErrorMessage()))
-
-    # the end
-
-    @inlineCallbacks
-    def stop(self) -> Any:
-        """After all links: Accounting-Off, and a while for sending."""
-        queue, sender = self.queue, self.sender
-        if queue is None or sender is None:
-            self.accounting.stop()
-            return
-        deadline = self._reactor.seconds() + SENDING_PATIENCE
-        while not self.accounting.idle and self._reactor.seconds() < deadline:
-            yield deferLater(self._reactor, LOOK)
-        self.accounting.stop()
-        # a disk that takes nothing answers when the queue stops
-        told = [self._of_nas("Accounting-Off", ACCOUNTING_OFF, realm) for realm in sorted(self._realms)]
-        while (sender.busy or not all(one.called for one in told)) and self._reactor.seconds() < deadline:
-            yield deferLater(self._reactor, LOOK)
-        sender.stop()
-        yield queue.stop()
-        if queue.status.depth:
-            self._log.notice("{count} accounting records are kept for the next start", count=queue.status.depth)
-
-
-def _realms(radius: Radius) -> set[str]:
-    """One realm for each set of servers that are asked alike."""
-    groups: dict[frozenset[str], str] = {}
-    asked: dict[str, set[str]] = {}
-    for name, server in radius.servers.items():
-        if server.acct_port:
-            for realm in server.realms or ("",):
-                asked.setdefault(realm.lower(), set()).add(name)
-    for realm, names in sorted(asked.items()):
-        groups.setdefault(frozenset(names), realm)
-    return set(groups.values())
+        super().__init__(reactor, self.accounting, clocks, recent, users.run, lambda: users.nas, port, path,
+                         log, event)

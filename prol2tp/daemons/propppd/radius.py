@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
+from prol2tp.aaa.records import run_name
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, IAuthentication, NotMine, Question, Unanswered
 from prol2tp.daemons.propppd.authorization import FROM_A_POOL, is_netmask, of_answer
@@ -58,13 +59,13 @@ class RadiusUsers:
 
     :param port: a `net.radius.RadiusPort`.
     :param wall: the time of day in seconds since 1970.
-    :param random_bytes: tells runs apart that begin at one time, as those of machines without a clock of their own.
+    :param random_bytes: for the name of this run.
     """
 
     def __init__(self, port: Any, wall: Callable[[], float],
                  random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._port = port
-        self.run = f"{int(wall()) & 0xFFFFFFFF:08x}{random_bytes(2).hex()}"
+        self.run = run_name(wall, random_bytes)
         """What Acct-Session-Ids begin with: no other run of the daemon has it."""
 
     @property

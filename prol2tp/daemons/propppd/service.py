@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python import usage
 
 from prol2tp import __version__
+from prol2tp.aaa.servers import RadiusServers
 from prol2tp.config.links import LOG_CATEGORIES
 from prol2tp.config.propppd import ConfigError, PropppdConfig, load
 from prol2tp.control.command import Refused
@@ -43,7 +44,6 @@ from prol2tp.daemons.propppd.links import Links, World
 from prol2tp.daemons.propppd.pppoe import PPPoEDial
 from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.rates import Rates
-from prol2tp.daemons.propppd.servers import RadiusServers
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.daemons.propppd.steps import soft
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles

@@ -12,8 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 
-from prol2tp.daemons.propppd.accounting import KINDS
-from prol2tp.daemons.propppd.accounting_records import STOP, Clocks, Stored, count, pack, passed, unpack
+from prol2tp.aaa.records import KINDS, STOP, Clocks, Stored, count, pack, passed, unpack
 from prol2tp.radius.accounting import TERMINATE_CAUSES
 from prol2tp.spool.queue import AccountingQueue
 

@@ -13,9 +13,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from prol2tp.aaa.records import Clocks, Stored, unpack
 from prol2tp.common.bucket import Bucket
 from prol2tp.common.deadlines import Deadlines
-from prol2tp.daemons.propppd.accounting_records import Clocks, Stored, unpack
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.outputs import AccountingAcknowledged, AnswerDropped, NoAnswer, ServerAlive, ServerDead

@@ -11,7 +11,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from prol2tp.config.radius import Radius, RadiusServer
 from prol2tp.control.paging import page
-from prol2tp.daemons.logs import Log
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.names import addresses_of
 from prol2tp.radius.attributes import Nas
@@ -29,11 +28,12 @@ class RadiusServers:
     """Keeps the servers of a client.
 
     :param port: a `net.radius.RadiusPort`.
+    :param log: has `info`, `notice`, `warning` and `error`.
     :param publish: of `control.events.Events`.
     :param resolve: host -> Deferred(addresses as text, best first).
     """
 
-    def __init__(self, port: Any, clock: IReactorTime, log: Log, publish: Callable[..., None],
+    def __init__(self, port: Any, clock: IReactorTime, log: Any, publish: Callable[..., None],
                  resolve: Callable[[str], Deferred[list[str]]] = addresses_of) -> None:
         self._port = port
         self._clock = clock
