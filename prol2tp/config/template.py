@@ -55,16 +55,25 @@ def has_placeholder(template: str) -> bool:
     return "%" in template
 
 
+def _taken(template: str, values: dict[str, str]) -> int:
+    """Octets of the name without that of the user."""
+    kept_free = LONGEST_NUMBER - 2 if "%d" in template else 0
+    inserted = sum(len(values[match[1]]) for match in _PLACEHOLDER.finditer(template) if match[1] in values)
+    return len(_PLACEHOLDER.sub("", template)) + inserted + kept_free
+
+
 def interface_name(template: str, user: str = "", tunnel_id: int = 0, session_id: int = 0) -> str:
     """The name for one session, at most 15 octets; `%d` stays for the data path to fill in.
 
     The user name loses what an interface name cannot hold, and its end where it is too long; an empty one
-    becomes `user`. The result need not be unique: the caller appends a number where it is taken.
+    becomes `user`. Ids of L2TPv3 that are too long keep their last digits. The result need not be unique: the caller appends a number where it is taken.
     """
     values = {"s": str(session_id), "t": str(tunnel_id), "d": "%d"}
-    kept_free = LONGEST_NUMBER - 2 if "%d" in template else 0
-    taken = sum(len(values[m[1]]) for m in _PLACEHOLDER.finditer(template) if m[1] in values) + kept_free
-    room = max(LONGEST - taken - len(_PLACEHOLDER.sub("", template)), 1)
+    taken = _taken(template, values)
+    if taken > LONGEST:
+        values |= {"s": values["s"][-LONGEST_NUMBER:], "t": values["t"][-LONGEST_NUMBER:]}
+        taken = _taken(template, values)
+    room = max(LONGEST - taken, 1)
     clean = _NOT_ALLOWED.sub("_", user)[:room] or "user"[:room]
     name = _PLACEHOLDER.sub(lambda m: clean if m[1] == "u" else values.get(m[1], ""), template)
     name = name if "%d" in name else name[:LONGEST]

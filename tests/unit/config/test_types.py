@@ -255,6 +255,11 @@ def test_secrets_are_shown_as_stars_and_other_values_as_they_are_written() -> No
 
 def test_interface_names_from_templates() -> None:
     assert interface_name("ppp%d") == "ppp%d"
+    # ids of 32 bits: whole where they fit, else what tells them best from others
+    assert interface_name("eth%s", "", 5, 4294967295) == "eth4294967295"
+    assert interface_name("l2-%t-%s", "", 2008991623, 762631622) == "l2-91623-31622"
+    assert interface_name("%t%s%d", "", 2008991623, 762631622) == "9162331622%d"
+    assert interface_name("%u-%s", "somebody", 5, 4294967295) == "some-4294967295"
     assert interface_name("wan0", "u1") == "wan0"
     assert interface_name("%u", "u1@example.com") == "u1@example.com"
     assert interface_name("%u", "somebody@example.com") == "somebody@exampl"
