@@ -66,7 +66,8 @@ def interface_name(template: str, user: str = "", tunnel_id: int = 0, session_id
     """The name for one session, at most 15 octets; `%d` stays for the data path to fill in.
 
     The user name loses what an interface name cannot hold, and its end where it is too long; an empty one
-    becomes `user`. Ids of L2TPv3 that are too long keep their last digits. The result need not be unique: the caller appends a number where it is taken.
+    becomes `user`. Ids of L2TPv3 that are too long keep their last digits. The result need not be unique: the caller
+    appends a number where it is taken.
     """
     values = {"s": str(session_id), "t": str(tunnel_id), "d": "%d"}
     taken = _taken(template, values)

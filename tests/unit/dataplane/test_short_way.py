@@ -64,7 +64,7 @@ def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plane]:
 
     def made(self: Any, *arguments: Any) -> None:
         original(self, *arguments)
-        self.inbound, self.limited, self.data = {}, {}, Socket()
+        self.inbound, self.limited, self.frames, self.data = {}, {}, {}, Socket()
 
     monkeypatch.setattr(MemoryListener, "__init__", made)
     plane = Plane()
