@@ -12,7 +12,7 @@ from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.attributes import Addresses, Nas, Port, TunnelFacts
 from prol2tp.radius.avpairs import KNOWN
 from prol2tp.radius.dictionary import ATTRIBUTES, BY_KEY
-from prol2tp.radius.tunnels import TunnelReader
+from prol2tp.radius.tunnels import VPDN, TunnelReader
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "radius.md"
 NAS = Nas("192.0.2.1", "2001:db8::1", "lns")
@@ -110,3 +110,8 @@ def test_every_error_cause_that_is_sent_stands_on_the_page() -> None:
     assert set(section("Error-Cause of a NAK")) == causes
     for name in causes:
         assert f"| {name} | {dynauth.ERROR_CAUSES[name]}:" in PAGE.read_text()
+
+
+def test_every_pair_of_tunnels_is_named() -> None:
+    section = PAGE.read_text().split("## Tunnels")[1].split("\n## ")[0]
+    assert [name for name in VPDN if f"`{name}`" not in section] == []

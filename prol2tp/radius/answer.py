@@ -59,6 +59,8 @@ class Answer:
     stateful_ipv6_address_pool: str = ""
     tunnels: tuple[TunnelGroup, ...] = ()
     """Best first (RFC 2868 section 3.8)."""
+    tunnel_problems: tuple[str, ...] = ()
+    """Why tunnels of this answer are not among them."""
     dns: tuple[str, ...] = ()
     nbns: tuple[str, ...] = ()
     mschap_error: str = ""
@@ -231,8 +233,9 @@ def _finished(reading: _Reading) -> Answer:
     for name, parts in reading.joined.items():
         whole = b"".join(parts)
         setattr(record, name, whole if name == "eap_message" else values.text(whole))
-    if reading.tunnels is not None:
-        record.tunnels = reading.tunnels.groups()
+    if reading.tunnels is not None or any(pair.lower().lstrip().startswith("vpdn:") for pair in record.avpairs):
+        tunnels = reading.tunnels or TunnelReader(reading.packet)
+        record.tunnels, record.tunnel_problems = tunnels.groups(record.avpairs)
     record.ignored = tuple(reading.ignored)
     _rates(record)
     return record

@@ -176,7 +176,7 @@ def test_a_vendor_attribute_with_a_bad_length_is_ignored(value: bytes) -> None:
     assert said == Answer(ignored=("Vendor-Specific",))
 
 
-@pytest.mark.parametrize("number", [8, 9, 12, 27, 28, 85, 96, 97, 123, 168, 64, 83, 69, (311, 28), (311, 16)])
+@pytest.mark.parametrize("number", [8, 9, 12, 27, 28, 85, 96, 97, 123, 168, (311, 28), (311, 16)])
 def test_a_known_attribute_of_impossible_length_is_malformed(number: int | tuple[int, int]) -> None:
     with pytest.raises(Malformed):
         answer(raw={number: [b"\x01"]})
