@@ -33,6 +33,10 @@ class Block:
                 return
         self.statements.append(statement)
 
+    def holds(self, word: str) -> bool:
+        """A block that begins with this word stands in it, good or not."""
+        return any(block.type.split(" ")[0] == word for block in self.blocks)
+
     def title(self) -> str:
         """Type and name, for messages."""
         return self.type if self.name is None else f'{self.type} "{shown(self.name)}"'

@@ -18,6 +18,10 @@ from prol2tp.config.lexer import STRING
 from prol2tp.config.problems import ConfigError, Problems, Wrong, near, right_name, shown
 from prol2tp.config.types import Reference, Type
 
+REQUIRED, OPTIONAL, INLINE = "required", "optional", "inline"
+"""Braces of a block where newlines mean nothing (`freeform`). `OPTIONAL`: a name alone is an empty block; `INLINE`: its
+parameters may follow the name without braces."""
+
 _KEY = "prol2tp.row"
 _MOST_VALUES = 1024
 
@@ -38,6 +42,8 @@ class Parameter:
     required: bool
     inherited: bool
     """A criterion or a required value is not taken from a profile: False."""
+    bare: str
+    """The value where none is written, in a file where newlines mean nothing; empty: one has to be."""
 
     @property
     def secret(self) -> bool:
@@ -83,9 +89,10 @@ def row(
     most: int = _MOST_VALUES,
     required: bool = False,
     inherited: bool = True,
+    bare: str = "",
 ) -> Any:
     """A dataclass field that is a parameter. Secrets stay out of the record's repr."""
-    made = Parameter("", type, default, help, many or type.whole, most, required, inherited)
+    made = Parameter("", type, default, help, many or type.whole, most, required, inherited, bare)
     return field(default=default, repr=not type.secret, metadata={_KEY: made})
 
 
@@ -103,7 +110,7 @@ def parameters(record: type) -> dict[str, Parameter]:
 class BlockType:
     """A kind of block: its words, whether it has a name, its parameters and the blocks in it."""
 
-    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "parameters", "references")
+    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "braces", "parameters", "references")
 
     def __init__(
         self,
@@ -114,6 +121,8 @@ class BlockType:
         named: bool = True,
         blocks: Sequence[BlockType] = (),
         refused: str = "",
+        braces: str = REQUIRED,
+        also: Mapping[str, Parameter] | None = None,
     ) -> None:
         self.words = words
         self.record = record
@@ -121,11 +130,17 @@ class BlockType:
         self.help = help
         self.blocks = {kind.words: kind for kind in blocks}
         self.refused = refused
-        self.parameters = parameters(record) if record is not None else {}
+        self.braces = braces
+        self.parameters = {**(parameters(record) if record is not None else {}), **(also or {})}
+        """Rows of the record, then those of `also`: rows of other tables, for which the record has no fields."""
         self.references = [
             (name, made, made.type.to) for name, made in self.parameters.items() if isinstance(made.type, Reference)
         ]
         """Parameters that name another block: name, row and type of that block."""
+
+    def header(self) -> str:
+        """How a block of this kind begins."""
+        return f'{self.words} "name" {{' if self.named else f"{self.words} {{"
 
     def walk(self) -> Iterator[BlockType]:
         """This kind and all kinds inside it."""
@@ -157,7 +172,12 @@ class Given:
 
 def read_file(text: str, problems: Problems, file: BlockType) -> Given:
     """Parse and check a whole file. All faults go to `problems`."""
-    return _read_block(parse(text, problems), file, problems, None)
+    return read_tree(parse(text, problems), problems, file)
+
+
+def read_tree(root: Block, problems: Problems, file: BlockType) -> Given:
+    """Check the blocks of a file that has been parsed."""
+    return _read_block(root, file, problems, None)
 
 
 def read_values(kind: BlockType, texts: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
@@ -255,7 +275,7 @@ def _unknown_parameter(statement: Statement, block: Block, kind: BlockType, prob
     words = " ".join(token[1] for token in statement[:2])
     for header in (words, name):
         if header in kind.blocks:
-            problems.add(offset, f"{header} is a block", f"write: {_header(kind.blocks[header])}")
+            problems.add(offset, f"{header} is a block", f"write: {kind.blocks[header].header()}")
             return
     meant = near(name, kind.parameters)
     if len(statement) > 1 and (not meant or kind.parameters[meant].secret):
@@ -267,10 +287,6 @@ def _unknown_parameter(statement: Statement, block: Block, kind: BlockType, prob
     problems.add(offset, f"unknown parameter {shown(name)} in {title}", right)
 
 
-def _header(kind: BlockType) -> str:
-    return f'{kind.words} "name" {{' if kind.named else f"{kind.words} {{"
-
-
 def _read_inner(block: Block, outer: Given, problems: Problems) -> None:
     kind = outer.kind.blocks.get(block.type)
     if kind is None:
@@ -280,10 +296,10 @@ def _read_inner(block: Block, outer: Given, problems: Problems) -> None:
         problems.add(block.offset, f"{block.title()} {kind.refused}", "remove this block")
         return
     if kind.named and not block.name:
-        problems.add(block.offset, f"this {kind.words} has no name", f"write: {_header(kind)}")
+        problems.add(block.offset, f"this {kind.words} has no name", f"write: {kind.header()}")
         return
     if not kind.named and block.name is not None:
-        problems.add(block.offset, f"{kind.words} takes no name", f"write: {_header(kind)}")
+        problems.add(block.offset, f"{kind.words} takes no name", f"write: {kind.header()}")
         return
     name = block.name or ""
     if len(name) > 255 or not name.isprintable():
@@ -349,5 +365,6 @@ __all__ = [
     "parameters",
     "read_file",
     "read_values",
+    "read_tree",
     "row",
 ]

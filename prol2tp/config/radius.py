@@ -91,15 +91,22 @@ def radius_of(file: Given, hostname: str, problems: Problems) -> Radius:
     if given is None:
         return Radius(hostname)
     radius = Radius(**{"nas_identifier": hostname, **given.values})
+    radius.servers = servers_of(given, problems)
+    radius.dynamic = dynamic_of(given, problems)
+    return radius
+
+
+def servers_of(given: Given, problems: Problems) -> dict[str, RadiusServer]:
+    """The servers in a block, by name. One without an address has it as its name."""
+    servers: dict[str, RadiusServer] = {}
     for name, one in given.blocks["server"].items():
-        server = radius.servers[name] = RadiusServer(name=name, **one.values)
+        server = servers[name] = RadiusServer(name=name, **{"address": name, **one.values})
         named = not server.address or server.is_name
         if server.source and not named and _version(server.source) != _version(server.address):
             one.wrong(problems, "source", "source and address are of two versions of IP", "give both of one version")
         if "max_timeout" in one.values and server.max_timeout < server.timeout:
             one.wrong(problems, "max_timeout", "max_timeout is shorter than timeout", f"at least {server.timeout:g}")
-    radius.dynamic = dynamic_of(given, problems)
-    return radius
+    return servers
 
 
 def _version(address: str) -> int:

@@ -1,0 +1,267 @@
+"""proacd.conf: what its routes, profiles and interfaces become, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from prol2tp.config.access import DEBUG_CATEGORIES, Delay, ServiceName, VlanRange, vlan_set
+from prol2tp.config.parameter import read_values
+from prol2tp.config.proacd import ConfigError, load
+from prol2tp.config.routes import (
+    PROFILE_RADIUS,
+    SERVER,
+    SESSION_ROWS,
+    TUNNEL_ROWS,
+    L2tpDestination,
+    L2tpPeer,
+    PppDestination,
+    PppoeSource,
+    ProacdConfig,
+    RadiusDestination,
+)
+from prol2tp.config.serving import RouteIndex
+from prol2tp.config.tunnels import SESSION, TUNNEL
+from prol2tp.config.types import Address
+
+MANUAL = """
+system { debug route,pppoe,radius  log_file "/var/log/proacd.log"  ac_name "lac-1" }
+profile radius "aaa" { server 127.0.0.1 secret "testing123" timeout 3 }
+route "r1" { source pppoe { interface eth0 service "static" }
+             destination l2tp { peer 192.0.2.10 secret "s3cret" } }
+route "r2" { source pppoe { interface eth0 service "dynamic" }
+             destination radius { profile "aaa" } }
+"""
+PPP = "destination ppp { ppp_profile users }"
+
+
+def one(source: str, destination: str = PPP) -> str:
+    return f'route "r" {{ {source} {destination} }}'
+
+
+def routes(*sources: str) -> str:
+    return "\n".join(f'route "r{number}" {{ {source} {PPP} }}' for number, source in enumerate(sources, 1))
+
+
+def first_error(text: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(text, "proacd.conf")
+    assert len(refused.value.problems) == 1, str(refused.value)
+    return refused.value.first
+
+
+def peers(config: ProacdConfig, name: str = "r") -> dict[str, L2tpPeer]:
+    destination = config.routes[name].destination
+    assert isinstance(destination, L2tpDestination)
+    return {peer.name: peer for peer in destination.peers}
+
+
+def test_example_of_the_manual() -> None:
+    config = load(MANUAL, "proacd.conf")
+    assert config.system.debug == ("route", "pppoe", "radius")
+    assert (config.system.log_file, config.system.ac_name) == ("/var/log/proacd.log", "lac-1")
+    assert config.radius["aaa"].servers["127.0.0.1"].address == "127.0.0.1"
+    assert config.radius["aaa"].servers["127.0.0.1"].timeout == 3
+    source = config.routes["r1"].source
+    assert isinstance(source, PppoeSource)
+    assert source.interface == ("eth0",) and source.service == (ServiceName("static"),)
+    assert peers(config, "r1")["192.0.2.10"].tunnel == {"peer": "192.0.2.10:1701", "secret": "hex:733363726574"}
+    assert config.routes["r2"].destination == RadiusDestination("aaa")
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\n\n\t", " ; ", " # a comment\n"])
+def test_white_space_newlines_and_comments_mean_nothing(blank: str) -> None:
+    words = re.findall(r'"[^"]*"|[^\s"]+', MANUAL)
+    assert load(blank.join(words), "f") == load(MANUAL, "f")
+
+
+def test_strings_need_quotes_only_when_they_hold_blanks() -> None:
+    config = load("route r1 { source pppoe { interface eth0 service static } " + PPP + " }", "f")
+    assert list(config.routes) == ["r1"]
+    assert config.routes["r1"].destination == PppDestination("users")
+
+
+def test_a_list_ends_at_the_next_keyword_and_a_keyword_in_quotes_is_a_value() -> None:
+    text = "interface default { vlans any }" + one('source pppoe { interface eth0 eth1 service "vlan" "any" vlan 7 }')
+    source = load(text, "f").routes["r"].source
+    assert source == PppoeSource(("eth0", "eth1"), (ServiceName("vlan"), ServiceName("any")), (VlanRange(0, 7, 7),))
+
+
+def test_keywords_of_a_server_are_not_those_of_its_profile() -> None:
+    assert not set(SERVER.parameters) & set(PROFILE_RADIUS.parameters)
+
+
+def test_debug_stands_alone_or_takes_a_number_or_words() -> None:
+    assert load("system { debug }", "f").system.debug == DEBUG_CATEGORIES
+    assert load("system { debug ac_name x }", "f").system.debug == DEBUG_CATEGORIES
+    assert load("system { debug 0x5 }", "f").system.debug == ("route", "l2tp")
+    assert load("system { debug 3 }", "f").system.debug == ("route", "pppoe")
+    assert load("system { debug all }", "f").system.debug == DEBUG_CATEGORIES
+    assert "pppoo is no category; did you mean pppoe?" in first_error("system { debug route,pppoo }")
+
+
+def test_interfaces_have_values_of_their_own_of_default_and_of_the_table() -> None:
+    config = load("interface default { padi_rate 50 vlans any } interface eth1 { vlans 10-12 200.5 untagged }"
+                  + one("source pppoe { interface eth0 eth1 }"), "f")
+    assert (config.interfaces["eth0"].padi_rate, config.interfaces["eth1"].padi_rate) == (50, 50)
+    assert config.interfaces["eth0"].padi_burst == 200
+    assert vlan_set(config.interfaces["eth0"].vlans) is None
+    assert vlan_set(config.interfaces["eth1"].vlans) == {(10,), (11,), (12,), (200, 5), ()}
+
+
+def test_delays_by_load() -> None:
+    config = load("system { pado_delay 0:0 1000:0.5 5000:none }", "f")
+    assert config.system.pado_delay == (Delay(0, 0), Delay(1000, 0.5), Delay(5000, None))
+    assert "do not ascend" in first_error("system { pado_delay 1000:0 10:1 }")
+
+
+def test_a_peer_has_parameters_of_profile_destination_and_its_own() -> None:
+    config = load('profile l2tp "x" { hello_timeout 30 secret a session { connect_speed 1M framing_type async } }'
+                  + one("source pppoe { interface eth0 }",
+                        "destination l2tp { profile x secret b session { framing_type sync } peer 192.0.2.1 "
+                        "peer lns.example.net:1702 { preference 2 weight 3 secret hex:63 hello_timeout 1m } }"), "f")
+    first, second = peers(config).values()
+    assert first.tunnel == {"peer": "192.0.2.1:1701", "hello_timeout": "30", "secret": "hex:62"}
+    assert second.tunnel == {"peer": "lns.example.net:1702", "hello_timeout": "60", "secret": "hex:63"}
+    assert (second.address, second.preference, second.weight) == (Address("lns.example.net", 1702), 2, 3)
+    assert first.session == second.session == {"connect_speed": "1000000", "framing_type": "sync"}
+
+
+def test_parameters_of_tunnels_and_sessions_are_text_that_prol2tpd_reads() -> None:
+    values = " ".join(f"{name} {row.default_text()}" for name, row in TUNNEL_ROWS.items() if row.default_text())
+    inner = " ".join(f"{name} {row.default_text()}" for name, row in SESSION_ROWS.items() if row.default_text())
+    config = load(one("source pppoe { interface eth0 }",
+                      f'destination l2tp {{ peer 192.0.2.1 {values} hostname "a b" session {{ {inner} }} }}'), "f")
+    peer = peers(config)["192.0.2.1"]
+    tunnel = read_values(TUNNEL, peer.tunnel)
+    assert tunnel["hostname"] == "a b" and tunnel["framing_caps"] == 3 and tunnel["mtu"] == 1460
+    assert read_values(SESSION, peer.session)["connect_speed"].tx == 1_000_000_000
+
+
+def test_secrets_are_not_in_the_text_of_records() -> None:
+    config = load(MANUAL, "f")
+    for text in map(str, (*config.routes.values(), *config.radius.values(), *peers(config, "r1").values())):
+        assert "s3cret" not in text and "733363726574" not in text and "testing123" not in text
+
+
+# which route serves a host
+
+
+def test_the_name_is_looked_at_first_then_the_vlan() -> None:
+    config = load("interface eth0 { vlans any }" + routes(
+        "source pppoe { interface eth0 service a }",
+        "source pppoe { interface eth0 service a vlan 10-19 200.1-4094 }",
+        "source pppoe { interface eth0 }",
+        "source pppoe { interface eth0 vlan untagged }",
+    ), "f")  # fmt: skip
+    index = RouteIndex(config.routes.values())
+    asked: list[tuple[tuple[int, ...], str]] = [
+        ((), "a"), ((10,), "a"), ((19,), "a"), ((20,), "a"), ((200, 7), "a"), ((10, 10), "a"), ((), "b"), ((5,), "b"),
+    ]  # fmt: skip
+    found = [index.find("eth0", *one) for one in asked]
+    assert [route and route.name for route in found] == ["r1", "r2", "r2", "r1", "r2", "r1", "r4", "r3"]
+    assert index.find("eth1", (), "a") is None
+    assert index.services("eth0") == ((ServiceName("a"),), True)
+
+
+def test_services_of_an_interface_are_those_of_its_routes() -> None:
+    config = load(routes("source pppoe { interface eth0 service a hidden b }",
+                         "source pppoe { interface eth0 eth1 service c }",
+                         "source l2tp { tunnel_profile lacs others }"), "f")
+    index = RouteIndex(config.routes.values())
+    assert index.interfaces == ["eth0", "eth1"]
+    assert index.services("eth0") == ((ServiceName("a", False), ServiceName("b"), ServiceName("c")), False)
+    assert index.find("eth0", (), "x") is None
+    lacs = index.find_l2tp("lacs")
+    assert lacs is not None and lacs.name == "r3" and index.tunnel_profiles == ["lacs", "others"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "what"),
+    [
+        (("interface eth0", "interface eth1 eth0"), "any service on eth0, vlan any"),
+        (("interface eth0 service a", "interface eth0 service b a"), 'service "a" on eth0, vlan any'),
+        (("interface eth0 vlan 1-100", "interface eth0 vlan 50"), "any service on eth0, vlan 50"),
+        (("interface eth0 vlan 7.5-9", "interface eth0 vlan 7.9"), "any service on eth0, vlan 7.9"),
+    ],
+)
+def test_two_routes_that_serve_one_host_are_refused(sources: tuple[str, str], what: str) -> None:
+    text = "interface eth0 { vlans any }\n" + routes(*(f"source pppoe {{ {source} }}" for source in sources))
+    message = first_error(text)
+    assert message.startswith("proacd.conf:3:")
+    assert f'route "r2" and route "r1" both serve {what}; the other one is on line 2' in message
+
+
+def test_two_routes_for_one_tunnel_profile_are_refused() -> None:
+    text = routes("source l2tp { tunnel_profile a }", "source l2tp { tunnel_profile b a }")
+    assert 'route "r2" and route "r1" both serve tunnel profile "a"' in first_error(text)
+
+
+# what is wrong, where, and what would be right
+
+WRONG = [
+    (one("source pppoe { interface eth0 sevice a }"),
+     "proacd.conf:1:43: unknown parameter sevice in source pppoe; did you mean service?"),
+    (one("source pppoe { interface }"), "proacd.conf:1:28: interface: a value is missing; write: interface device"),
+    (one("source pppoe { service a }"), "proacd.conf:1:13: source pppoe has no interface; add: interface device"),
+    (one("source pppoe { interface eth0 service hidden }"), "hidden follows a service name"),
+    (one("source pppoe { interface eth0 vlan 4095 }"), "4095 is no VLAN id; from 1 to 4094"),
+    (one("source pppoe { interface eth0 vlan 10 }"),
+     "interface eth0 does not serve vlan 10; add: interface eth0 { vlans 10 }"),
+    (one("source ppoe { interface eth0 }"),
+     "source is followed by ppoe, which is unknown here; known: source pppoe, source l2tp"),
+    (one(""), 'route "r" has no source; add: source pppoe { ... } or source l2tp { ... }'),
+    (one("source l2tp { tunnel_profile a }", ""), 'route "r" has no destination; add: destination l2tp { ... }'),
+    (one("source l2tp { tunnel_profile a }", PPP + "destination radius { profile x }"), "there is no profile radius"),
+    (one("source l2tp { tunnel_profile a }", "destination l2tp { }"),
+     "destination l2tp says no LNS; add: peer address"),
+    (one("source l2tp { tunnel_profile a }", "destination l2tp { peer 192.0.2.300 }"),
+     "peer: 192.0.2.300 is not an address or a host name"),
+    (one("source l2tp { tunnel_profile a }", "destination l2tp { peer 192.0.2.1 hide_avps true }"),
+     'peer "192.0.2.1" has hide_avps but no secret; add: secret "text"'),
+    (one("source l2tp { tunnel_profile a }", "destination l2tp { tunnel t mtu 1400 }"),
+     "parameters of tunnels are given for a tunnel that prol2tpd.conf has"),
+    ("profile radius aaa { server r1 secret x }" + routes("source pppoe { interface eth0 }"), ""),
+    ("profile radius aaa { server 192.0.2.999 secret x }" + routes("source pppoe { interface eth0 }"),
+     'server "192.0.2.999" has no address'),
+    ("profile radius aaa { }" + routes("source pppoe { interface eth0 }"), "has no server for authentication"),
+    ("profile radius aaa { server a secret x auth_methods eap }" + routes("source pppoe { interface eth0 }"),
+     "eap cannot be handed to an LNS; use chap or pap"),
+    ("profile radius aaa { server a secret x accounting off links }" + routes("source pppoe { interface eth0 }"),
+     "off stands alone"),
+    ("profile radius aaa { server a timeout 3 }" + routes("source pppoe { interface eth0 }"),
+     'server "a" has no secret; add: secret password'),
+    ("profile radus aaa { server a }" + routes("source pppoe { interface eth0 }"),
+     "profile is followed by radus, which is unknown here; known: profile radius, profile l2tp"),
+    ("interface eth1 { }" + routes("source pppoe { interface eth0 }"), 'interface "eth1" is in no route'),
+    ("interface eth1 { mtu 1500 }", "there is interface, but no route"),
+    ("system { ac_name a b }", "unknown parameter b in system"),
+    ('system { ac_name "a" "b" }', "ac_name takes one value; put a text with spaces in quotes"),
+    ("system { max_session 4 }", "unknown parameter max_session in system; did you mean max_sessions?"),
+    ("system { max_sessions 70000 }", "max_sessions: 70000 is out of range; from 0 to 65535"),
+    ("System { }", "unknown block System; did you mean system?"),
+    ("system ", "system has no {; write: system {"),
+    ("system {", "the block system opened on line 1 is not closed; add a }"),
+    ("system { } }", "this } closes no block"),
+    ('"system" { }', "a string where a keyword is expected"),
+    ("rout r { source pppoe { interface eth0 } }", "unknown block rout r; did you mean"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG, ids=range(len(WRONG)))
+def test_a_mistake_is_said_in_one_line_with_what_would_be_right(text: str, message: str) -> None:
+    if not message:
+        load(text, "proacd.conf")
+        return
+    with pytest.raises(ConfigError) as refused:
+        load(text, "proacd.conf")
+    assert message in str(refused.value)
+    assert refused.value.first.startswith("proacd.conf:1:")
+
+
+def test_a_secret_is_not_shown_wherever_it_stands() -> None:
+    text = one("source pppoe { interface eth0 }", "destination l2tp { peer 192.0.2.1 secret\n\"gehe im\" mtu x }")
+    with pytest.raises(ConfigError) as refused:
+        load(text, "f")
+    assert "mtu: x is no number" in str(refused.value) and "gehe" not in str(refused.value)
