@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
+from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
@@ -53,6 +54,17 @@ class Refusal(NamedTuple):
     """Number of an MS-CHAP failure."""
     retry: bool = False
     """The peer may try another password, where the method has that."""
+
+
+class Proof(NamedTuple):
+    """What the peer has answered to another end's question (RFC 2661 section 4.4.5)."""
+
+    identifier: int
+    name: bytes
+    challenge: bytes
+    """Empty for PAP and EAP."""
+    response: bytes
+    """PAP: the password; CHAP: Value of the Response; EAP: the whole Response."""
 
 
 class Asking:
@@ -115,6 +127,24 @@ class Authentication:
 
     def demand(self, method: str, now: float) -> None:
         raise NotImplementedError
+
+    def proxied(self, method: str, proof: Proof, now: float) -> bool:
+        """The peer has given its proof to another end, which has handed it to us: ask about it, in place of `demand`.
+        False: it is none."""
+        try:
+            self._take_proof(method, proof, now)
+        except WireError:
+            self.stop()
+            return False
+        return True
+
+    def _take_proof(self, method: str, proof: Proof, now: float) -> None:
+        """Raises `WireError` for a proof that the method cannot have."""
+        raise NotImplementedError
+
+    def count_from(self, identifier: int) -> None:
+        """Our next packet has the identifier after this one."""
+        self._identifier = identifier & 0xFF
 
     def comply(self, method: str, now: float) -> None:
         raise NotImplementedError

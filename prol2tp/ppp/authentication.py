@@ -5,25 +5,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prol2tp.ppp import frame
+from prol2tp.ppp import frame, proxy
 from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Method, Refusal
 from prol2tp.ppp.eap import EAP
 from prol2tp.ppp.lower import Signal
 from prol2tp.ppp.outputs import AskAuthentication
 from prol2tp.ppp.phase import Phase
+from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.ppp.settings import Grant
 
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
-def start(link: Link, now: float) -> None:
-    """LCP is open: begin what was agreed on."""
+
+def start(link: Link, record: ProxyRecord | None, now: float) -> None:
+    """LCP is open: begin what was agreed on.
+
+    :param record: what the peer has done already, where LCP was proxied.
+    """
     if link._demanded is not None or link._promised is not None:
         link._limits.authenticating(now)
     if link._demanded is not None:
-        _protocol(link, link._demanded).demand(link._demanded.name, now)
+        _demand(link, link._demanded, record, now)
     if link._promised is not None:
         _protocol(link, link._promised).comply(link._promised.name, now)
+
+
+def _demand(link: Link, method: Method, record: ProxyRecord | None, now: float) -> None:
+    protocol = _protocol(link, method)
+    if record is not None:
+        # the peer may repeat its answer to the other end's question, which must not look like one to ours
+        last = record.authen_id
+        protocol.count_from(0x80 | link._lower.random_bytes(1)[0] if last is None else last ^ 0x80)
+        proof = proxy.proof(record, method)
+        if proof is not None and protocol.proxied(method.name, proof, now):
+            link.proxied = (True, True)
+            return
+    protocol.demand(method.name, now)
 
 
 def _protocol(link: Link, method: Method) -> Authentication:
@@ -83,6 +101,8 @@ def _authenticator(link: Link) -> Authentication:
 
 
 def accepted(link: Link, grant: Grant, now: float) -> bool:
+    if link.settings.access:
+        raise ValueError("an access concentrator lets nobody in: hand_over, or refused")
     ask = _answered(link)
     if ask is None:
         return False
@@ -133,6 +153,8 @@ def local(link: Link, now: float) -> bool:
 
 def _asked_about_eap(link: Link) -> bool:
     question = link._asking.question
+    if link.settings.access:
+        raise ValueError("an access concentrator runs no EAP method")
     if question is not None and question.method != "eap":
         raise ValueError(f"that does not answer a question of method {question.method}")
     return _answered(link) is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Refusal
+from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Proof, Refusal
 from prol2tp.ppp.challenge import ALGORITHMS, MD5, md5_response, read_value, value_data, verify_md5
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
@@ -99,6 +99,18 @@ class CHAP(Authentication):
         self._our_algorithm = ALGORITHMS[method]
         self.renewal = False
         self._new_challenge(now)
+
+    def _take_proof(self, method: str, proof: Proof, now: float) -> None:
+        self._our_algorithm = algorithm = ALGORITHMS[method]
+        if not 0 < len(proof.challenge) < 256 or len(proof.response) > 255:
+            raise WireError("CHAP value of a length that no packet has")
+        algorithm.check_challenge(proof.challenge)
+        self.renewal = False
+        self.transmits = self._retries = 0
+        self._identifier = proof.identifier
+        self._challenge = proof.challenge
+        self.our_state = OurState.CHALLENGED
+        self._receive_response(proof.identifier, value_data(proof.response, proof.name))
 
     def comply(self, method: str, now: float) -> None:
         self._peer_algorithm = ALGORITHMS[method]

@@ -10,7 +10,7 @@ from enum import Enum
 
 from prol2tp.common.wire import WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, Refusal
+from prol2tp.ppp.auth import PEER_FAILED, Proof, Refusal
 from prol2tp.ppp.challenge import read_value, value_data
 from prol2tp.ppp.chap import DEFAULT_NAME
 from prol2tp.ppp.eappacket import (
@@ -89,11 +89,24 @@ class EAP(EAPPeer):
         self._our_keys: Keys | None = None
 
     def demand(self, method: str, now: float) -> None:
+        self._begin()
+        self._ask_peer(OurState.IDENTITY, IDENTITY, b"", now)
+
+    def _begin(self) -> None:
         self._methods = self._known(self.settings.eap_methods)
         self.requests = self.responses = self._retries = self._type = 0
         self._relaying = False
         self._tls = self._held = self._our_keys = None
-        self._ask_peer(OurState.IDENTITY, IDENTITY, b"", now)
+
+    def _take_proof(self, method: str, proof: Proof, now: float) -> None:
+        """The Response with the Identity: all else follows here."""
+        code, identifier, data = frame.read_packet(proof.response)
+        if code != RESPONSE or identifier != proof.identifier:
+            raise WireError("no EAP Response")
+        self._begin()
+        self._identifier = identifier
+        self.our_state = OurState.IDENTITY
+        self._receive_response(identifier, data, now)
 
     def stop(self) -> None:
         super().stop()
@@ -161,7 +174,7 @@ class EAP(EAPPeer):
             if kind != IDENTITY:
                 raise WireError(f"EAP Response of type {kind} to a Request for the identity")
             self._identity = data[1:]
-            if self.settings.eap_passthrough:
+            if self.settings.eap_passthrough or self.settings.access:
                 self._ask_server(identifier, data)
             else:
                 self._start_method(now)

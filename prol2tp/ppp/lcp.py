@@ -54,6 +54,7 @@ class LCP(Automaton):
         "heard",
         "looped",
         "peer_identification",
+        "initial",
         "_told_at",
         "_loops",
         "_methods",
@@ -76,6 +77,8 @@ class LCP(Automaton):
         """An Echo-Reply came with our own magic number."""
         self.peer_identification = ""
         """What the peer has said last that it is, as printable text."""
+        self.initial: bytes | None = None
+        """Options of the peer's first Configure-Request; kept with `settings.access` only."""
         self._told_at: dict[str, float] | None = None
         self._loops = 0
         self._methods: list[str] = []
@@ -85,6 +88,22 @@ class LCP(Automaton):
             self.state = State.STOPPED  # as if a try had ended: only the peer's request starts one
         else:
             super().lower_up(now)
+
+    def restart(self, now: float) -> None:
+        """A peer whose LCP is open is to negotiate again: it does not speak first."""
+        super().lower_up(now)
+
+    def proxied(self, asked: dict[int, bytes], granted: dict[int, bytes], now: float) -> None:
+        """What another end has agreed on with the peer in our place: LCP is open."""
+        self.asked = asked
+        self.granted = granted
+        self._request = options.write(asked.items())
+        self._counter = self.settings.max_configure
+        self.magic = asked.get(MAGIC, NO_MAGIC)
+        old, self.state, self.state_since = self.state, State.OPENED, now
+        if self.lower.trace is not None:
+            self.lower.trace("fsm", f"LCP: proxied in state {old.name} -> OPENED")
+        self.lower.signal(self, Signal.UP)
 
     # our wishes
 
@@ -148,8 +167,15 @@ class LCP(Automaton):
 
     # the peer's wishes
 
+    def _judge(self, wishes: list[tuple[int, bytes]]) -> tuple[int, list[tuple[int, bytes]]]:
+        if self.settings.access and (self.initial is None or self.state is State.OPENED):
+            self.initial = options.write(wishes)
+        return super()._judge(wishes)
+
     def consider(self, kind: int, data: bytes) -> bytes | None:
         settings = self.settings
+        if settings.refuse and self.OPTIONS[kind].flag in settings.refuse:
+            return None
         if kind == MRU:
             return data if int.from_bytes(data, "big") >= MRU_MIN else MRU_MIN.to_bytes(2, "big")
         if kind == MAGIC:
@@ -332,7 +358,7 @@ class LCP(Automaton):
         settings = self.settings
         words = {"asyncmap", "magic", "mru"} | set(settings.allow_methods if settings.user else ())
         words.update(word for word in ("pcomp", "accomp") if getattr(settings, word))
-        return _in_order(words)
+        return _in_order(words - set(settings.refuse))
 
     def words(self, values: dict[int, bytes]) -> tuple[str, ...]:
         words = {self.OPTIONS[kind].flag for kind in values if kind in self.OPTIONS}

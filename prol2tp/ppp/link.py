@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from prol2tp.common.wire import WireError
-from prol2tp.ppp import authentication, compression, frame, networks, record
-from prol2tp.ppp.auth import PEER_FAILED, PEER_METHODS, Asking, Authentication, Method, Refusal
+from prol2tp.ppp import authentication, compression, establishment, frame, networks, proxy, record
+from prol2tp.ppp.auth import PEER_METHODS, Asking, Authentication, Method, Refusal
 from prol2tp.ppp.automaton import Automaton, State
 from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.ccp import CCP
@@ -15,19 +15,15 @@ from prol2tp.ppp.chap import CHAP
 from prol2tp.ppp.eap import EAP
 from prol2tp.ppp.ipcp import IPCP
 from prol2tp.ppp.ipv6cp import IPV6CP
-from prol2tp.ppp.lcp import ACFC, LCP
+from prol2tp.ppp.lcp import LCP
 from prol2tp.ppp.limits import FAR, Limits
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.mppe import Keys
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
-from prol2tp.ppp.outputs import (
-    LinkAuthenticated,
-    LinkDown,
-    LinkOpened,
-    Output,
-)
+from prol2tp.ppp.outputs import LinkAuthenticated, LinkDown, Output
 from prol2tp.ppp.pap import PAP
 from prol2tp.ppp.phase import Phase, check
+from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.ppp.settings import Grant, LinkSettings
 
 __all__ = ["CAUSES", "PEER_METHODS", "Link", "Phase"]
@@ -44,9 +40,9 @@ class Link:
     # fmt: off
     __slots__ = (
         "settings", "phase", "lcp", "ccp", "ipcp", "ipv6cp", "pap", "chap", "eap", "mtu", "peer_mru", "user",
-        "auth_done", "run_count", "discards", "peer_message", "over", "mppe_keys", "_lower", "_network", "_above",
-        "_proofs", "_demanded",
-        "_promised", "_asking", "_refused", "_cause", "_mtu_limit", "_limits", "_mppe_required", "_mppe_strengths",
+        "auth_done", "run_count", "discards", "peer_message", "over", "mppe_keys", "proxied", "proxy_refused",
+        "_lower", "_network", "_above", "_proofs", "_proxy", "_demanded", "_promised", "_asking", "_refused", "_cause",
+        "_mtu_limit", "_limits", "_mppe_required", "_mppe_strengths",
     )
     # fmt: on
 
@@ -81,13 +77,18 @@ class Link:
         self.peer_message = ""
         """The last text with which the peer accepted us."""
         self.over = False
-        """LinkDown was said."""
+        """LinkDown was said, or another end has taken it over."""
+        self.proxied = (False, False)
+        """LCP, and the first step of authentication, are as somebody in front of us has negotiated them."""
+        self.proxy_refused = ""
+        """Why that was not taken over."""
         self.mppe_keys: Keys | None = None
         """MPPE start keys, when authentication gave any."""
         self._network = tuple(ncp for ncp in (self.ipcp, self.ipv6cp) if ncp is not None)
         self._above: tuple[Automaton, ...] = self._network if self.ccp is None else (self.ccp, *self._network)
         """What LCP carries."""
         self._proofs: tuple[Authentication, ...] = (self.pap, self.chap)
+        self._proxy: ProxyRecord | None = None
         self._demanded: Method | None = None
         self._promised: Method | None = None
         self._asking = Asking()
@@ -120,14 +121,23 @@ class Link:
 
     # what the shell says
 
-    def open(self, now: float) -> None:
-        """The lower layer is up: start LCP."""
+    def open(self, now: float, proxy: ProxyRecord | None = None) -> None:
+        """The lower layer is up: start LCP.
+
+        :param proxy: what a LAC has negotiated with the peer (RFC 2661 section 4.4.5): LCP is open at once when it fits
+            the settings, else it is negotiated anew, and the first word is ours.
+        """
         if self.phase is not Phase.DEAD or self.over:
             raise ValueError("this link was opened before")
         self._enter(Phase.ESTABLISH)
-        self.lcp.open(now)
-        self.lcp.lower_up(now)
+        establishment.start(self, proxy, now)
         self._settle(now)
+
+    def hand_over(self, now: float) -> ProxyRecord | None:
+        """Answer to AskAuthentication, or to LinkOpened, of a link with `settings.access`: another end takes over, and
+        this link is silent from now on. None: the peer has started anew meanwhile, and so does the link. Raises
+        `ValueError` for a link that has no such setting."""
+        return proxy.hand_over(self)
 
     def receive(self, data: bytes, now: float) -> None:
         """One PPP frame without HDLC framing. Never raises for what is in it."""
@@ -317,92 +327,13 @@ class Link:
                 cause, message, by_peer = value
                 self._terminate(cause, message, by_peer, now)
             elif source is self.lcp:
-                self._lcp_signal(signal, value, now)
+                establishment.signal(self, signal, value, now)
             elif isinstance(source, Authentication):
                 authentication.signal(self, source, signal, value, now)
             elif isinstance(source, CCP):
                 compression.signal(self, source, signal, now)
             else:
                 networks.signal(self, source, signal, now)
-
-    def _lcp_signal(self, signal: Signal, value: Any, now: float) -> None:
-        if signal is Signal.UP:
-            self._lcp_up(now)
-        elif signal is Signal.DOWN:
-            self._lcp_down(now)
-        elif signal is Signal.PROTOCOL_REJECTED:
-            self._protocol_rejected(value, now)
-        else:
-            self._lcp_finished()
-
-    def _lcp_up(self, now: float) -> None:
-        lcp = self.lcp
-        self._lower.accomp = ACFC in lcp.granted
-        self._lower.peer_mru = self.peer_mru = lcp.peer_mru
-        self.mtu = min(self._mtu_limit, lcp.peer_mru)
-        self._demanded = lcp.demanded
-        self._promised = lcp.promised
-        if self.settings.auth and self._demanded is None:
-            self._terminate(PEER_FAILED, "LCP opened without the authentication that is demanded", False, now)
-            return
-        if why := compression.impossible(self.settings):
-            self._terminate("Negotiation Failed", why, False, now)
-            return
-        self.auth_done = ("", "")
-        self.user = ""
-        self.mppe_keys = None
-        self._refused = ""
-        self._lower.queue.append(LinkOpened())
-        lcp.start_echo(now)
-        lcp.identify()
-        self._enter(Phase.AUTHENTICATE)
-        authentication.start(self, now)
-        self._network_phase(now)
-
-    def _lcp_down(self, now: float) -> None:
-        """The peer ends the link or negotiates anew; all above starts again."""
-        lcp = self.lcp
-        lcp.echo_at = None
-        self._lower.accomp = False
-        self._lower.peer_mru = frame.DEFAULT_MRU
-        for method in self._proofs:
-            method.stop()
-        self._asking.forget()
-        self._limits.idle_at = FAR
-        for ncp in self._above:
-            ncp.lower_down(now)
-        if lcp.state is State.STOPPING:
-            if self._refused and lcp.terminated is not None:
-                self._ended(PEER_FAILED, self._refused, False)  # it does not try again
-            elif lcp.terminated is not None:
-                self._ended("Peer Request", lcp.terminated, True)
-            else:
-                self._ended("Negotiation Failed", lcp.failure, True)
-        ending = lcp.state in (State.CLOSING, State.STOPPING)
-        if ending:
-            self._limits.none()
-        self._enter(Phase.TERMINATE if ending else Phase.ESTABLISH)
-
-    def _lcp_finished(self) -> None:
-        lcp = self.lcp
-        if self.settings.passive and self._cause is None and lcp.failed:
-            self._limits.auth_at = FAR
-            return  # RFC 1661 section 4.2, passive option: wait in Stopped for the peer
-        if lcp.terminated is not None:
-            self._ended("Peer Request", lcp.terminated, True)
-        self._ended("Negotiation Failed", lcp.failure or "LCP ended", False)
-        self._down()
-
-    def _protocol_rejected(self, protocol: int, now: float) -> None:
-        name = frame.protocol_name(protocol)
-        if protocol == frame.LCP:
-            self.lcp.give_up("the peer rejects LCP", now)
-        elif protocol in (frame.PAP, frame.CHAP, frame.EAP):
-            authentication.rejected(self, protocol, now)
-        else:
-            ncp = self._ncp(protocol | 0x8000)
-            if ncp is not None:
-                ncp.give_up(f"the peer rejects {name}", now)
 
     def _assign(self, grant: Grant) -> None:
         for ncp in self._network:
@@ -420,7 +351,7 @@ class Link:
     def _network_phase(self, now: float) -> None:
         """Enter it when both directions of authentication are done or were not asked for."""
         done_for_us, done_for_peer = self.auth_done
-        if self.phase is not Phase.AUTHENTICATE:
+        if self.phase is not Phase.AUTHENTICATE or self.settings.access:
             return
         if (self._demanded and not done_for_us) or (self._promised and not done_for_peer):
             return
@@ -464,6 +395,15 @@ class Link:
         self._asking.forget()
         cause, message, by_peer = self._cause or ("Lost Carrier", "", False)
         self._lower.queue.append(LinkDown(cause, message, by_peer))
+
+    def _silence(self) -> None:
+        """Another end goes on from here."""
+        self.over = True
+        self._enter(Phase.DEAD)
+        for method in self._proofs:
+            method.stop()
+        self._lower.signals.clear()
+        self._asking = Asking()
 
     def to_record(self, now: float) -> dict[str, Any]:
         """The state of a link in phase NETWORK as JSON-able data, without secrets. Raises `ValueError` in others."""

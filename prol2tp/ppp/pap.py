@@ -10,7 +10,7 @@ from enum import Enum
 
 from prol2tp.common.wire import Reader, WireError
 from prol2tp.ppp import frame
-from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Refusal
+from prol2tp.ppp.auth import PEER_FAILED, WE_FAILED, Authentication, Proof, Refusal
 from prol2tp.ppp.lower import Lower, Signal
 from prol2tp.ppp.outputs import AskAuthentication
 from prol2tp.ppp.settings import Grant, LinkSettings
@@ -51,6 +51,11 @@ def read_request(data: bytes) -> tuple[bytes, bytes]:
     return reader.take(reader.u8()), reader.take(reader.u8())
 
 
+def request_data(user: bytes, password: bytes) -> bytes:
+    """Neither longer than 255 octets."""
+    return bytes((len(user),)) + user + bytes((len(password),)) + password
+
+
 def read_message(data: bytes) -> str:
     """The text of an Ack or Nak. Some peers leave the length octet out, or let it say too much."""
     return frame.text(data[1 : 1 + data[0]]) if data else ""
@@ -76,15 +81,19 @@ class PAP(Authentication):
         self.our_state = OurState.LISTEN
         self.our_at = now + self.settings.pap_timeout if self.settings.pap_timeout else None
 
+    def _take_proof(self, method: str, proof: Proof, now: float) -> None:
+        if len(proof.name) > 255 or len(proof.response) > 255:
+            raise WireError("PAP name or password of a length that no packet has")
+        self.our_state = OurState.LISTEN
+        self._authenticate_request(proof.identifier, request_data(proof.name, proof.response))
+
     def comply(self, method: str, now: float) -> None:
         self.peer_state = PeerState.AUTHREQ
         self.transmits = 0
         self._send_request(now)
 
     def _send_request(self, now: float) -> None:
-        user = self.settings.user.encode()
-        password = self.settings.password.encode()
-        data = bytes((len(user),)) + user + bytes((len(password),)) + password
+        data = request_data(self.settings.user.encode(), self.settings.password.encode())
         self._identifier = (self._identifier + 1) & 0xFF
         self.transmits += 1
         self.peer_at = now + self.settings.pap_restart

@@ -21,10 +21,12 @@ def check(settings: LinkSettings) -> None:
     """Raises `ValueError` for settings with which no link can work."""
     if settings.auth and not any(name in PEER_METHODS for name in settings.auth_methods):
         raise ValueError("auth is set, but none of auth_methods is known")
-    if settings.auth and "eap" in settings.auth_methods and not settings.eap_passthrough:
+    if settings.auth and "eap" in settings.auth_methods and not (settings.eap_passthrough or settings.access):
         known = [name for name in settings.eap_methods if name in EAP_METHODS and (name != "tls" or settings.tls)]
         if not known:
             raise ValueError("eap is one of auth_methods, but none of eap_methods is known")
+    if settings.access and settings.user:
+        raise ValueError("access and user: an access concentrator does not prove who it is to a peer it hands over")
     for name in ("user", "password"):
         if len(getattr(settings, name).encode()) > 255:
             raise ValueError(f"{name} is longer than 255 octets")

@@ -12,7 +12,7 @@ from prol2tp.ppp.limits import FAR
 if TYPE_CHECKING:
     from prol2tp.ppp.link import Link
 
-VERSION = 3
+VERSION = 4
 
 _PLAIN = (
     "mtu",
@@ -36,6 +36,7 @@ def to_record(link: Link, now: float) -> dict[str, Any]:
     for name in _DEADLINES:
         saved[name] = _remaining(getattr(link._limits, name), now)
     saved["auth_done"] = list(link.auth_done)
+    saved["proxied"] = list(link.proxied)
     saved["demanded"] = link._demanded.name if link._demanded else ""
     saved["promised"] = link._promised.name if link._promised else ""
     saved["lcp"] = link.lcp.to_record(now)
@@ -59,6 +60,7 @@ def restore(link: Link, saved: dict[str, Any], now: float) -> None:
     for name in _DEADLINES:
         setattr(link._limits, name, FAR if saved[name] is None else now + saved[name])
     link.auth_done = (saved["auth_done"][0], saved["auth_done"][1])
+    link.proxied = (saved["proxied"][0], saved["proxied"][1])
     link._demanded = PEER_METHODS.get(saved["demanded"])
     link._promised = PEER_METHODS.get(saved["promised"])
     link.lcp.restore(saved["lcp"], now)

@@ -48,6 +48,11 @@ class LinkSettings:
     accomp: bool = True
     identification: str = ""
     """What the peer is told about us when LCP is open (RFC 1570 section 2.1); empty: nothing."""
+    refuse: tuple[str, ...] = ()
+    """Options that the peer may not have, by pppd's words: 'mru', 'asyncmap', 'magic', 'pcomp', 'accomp'."""
+    access: bool = False
+    """An access concentrator's link: LCP and the peer's first step of authentication, then `Link.hand_over`. It answers
+    no authentication itself, and no network protocol comes up."""
     passive: bool = False
     """Stay in Stopped after the first give-up and wait for the peer."""
     silent: bool = False
