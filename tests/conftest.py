@@ -1,7 +1,8 @@
 """What every test run shares: which tests this machine can run, and that CI runs all of them.
 
 A test that needs root or a foreign peer is skipped on a machine without, with the reason. Where `CI` is `true`
-a skipped test is a failure: nothing may go unseen there.
+a skipped test is a failure: nothing may go unseen there. Tests marked `kernel` are for guests (tools/test --kernel):
+elsewhere they are deselected, there they fail when the guest's kernel lacks what they need.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 
 import pytest
 
+from tests.kernel.features import GUEST, missing, runs_here
 from tests.peers import version
 
 IN_CI = os.environ.get("CI") == "true"
@@ -20,9 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        chosen = [item for item in items if not item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+    long = config.getoption("--long")
+    chosen = [item for item in items if (long or not item.get_closest_marker("long")) and runs_here(item)]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
     for item in items:
         if item.get_closest_marker("root") and os.geteuid():
@@ -31,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for package in marker.args:
                 if not version(package):
                     item.add_marker(pytest.mark.skip(reason=f"needs the Debian package {package}"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    lacking = [name for marker in item.iter_markers("kernel") for name in marker.args if missing(name)]
+    if lacking:
+        pytest.fail(f"the guest's kernel ({GUEST}) has no {', '.join(lacking)}", pytrace=False)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -59,10 +59,12 @@ def step(text: str) -> Iterator[None]:
         say(f"{start_of_line}{text} ... {outcome}, {time.monotonic() - start:.1f} s")
 
 
-def quietly(words: Sequence[str | Path], what: str, env: Mapping[str, str] | None = None) -> None:
+def quietly(
+    words: Sequence[str | Path], what: str, env: Mapping[str, str] | None = None, directory: Path = ROOT
+) -> None:
     """Run a command whose output matters only when it fails."""
     done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False, cwd=directory,
                           env={**os.environ, **(env or {})})  # fmt: skip
     if done.returncode:
         raise Problem(f"{what}: {' '.join(map(str, words))} failed ({done.returncode}):\n{done.stdout[-4000:]}")
