@@ -40,6 +40,8 @@ class RadiusServers:
         self._log = log
         self._publish = publish
         self._resolve = resolve
+        self.dns_failures = 0
+        """Names that could not be resolved, each time."""
         self.replaced: Callable[[], None] = lambda: None
         """Called when the client has got other servers."""
         self._radius = Radius()
@@ -154,7 +156,10 @@ class RadiusServers:
         self._apply()
 
     def _not_found(self, failure: Any, host: str) -> None:
-        if host not in self._hosts or host in self._complained:
+        if host not in self._hosts:
+            return
+        self.dns_failures += 1
+        if host in self._complained:
             return
         self._complained.add(host)
         kept = self._addresses.get(host)

@@ -235,6 +235,11 @@ class RadiusProfile(Radius):
     l2tp_profile: str = row(Reference("profile l2tp"), "", "Tunnel and session parameters that servers do not give.")
     name: str = ""
 
+    @property
+    def accounts(self) -> bool:
+        """There is something to tell, and a server to tell it."""
+        return bool(self.accounting) and any(server.acct_port for server in self.servers.values())
+
 
 @dataclass(slots=True)
 class ProacdConfig:

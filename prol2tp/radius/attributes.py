@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from prol2tp.radius.dictionary import ATTRIBUTES, Key, named_values
-from prol2tp.radius.packets import attribute
+from prol2tp.radius.packets import attribute, laid_out
 from prol2tp.radius.values import ENCODE, FIXED
 
 
@@ -71,6 +71,7 @@ VIRTUAL = NAS_PORT_TYPES["Virtual"]
 ASYNC = NAS_PORT_TYPES["Async"]
 PPPOE_OVER_ETHERNET = NAS_PORT_TYPES["PPPoEoE"]
 PPPOE_OVER_VLAN = NAS_PORT_TYPES["PPPoEoVLAN"]
+PPPOE_OVER_QINQ = NAS_PORT_TYPES["PPPoEoQinQ"]
 L2TP = named_values("Tunnel-Type")["L2TP"]
 IPV4 = named_values("Tunnel-Medium-Type")["IPv4"]
 IPV6 = named_values("Tunnel-Medium-Type")["IPv6"]
@@ -124,6 +125,8 @@ class Port:
     """RFC 4679, as `agent_remote_id`."""
     agent_remote_id: str = ""
     tunnel: TunnelFacts | None = None
+    line: tuple[tuple[Key, bytes], ...] = ()
+    """Of the subscriber, as it goes on the wire: `lines.line_attributes`. Instead of the two ids above."""
 
 
 PORT = rows(
@@ -148,6 +151,8 @@ def write_tunnel(facts: TunnelFacts, into: bytearray) -> None:
 def write_port(nas: Nas, port: Port, into: bytearray) -> None:
     write(nas, NAS, into)
     write(port, PORT, into)
+    if port.line:
+        into += laid_out(port.line)
     if port.tunnel is not None:
         write_tunnel(port.tunnel, into)
 
