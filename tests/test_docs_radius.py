@@ -20,8 +20,9 @@ NAS = Nas("192.0.2.1", "2001:db8::1", "lns")
 LINE = line_attributes({"numbers": {str(kind): kind for kind in NUMBERS}, "encapsulation": "010203"})
 PORT = Port(
     1, line=LINE, called_station_id="1", calling_station_id="2", connect_info="3", nas_port_id="4",
-    agent_circuit_id="5", agent_remote_id="6", tunnel=TunnelFacts(client_endpoint="1", server_endpoint="2", connection="3",
-                                            assignment_id="4", client_auth_id="5", server_auth_id="6", packets_lost=7),
+    agent_circuit_id="5", agent_remote_id="6",
+    tunnel=TunnelFacts(client_endpoint="1", server_endpoint="2", connection="3", assignment_id="4", client_auth_id="5",
+                       server_auth_id="6", packets_lost=7),
 )  # fmt: skip
 ADDRESSES = Addresses("192.0.2.2", "255.255.255.255", 3, ("2001:db8::/64",), ("2001:db8:1::/56",), ("2001:db8::2",))
 
