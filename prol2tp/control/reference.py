@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prol2tp.control.command import Argument, Command, Record
-from prol2tp.control.commands import prol2tpd, propppd
+from prol2tp.control.commands import proacd, prol2tpd, propppd
 
 
 def _arguments(arguments: Iterable[Argument]) -> list[str]:
@@ -42,7 +42,7 @@ def record_text(record: Record) -> str:
 def sections() -> dict[str, str]:
     """The generated parts of the page by the names in their marks."""
     parts = {}
-    for name, module in (("prol2tpd", prol2tpd), ("propppd", propppd)):
+    for name, module in (("prol2tpd", prol2tpd), ("propppd", propppd), ("proacd", proacd)):
         parts[f"{name} commands"] = "\n".join(map(command_text, module.COMMANDS.values()))
         parts[f"{name} callbacks"] = "\n".join(map(command_text, module.CALLBACKS.values()))
         parts[f"{name} records"] = "\n".join(map(record_text, module.RECORDS.values()))

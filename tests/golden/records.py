@@ -342,3 +342,87 @@ NETWORK_LINK = LINK | {"network": {
 RATE_LINK = LINK | {"rate": {"up": 20_000_000, "up_by": "path", "down": 1_500_500, "down_by": "tc"}}
 MTU_LINK = LINK | {"mtu": 1456, "mtu_limits": {"profile": 1500, "carrier": 1460, "user": 1456, "peer": 1492}}
 RATE_DOWN_LINK = LINK | {"rate": {"up": 0, "up_by": "", "down": 64_000, "down_by": "tc"}}
+
+# proacd
+ACCESS_STATUS: dict[str, Any] = {
+    "version": "2.0.0",
+    "ac_name": "lac-1",
+    "log_level": "info",
+    "started_at": 0.0,
+    "config_file": "/etc/prol2tp/proacd.conf",
+    "draining": False,
+    "routes": 2,
+    "routing": {
+        "routes_created": 6, "route_create_failures": 0, "license_denials": 0, "routes_deleted": 4,
+        "route_delete_failures": 0, "destination_open_failures": 4, "destination_close_failures": 0,
+        "source_close_failures": 0, "closed_by_destination": 0, "closed_by_source": 2,
+    },
+    "pppoe": {
+        "padi_received": 4, "invalid_padi_received": 0, "pado_sent": 4, "padr_received": 4,
+        "invalid_padr_received": 0, "resent_padr_received": 0, "pads_sent": 4, "padt_received": 2,
+        "invalid_padt_received": 0, "padt_sent": 2,
+    },
+    "l2tp": {"tunnels_opened": 3, "sessions_opened": 2, "sessions_closed": 0, "dns_failures": 0},
+    "radius": {"successes": 3, "failures": 0, "dns_failures": 0, "timeouts": 0},
+    "pppd": {"started": 0, "terminated": 0, "exit_codes": {}},
+    "discards": {"other_vlans": 7, "padi_over_rate": 0},
+    "queue": {"depth": 3, "oldest": 75.0, "waiting": 0, "unsaved": 0, "coalesced": 0, "refused": 0, "trouble": ""},
+}  # fmt: skip
+_PPPOE_SOURCE: dict[str, Any] = {
+    "kind": "pppoe", "interface": "enp0s8", "vlans": [], "peer_mac": "08:00:27:4e:71:75", "session_id": 5051,
+    "service_name": "dynamic", "advertised": True, "mtu": 1492, "circuit_id": "", "remote_id": "", "tunnel_id": 0,
+    "peer_tunnel_id": 0, "peer_session_id": 0, "tunnel_profile": "", "peer_address": "", "calling_number": "",
+    "called_number": "",
+}  # fmt: skip
+_CALL: dict[str, Any] = {
+    "kind": "l2tp", "name": "192.0.2.10", "tunnel_id": 35352, "session_id": 41053, "peer_tunnel_id": 17,
+    "peer_session_id": 18, "peer": "192.0.2.10:1701", "version": 2, "ppp_profile": "", "interface": "",
+}  # fmt: skip
+_OPENED = moment("2026-11-23 14:05:11")
+ROUTES: list[dict[str, Any]] = [
+    {"number": 13564, "name": "r2", "state": "joined", "created_at": _OPENED, "user": "u1@example.com",
+     "source": _PPPOE_SOURCE, "destination": _CALL},
+    {"number": 33975, "name": "r1", "state": "joined", "created_at": _OPENED, "user": "",
+     "source": _PPPOE_SOURCE | {"session_id": 15932, "service_name": "static", "peer_mac": "08:00:27:64:4a:2b"},
+     "destination": _CALL | {"tunnel_id": 64947, "session_id": 32602}},
+]  # fmt: skip
+OTHER_ROUTES: list[dict[str, Any]] = [
+    {"number": 1, "name": "homes", "state": "choosing", "created_at": _OPENED, "user": "",
+     "source": _PPPOE_SOURCE | {"vlans": [200, 17], "advertised": False, "circuit_id": "dslam1 atm 1/3:8.35",
+                                "calling_number": "08:00:27:64:4A:2B"},
+     "destination": None},
+    {"number": 2, "name": "homes", "state": "opening", "created_at": _OPENED, "user": "a'b\n",
+     "source": _PPPOE_SOURCE, "destination": _CALL | {"tunnel_id": 0, "session_id": 0, "peer": ""}},
+    {"number": 3, "name": "local", "state": "joined", "created_at": _OPENED, "user": "u2",
+     "source": _PPPOE_SOURCE,
+     "destination": _CALL | {"kind": "ppp", "tunnel_id": 0, "session_id": 0, "ppp_profile": "users",
+                             "interface": "ppp0"}},
+    {"number": 4, "name": "switch", "state": "joined", "created_at": _OPENED, "user": "",
+     "source": _PPPOE_SOURCE | {"kind": "l2tp", "interface": "", "peer_mac": "", "service_name": "", "mtu": 0,
+                                "tunnel_id": 7, "session_id": 8, "peer_tunnel_id": 9, "peer_session_id": 10,
+                                "tunnel_profile": "lacs", "peer_address": "198.51.100.7:1701",
+                                "called_number": "0191"},
+     "destination": _CALL},
+]  # fmt: skip
+INTERFACE_ROWS: list[dict[str, Any]] = [
+    {"name": "enp0s8", "state": "up", "mac": "08:00:27:4e:71:01", "mtu": 1508, "vlans": ["untagged", "10-19"],
+     "services": ["static", "(dynamic)", "*"], "sessions": 2, "max_sessions": 1000},
+    {"name": "enp0s9", "state": "absent", "mac": "", "mtu": 0, "vlans": ["any"], "services": ["*"], "sessions": 0,
+     "max_sessions": 0},
+]  # fmt: skip
+DESTINATION_ROWS: list[dict[str, Any]] = [
+    {"name": "192.0.2.10", "state": "up", "seconds": 0.0, "sessions": 2, "opened": 3, "failed": 1, "refused": 0,
+     "reason": "the tunnel did not come up"},
+    {"name": "lns2.example.net:1702", "state": "locked", "seconds": 41.5, "sessions": 0, "opened": 0, "failed": 4,
+     "refused": 1, "reason": ""},
+]  # fmt: skip
+MAC_ROWS: list[dict[str, Any]] = [
+    {"interface": "", "list": "deny", "mac": "08:00:27:64:4a:2b", "origin": "local"},
+    {"interface": "enp0s8", "list": "allow", "mac": "08:00:27", "origin": "config"},
+]
+TRACE_ROWS: list[dict[str, Any]] = [
+    {"time": _OPENED + 0.25, "kind": "discovery", "interface": "enp0s8", "mac": "08:00:27:64:4a:2b", "route": "",
+     "number": 0, "text": "PADI"},
+    {"time": _OPENED + 1.5, "kind": "route", "interface": "enp0s8", "mac": "08:00:27:64:4a:2b", "route": "r1",
+     "number": 33975, "text": "created"},
+]  # fmt: skip

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.cli import format
-from prol2tp.control.commands import prol2tpd, propppd
+from prol2tp.cli import access, format
+from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.control.shapes import problems
 from tests.golden import records
 
@@ -32,6 +32,16 @@ OUTPUTS = {
     "propppctl-list-up": lambda: format.links([records.link_rows(501)]),
     "propppctl-show-mtu": lambda: format.link(records.MTU_LINK),
     "propppctl-show": lambda: format.link(records.LINK),
+    "proac_info-s": lambda: access.status(records.ACCESS_STATUS),
+    "proac_info-s-v": lambda: access.status(records.ACCESS_STATUS) + access.details(records.ACCESS_STATUS),
+    "proac_info-r": lambda: access.routes([records.ROUTES[:1], records.ROUTES[1:]]),
+    "proac_info-r-33975": lambda: access.route(records.ROUTES[1]),
+    "proac_info-r-others": lambda: access.routes([records.OTHER_ROUTES]),
+    "proac_info-r-v": lambda: access.routes([[records.ROUTES[0], *records.OTHER_ROUTES]], verbose=True),
+    "proac_info-interfaces": lambda: access.interfaces([records.INTERFACE_ROWS]),
+    "proac_info-destinations": lambda: access.destinations([records.DESTINATION_ROWS]),
+    "proac_info-macs": lambda: access.macs([records.MAC_ROWS]),
+    "proac_info-trace": lambda: access.trace([records.TRACE_ROWS]),
 }
 
 
@@ -63,6 +73,12 @@ def test_every_golden_file_is_compared():
         (records.IPV6, propppd, "ipv6"),
         (records.RATE_LINK, propppd, "link"),
         (records.RATES_STATUS, propppd, "status"),
+        (records.ACCESS_STATUS, proacd, "status"),
+        *((row, proacd, "route") for row in (*records.ROUTES, *records.OTHER_ROUTES)),
+        *((row, proacd, "interface-row") for row in records.INTERFACE_ROWS),
+        *((row, proacd, "destination-row") for row in records.DESTINATION_ROWS),
+        *((row, proacd, "mac-row") for row in records.MAC_ROWS),
+        *((row, proacd, "trace-row") for row in records.TRACE_ROWS),
     ],
 )
 def test_the_records_have_the_documented_shape(value, module, name):

@@ -6,10 +6,10 @@ import io
 
 import pytest
 
-from prol2tp.cli import prol2tp, propppctl
+from prol2tp.cli import proac_info, prol2tp, propppctl
 
 
-@pytest.mark.parametrize("tool", [prol2tp, propppctl])
+@pytest.mark.parametrize("tool", [prol2tp, propppctl, proac_info])
 def test_help_about_no_command_is_a_usage_error_in_one_line(tool):
     program = tool.program()
     program._output, program._errors = io.StringIO(), io.StringIO()
@@ -18,7 +18,8 @@ def test_help_about_no_command_is_a_usage_error_in_one_line(tool):
 
 
 @pytest.mark.parametrize(("tool", "words", "form"), [
-    (prol2tp, ["show", "tu"], "show tunnels"), (propppctl, ["set"], "set log-level LEVEL [NAME]")])
+    (prol2tp, ["show", "tu"], "show tunnels"), (propppctl, ["set"], "set log-level LEVEL [NAME]"),
+    (proac_info, ["rem"], "remove {allow | deny} MAC [on INTERFACE]")])
 def test_help_about_the_beginning_of_a_command_lists_its_forms(tool, words, form):
     program = tool.program()
     program._output = io.StringIO()

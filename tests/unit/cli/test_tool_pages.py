@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.cli import prol2tp, propppctl
+from prol2tp.cli import proac_info, prol2tp, propppctl
 from prol2tp.cli.grammar import _TOKENS
 from prol2tp.cli.program import OPTIONS
+from prol2tp.control.commands.proacd import EXIT_CODES
+from prol2tp.ppp.causes import CAUSES
 
 MAN = Path(__file__).parents[3] / "man"
-TOOLS = {"prol2tp": prol2tp, "propppctl": propppctl}
+TOOLS = {"prol2tp": prol2tp, "propppctl": propppctl, "proac_info": proac_info}
 
 
 def tags(page: str, section: str, macro: str) -> list[str]:
@@ -69,6 +71,14 @@ def test_help_has_all_forms_arguments_and_options_and_no_others(tool):
 def test_the_page_has_every_exit_status(tool):
     page = (MAN / f"{tool}.1").read_text("utf-8")
     assert re.findall(r"^\.It (\d)$", page, re.MULTILINE) == ["0", "1", "2", "3"]
+
+
+def test_the_page_of_proac_info_says_which_causes_each_exit_code_of_pppd_stands_for():
+    page = (MAN / "proac_info.1").read_text("utf-8").partition("\n.Sh COUNTERS\n")[2].partition("\n.Sh ")[0]
+    found = dict(re.findall(r"^\.It (.+)\n(.+)\.$", page, re.MULTILINE))
+    said = {code: {word for word in text.split(", ") if word in CAUSES} for code, text in found.items()}
+    assert tuple(said) == EXIT_CODES
+    assert said == {code: {c.word for c in CAUSES.values() if c.exit_code == code} for code in EXIT_CODES}
 
 
 @pytest.mark.parametrize("tool", TOOLS)

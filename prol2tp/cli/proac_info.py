@@ -1,0 +1,197 @@
+"""proac_info(1): show and change what proacd does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from prol2tp.cli import access, format
+from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
+from prol2tp.cli.program import Action, Program
+from prol2tp.cli.program import main as run
+from prol2tp.control.command import NotFound
+from prol2tp.control.commands import proacd
+from prol2tp.control.commands.shared import LEVELS, RELOAD
+
+_FILTER = "[{interface INTERFACE | mac MAC | route ROUTE} ...]"
+
+FORMS = (
+    Form("status", "-s [-v]", "The counters of the daemon; -v: and what else it has to say."),
+    Form("routes", "-r [ROUTE] [-v]", "All routes, or one of them; -v: with user, line, state and LNS."),
+    Form("interfaces", "interfaces", "A line for each Ethernet interface that hosts are served on."),
+    Form("destinations", "destinations", "A line for each LNS that has been used, and whether it is."),
+    Form("close", "close {ROUTE | mac MAC}", "End a route, all routes of a name, or all of a host."),
+    Form("drain", "drain [DESTINATION]", "Send no new sessions to an LNS, or let none in; those there are stay."),
+    Form("undrain", "undrain [DESTINATION]", "Take that back."),
+    Form("unlock", "unlock DESTINATION", "Use an LNS again that is locked out because it failed."),
+    Form("macs", "macs [on INTERFACE]", "A line for each host that is let in or kept out."),
+    Form("allow", "allow MAC [on INTERFACE]", "Let a host in; all that are not allowed are kept out from then on."),
+    Form("deny", "deny MAC [on INTERFACE]", "Keep a host out."),
+    Form("remove", "remove {allow | deny} MAC [on INTERFACE]", "Take back what allow or deny said."),
+    Form("trace_on", f"trace on {_FILTER}", "Keep what happens from now on, of all or of these."),
+    Form("trace_off", f"trace off {_FILTER}", "Keep it no longer."),
+    Form("trace_dump", f"trace dump {_FILTER}", "Print what was kept."),
+    Form("events", "events [EVENT ...]", "What happens, a line for each event, until interrupted."),
+    Form("reload", "reload", "Read the configuration file again."),
+    Form("set_log_level", "set log-level LEVEL", "Change the log level of the daemon."),
+    Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
+)
+WORDS = {
+    "-v": Word("verbose", "more", "flag"),
+    "ROUTE": Word("route", "a route by its number, or all of the name of a route block"),
+    "DESTINATION": Word("destination", "an LNS by its name in `destinations`"),
+    "MAC": Word("mac", "MAC address of a host; of lists also the first three octets, for all of a vendor"),
+    "INTERFACE": Word("interface", "an Ethernet interface"),
+    "allow": Word("allow", "", "flag"),
+    "deny": Word("deny", "", "flag"),
+    "EVENT": Word("types", "only these: " + ", ".join(proacd.EVENTS), "list"),
+    "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
+    "WORD": Word("words", "beginning of a command", "list"),
+}
+GRAMMAR = Grammar(FORMS, WORDS)
+
+
+def _status(program: Program, values: dict[str, Any]) -> None:
+    def text(record: dict[str, Any]) -> list[str]:
+        return access.status(record) + (access.details(record) if values.get("verbose") else [])
+
+    program.record(program.call(proacd.STATUS)["status"], text)
+
+
+def _routes(program: Program, values: dict[str, Any]) -> None:
+    name, verbose = values.get("route"), bool(values.get("verbose"))
+    if name is not None and _is_number(name):
+        try:
+            found = program.call(proacd.SHOW_ROUTE, number=int(name))["route"]
+        except NotFound:
+            pass  # the name of a block may be a number too
+        else:
+            program.record(found, lambda record: access.route(record, verbose))
+            return
+    arguments = {} if name is None else {"name": name}
+    text: Callable[[Iterable[list[Any]]], Iterator[str]] = partial(access.routes, verbose=verbose)
+    if name is not None:
+        text = _at_least_one(text, name)
+    program.rows(proacd.LIST_ROUTES, text, **arguments)
+
+
+def _at_least_one(
+    text: Callable[[Iterable[list[Any]]], Iterator[str]], name: str
+) -> Callable[[Iterable[list[Any]]], Iterator[str]]:
+    def lines(pages: Iterable[list[Any]]) -> Iterator[str]:
+        nothing = True
+        for line in text(pages):
+            nothing = False
+            yield line
+        if nothing:
+            raise NotFound(f"there is no route '{name}'")
+
+    return lines
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5
+
+
+def _interfaces(program: Program, values: dict[str, Any]) -> None:
+    program.rows(proacd.LIST_INTERFACES, access.interfaces)
+
+
+def _destinations(program: Program, values: dict[str, Any]) -> None:
+    program.rows(proacd.LIST_DESTINATIONS, access.destinations)
+
+
+def _close(program: Program, values: dict[str, Any]) -> None:
+    name = values.pop("route", None)
+    if name is not None:
+        values = {"number": int(name)} if _is_number(name) else {"name": name}
+    program.record(
+        program.call(proacd.CLOSE_ROUTE, **values),
+        lambda answer: [f"{answer['closed']} route{'s' if answer['closed'] != 1 else ''} closed"],
+    )
+
+
+def _drain(program: Program, values: dict[str, Any], on: bool = True) -> None:
+    program.call(proacd.DRAIN, on=on, **values)
+
+
+def _unlock(program: Program, values: dict[str, Any]) -> None:
+    program.call(proacd.UNLOCK, **values)
+
+
+def _macs(program: Program, values: dict[str, Any]) -> None:
+    program.rows(proacd.LIST_MACS, access.macs, **values)
+
+
+def _add(program: Program, values: dict[str, Any], list: str) -> None:
+    program.call(proacd.ADD_MAC, **{**_entry(values), "list": list})
+
+
+def _remove(program: Program, values: dict[str, Any]) -> None:
+    program.call(proacd.REMOVE_MAC, **{**_entry(values), "list": "allow" if values.get("allow") else "deny"})
+
+
+def _entry(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ("mac", "interface") if name in values}
+
+
+def _trace(program: Program, values: dict[str, Any], on: bool) -> None:
+    program.call(proacd.SET_TRACE, on=on, **values)
+
+
+def _trace_dump(program: Program, values: dict[str, Any]) -> None:
+    program.rows(proacd.DUMP_TRACE, access.trace, **values)
+
+
+def _events(program: Program, values: dict[str, Any]) -> int:
+    return program.follow(values.get("types"), lambda data: True, format.event)
+
+
+def _reload(program: Program, values: dict[str, Any]) -> None:
+    program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
+
+
+def _set_log_level(program: Program, values: dict[str, Any]) -> None:
+    program.call(proacd.SET_LOG_LEVEL, **values)
+
+
+def _help(program: Program, values: dict[str, Any]) -> None:
+    words = values.get("words", ())
+    usage = program.grammar.usage(words) if words else program.help()
+    if not usage:
+        raise UsageError(f"no command begins with '{' '.join(words)}'")
+    program.write(usage)
+
+
+ACTIONS: dict[str, Action] = {
+    "status": _status,
+    "routes": _routes,
+    "interfaces": _interfaces,
+    "destinations": _destinations,
+    "close": _close,
+    "drain": _drain,
+    "undrain": partial(_drain, on=False),
+    "unlock": _unlock,
+    "macs": _macs,
+    "allow": partial(_add, list="allow"),
+    "deny": partial(_add, list="deny"),
+    "remove": _remove,
+    "trace_on": partial(_trace, on=True),
+    "trace_off": partial(_trace, on=False),
+    "trace_dump": _trace_dump,
+    "events": _events,
+    "reload": _reload,
+    "set_log_level": _set_log_level,
+    "help": _help,
+}
+
+
+def program() -> Program:
+    """The tool."""
+    return Program("proac_info", proacd.SOCKET, GRAMMAR, ACTIONS, "Show and change what proacd does.")
+
+
+def main() -> int:
+    """The console script."""
+    return run(program())
