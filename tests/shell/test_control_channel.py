@@ -20,12 +20,12 @@ from twisted.internet.threads import deferToThread
 from twisted.protocols import amp
 
 from prol2tp.control import blocking, client
+from prol2tp.control import events as events_module
 from prol2tp.control import server as server_module
 from prol2tp.control.amp import amp_commands
 from prol2tp.control.client import ControlClient
 from prol2tp.control.command import Argument, Command, Gone, Internal, Invalid, NotFound, Unknown, table
 from prol2tp.control.commands import prol2tpd, propppd
-from prol2tp.control.events import QUEUE
 from prol2tp.control.server import AddressInUse, ControlServer
 from tests.golden import records
 from tests.shell.control_daemons import Daemons
@@ -367,32 +367,33 @@ async def test_subscribers_hear_what_they_asked_for(daemons):
     daemons.events.publish("tunnel-up", tunnel_id=0)
     tool.startService()
     await connected
-    assert not daemons.events
+    assert daemons.events.subscribers == 0
     with pytest.raises(Invalid, match="no such event: moon"):
         await tool.call("Subscribe", events=["moon"])
     await tool.call("Subscribe", events=["tunnel-up", "tunnel-deleted"])
-    assert daemons.events
+    assert daemons.events.subscribers == 1
     for number in range(300):
         daemons.events.publish("tunnel-up", tunnel_id=number)
         daemons.events.publish("session-up", session_id=number)
     daemons.events.publish("tunnel-deleted", tunnel_id=1)
     await done
     assert [event["data"]["tunnel_id"] for event in heard] == [*range(300), 1]
-    assert heard[0] == {"event": "tunnel-up", "time": 5.0, "data": {"tunnel_id": 0}}
+    assert heard[0] == {"event": "tunnel-up", "sequence": 2, "time": 5.0, "data": {"tunnel_id": 0}}
     await tool.call("Unsubscribe")
-    assert not daemons.events
+    assert daemons.events.subscribers == 0
     await tool.stopService()
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_slow_subscriber_loses_the_oldest_events_and_is_told_how_many(daemons):
+async def test_a_slow_subscriber_loses_the_oldest_events_and_is_told_how_many(daemons, monkeypatch):
+    monkeypatch.setattr(events_module, "KEPT", 1000)
     heard, answer, connected, done = [], Deferred(), Deferred(), Deferred()
 
     def notify(connection, events, dropped):
         heard.append((events, dropped))
         if len(heard) == 1:
             return answer
-        if events[-1]["data"]["tunnel_id"] == QUEUE + 500:
+        if events[-1]["data"]["tunnel_id"] == 1500:
             done.callback(None)
         return None
 
@@ -406,13 +407,13 @@ async def test_a_slow_subscriber_loses_the_oldest_events_and_is_told_how_many(da
     tool.startService()
     await connected
     await tool.call("Subscribe")
-    for number in range(QUEUE + 501):
+    for number in range(1501):
         daemons.events.publish("tunnel-up", tunnel_id=number)
     answer.callback(None)
     await done
     assert [event["data"]["tunnel_id"] for event in heard[0][0]] == [0]
     assert heard[1][1] == 500 and heard[1][0][0]["data"]["tunnel_id"] == 501
-    assert sum(len(events) for events, _ in heard) == QUEUE + 1
+    assert sum(len(events) for events, _ in heard) == 1001
     await tool.stopService()
 
 
@@ -434,7 +435,7 @@ async def test_a_subscriber_that_is_gone_is_forgotten(daemons):
     connection.on_lost.append(lost.callback)
     await tool.stopService()
     await lost
-    assert not daemons.events
+    assert daemons.events.subscribers == 0
     daemons.events.publish("tunnel-up", tunnel_id=1)
 
 

@@ -262,7 +262,7 @@ class Follower:
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     async def subscribed(self):
-        while not self.daemons.link_events:
+        while not self.daemons.link_events.subscribers:
             await deferLater(reactor, 0.02, lambda: None)
 
     async def lines(self, count):
@@ -309,12 +309,13 @@ async def test_events_are_json_lines_of_those_that_are_wanted(daemons):
     daemons.link_events.publish("link-up", **{**LINK_UP, "name": "session-3"})
     daemons.link_events.publish("link-up", **LINK_UP)
     (line,) = await follower.lines(1)
-    assert json.loads(line) == {"event": "link-up", "time": 5.0, "data": LINK_UP}
+    assert json.loads(line) == {"event": "link-up", "sequence": 5, "time": 5.0, "data": LINK_UP}
     assert await follower.end() == (0, ("", ""))
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_follower_who_is_too_slow_is_told_what_he_has_lost(daemons):
+async def test_a_follower_who_is_too_slow_is_told_what_he_has_lost(daemons, monkeypatch):
+    monkeypatch.setattr("prol2tp.control.events.KEPT", 1000)
     follower = Follower(daemons, "events")
     await follower.subscribed()
     for number in range(1200):

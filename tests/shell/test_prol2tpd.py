@@ -614,7 +614,7 @@ def test_a_late_refusal_does_not_end_the_session_that_has_the_id_now(attached):
     key = keys[0]
     old = all_sessions(attached.lns)[key]
     tunnel = old.tunnel
-    tunnel.sessions[old.session_id] = SessionRecord(tunnel, old.session_id)
+    tunnel.sessions[old.session_id] = SessionRecord(tunnel, old.session_id, old.core)
     done.callback({"results": ["no such profile"] + [None] * (len(keys) - 1)})
     assert key in all_sessions(attached.lns)
 
@@ -739,7 +739,7 @@ def test_a_socket_for_answers_that_comes_late_is_not_given_to_the_tunnel_that_ha
     slow(lns, world, 0.5)
     hammer(world, lns, 1, "lac", "10.99.0.9")
     (old,) = lns.plane.tunnels.values()
-    new = lns.plane.tunnels[old.tunnel_id] = TunnelRecord(old.tunnel_id, None)
+    new = lns.plane.tunnels[old.tunnel_id] = TunnelRecord(old.tunnel_id, None, old.core)
     assert len(lns.path.listeners) == 2
     world.run(1)
     assert new.port is None and len(lns.path.listeners) == 1

@@ -159,10 +159,57 @@ SESSION_RECORD = Record(
     ),
     "One session (`show session`).",
 )
+TUNNEL_EVENT = Record(
+    "tunnel-event",
+    (
+        Field("tunnel_id", "integer", "our id"),
+        Field("peer_tunnel_id", "integer", "0: not known yet"),
+        Field("name", "text", "administrative name; empty: none"),
+        Field("profile", "text", "tunnel profile; empty: none"),
+        Field("version", "integer", "L2TP version, 2 or 3"),
+        Field("encapsulation", "text", "`udp` or `ip`"),
+        Field("local", "address", "our address and port"),
+        Field("peer", "address", "address and port of the peer"),
+        Field("peer_host_name", "text", "empty: not known yet"),
+    ),
+    "`data` of a tunnel's event; those of `tunnel-down` besides: `down-event`.",
+)
+SESSION_EVENT = Record(
+    "session-event",
+    (
+        Field("tunnel_id", "integer", "our tunnel id"),
+        Field("session_id", "integer", "our session id"),
+        Field("peer_tunnel_id", "integer"),
+        Field("peer_session_id", "integer", "0: not known yet"),
+        Field("tunnel_name", "text", "empty: none"),
+        Field("name", "text", "empty: none"),
+        Field("profile", "text", "session profile; empty: none"),
+        Field("pseudowire_profile", "text", "empty: none"),
+        Field("type", "text", "pseudowire type: `ppp`, `eth`, `vlan`"),
+        Field("interface", "text", "network interface, once known; else empty"),
+        Field("user", "text", "PPP user name, once known; else empty"),
+        Field("local", "address", "our address and port"),
+        Field("peer", "address", "address and port of the peer"),
+    ),
+    "`data` of a session's event; those of `session-down` besides: `down-event`; of `circuit-changed`: `active`,"
+    " whether the peer's circuit is up.",
+)
+DOWN_EVENT = Record(
+    "down-event",
+    (
+        Field("result", "integer", "result code of StopCCN or CDN (RFC 2661 section 4.4.2)"),
+        Field("error", "integer", "error code; 0: none"),
+        Field("message", "text", "of the side that ended it"),
+        Field("by_peer", "boolean", "the peer ended it"),
+        Field("reason", "text", "all of that in words, as in the log"),
+    ),
+    "What `tunnel-down` and `session-down` tell besides; a session has `cause` too, the word of RADIUS (RFC 2866"
+    " section 5.10).",
+)
 RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
-        CIRCUIT_RECORD, EVENT)
+        CIRCUIT_RECORD, EVENT, TUNNEL_EVENT, SESSION_EVENT, DOWN_EVENT)
 }
 
 SHOW_SYSTEM = Command(

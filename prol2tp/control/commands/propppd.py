@@ -432,9 +432,24 @@ CHANGED_ROW = Record(
     ),
     "What became of an attached session.",
 )
+LINK_EVENT = Record(
+    "link-event",
+    (
+        Field("name", "text", "of the link: `session-N`"),
+        Field("id", "text", "of what carries it: `TUNNEL/SESSION` of prol2tpd for L2TP"),
+        Field("type", "text", "`pppol2tp`, `pppoe` or `tty`"),
+        Field("profile", "text", "profile of propppd.conf"),
+        Field("user", "text", "empty: not known yet"),
+        Field("interface", "text", "empty: none yet"),
+        Field("address", "text", "IPv4 address of the user; empty: none yet"),
+    ),
+    "`data` of a link's event; `link-down` and `link-destroyed` have besides: `cause`, the word of RADIUS, and"
+    " `message`.",
+)
 RECORDS = {
     record.name: record
     for record in (
+        LINK_EVENT,
         STATUS_RECORD,
         PPP_COUNTS,
         RADIUS_COUNTS,

@@ -6,9 +6,20 @@ from prol2tp.control.command import Argument, Command, Field, Record
 
 SUBSCRIBE = Command(
     "Subscribe",
-    (Argument("events", "json", True, "list of event names; left out: all"),),
-    (),
-    "From now on the daemon calls `Notify` on this connection. A second call replaces the first.",
+    (
+        Argument("events", "json", True, "list of event names; left out: all"),
+        Argument("instance", "text", True, "run of the daemon that `after` belongs to; of another one all events"
+                                           " that are kept are given"),
+        Argument("after", "integer", True, "go on after the event with this sequence number; without `instance` and"
+                                           " `after` only what happens from now on is given"),
+        Argument("keeper", "text", True, "name of a subscriber for whom more events are kept, also while it is away"),
+    ),
+    (
+        Argument("instance", "text", False, "this run of the daemon"),
+        Argument("sequence", "integer", False, "sequence number of its last event; 0: none yet"),
+    ),
+    "From now on the daemon calls `Notify` on this connection. A second call on it replaces the names of the first and"
+    " nothing else.",
 )
 UNSUBSCRIBE = Command("Unsubscribe", (), (), "No more `Notify`.")
 RELOAD = Command(
@@ -22,7 +33,8 @@ NOTIFY = Command(
     "Notify",
     (
         Argument("events", "json", False, "list of `event` records, oldest first"),
-        Argument("dropped", "integer", False, "events that this subscriber lost since the last call, being too slow"),
+        Argument("dropped", "integer", False, "events that this subscriber lost since the last call, being too slow or"
+                                              " away too long"),
     ),
     (),
     "Events. The subscriber's answer makes room for the next call.",
@@ -35,6 +47,7 @@ EVENT = Record(
     "event",
     (
         Field("event", "text", "name: one of the daemon's EVENTS"),
+        Field("sequence", "integer", "counts the events of this run of the daemon, from 1"),
         Field("time", "number", "seconds since 1970"),
         Field("data", "json", "object: ids, names and reason, by the event"),
     ),

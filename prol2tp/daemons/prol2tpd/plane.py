@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.prol2tpd import causes
+from prol2tp.daemons.prol2tpd import causes, facts
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
 from prol2tp.daemons.prol2tpd.admission import CDN_ADMINISTRATIVE, Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
@@ -295,30 +295,15 @@ class Plane:
                     if ppp_profile(one):
                         yield one
 
-    # events for subscribers; nothing is gathered while nobody listens
+    # events
 
     def _tunnel_event(self, event: str, record: TunnelRecord, **more: Any) -> None:
-        if self.events:
-            core = self.endpoint.tunnels.get(record.tunnel_id)
-            settings = core.settings if core is not None else None
-            self.events.publish(
-                event, tunnel_id=record.tunnel_id, peer_tunnel_id=core.peer_tunnel_id if core is not None else 0,
-                name=settings.name if settings is not None else "",
-                profile=settings.profile_name if settings is not None else "", **more)
+        if self.events is not None:
+            self.events.publish(event, **facts.tunnel(record), **more)
 
     def _session_event(self, event: str, record: SessionRecord, **more: Any) -> None:
-        if self.events:
-            tunnel = self.endpoint.tunnels.get(record.tunnel.tunnel_id)
-            core = tunnel.sessions.get(record.session_id) if tunnel is not None else None
-            settings = core.settings if core is not None else None
-            self.events.publish(
-                event, tunnel_id=record.tunnel.tunnel_id, session_id=record.session_id,
-                peer_tunnel_id=tunnel.peer_tunnel_id if tunnel is not None else 0,
-                peer_session_id=core.peer_session_id if core is not None else 0,
-                tunnel_name=tunnel.settings.name if tunnel is not None and tunnel.settings is not None else "",
-                name=settings.name if settings is not None else "",
-                profile=settings.profile_name if settings is not None else "",
-                pseudowire_profile=settings.pseudowire_profile_name if settings is not None else "", **more)
+        if self.events is not None:
+            self.events.publish(event, **facts.session(record), **more)
 
     # facts about tunnels
 
@@ -326,7 +311,7 @@ class Plane:
         record = self.tunnels.get(tunnel_id)
         if record is None:
             core = self.endpoint.tunnels[tunnel_id]
-            record = self.tunnels[tunnel_id] = TunnelRecord(tunnel_id, self.ports.find(core.local))
+            record = self.tunnels[tunnel_id] = TunnelRecord(tunnel_id, self.ports.find(core.local), core)
             record.peer = text(core.peer)
             self.tunnel_roll.add(record)
         return record
@@ -364,14 +349,14 @@ class Plane:
         if record.up:
             record.up = False
             self.established -= 1
+        why = result_text("StopCCN", output.result, output.error, output.message)
         self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
                       own=record.log_level, tunnel=record.label, peer=record.peer,
-                      who="by peer" if output.by_peer else "by us",
-                      why=result_text("StopCCN", output.result, output.error, output.message))
+                      who="by peer" if output.by_peer else "by us", why=why)
         self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
-                           by_peer=output.by_peer)
+                           by_peer=output.by_peer, reason=why)
         if record.instance is not None:
-            record.instance.last_error = result_text("StopCCN", output.result, output.error, output.message)
+            record.instance.last_error = why
             # the closed tunnel lingers to answer retransmissions; the next try need not wait for that
             instance, record.instance = record.instance, None
             instance.closed()
@@ -396,7 +381,8 @@ class Plane:
         tunnel = self._record(tunnel_id)
         record = tunnel.sessions.get(session_id)
         if record is None:
-            record = tunnel.sessions[session_id] = SessionRecord(tunnel, session_id)
+            core = tunnel.core.sessions.get(session_id)
+            record = tunnel.sessions[session_id] = SessionRecord(tunnel, session_id, core)
             tunnel.session_roll.add(record)
             self.session_roll.add(record)
         return record
@@ -439,10 +425,11 @@ class Plane:
         if self.log.enabled(level, self._level(record)):
             self.log.emit(level, "session {session} down: {who}: {why}", own=self._level(record),
                           session=record.label, who="by peer" if output.by_peer else "by us", why=why)
-        self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
-                            by_peer=output.by_peer)
         lost = output.by_peer or output.result != CDN_ADMINISTRATIVE
-        self.ppp.session_down(record, causes.cause_of(output.disconnect, lost), why)
+        cause = causes.cause_of(output.disconnect, lost)
+        self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
+                            by_peer=output.by_peer, cause=cause, reason=why)
+        self.ppp.session_down(record, cause, why)
 
     def _session_deleted(self, output: outputs.SessionDeleted) -> None:
         tunnel = self.tunnels.get(output.tunnel_id)

@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 
 from prol2tp.control.paging import Roll
 from prol2tp.daemons.logs import Level
+from prol2tp.l2tp.session import Session
+from prol2tp.l2tp.tunnel import Tunnel
 from prol2tp.net.udp import ControlPort
 
 
@@ -15,10 +17,12 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
-                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits")
+                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core")
 
-    def __init__(self, tunnel_id: int, port: ControlPort | None) -> None:
+    def __init__(self, tunnel_id: int, port: ControlPort | None, core: Tunnel) -> None:
         self.tunnel_id = tunnel_id
+        self.core = core
+        """The protocol's, which may have ended before we hear of it."""
         self.log_level: Level | None = None
         """None: the system's."""
         self.port = port
@@ -53,11 +57,13 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim")
+                 "interface", "told", "claim", "core")
 
-    def __init__(self, tunnel: TunnelRecord, session_id: int) -> None:
+    def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
         self.session_id = session_id
+        self.core = core
+        """The protocol's; None: it ended before we heard of its beginning."""
         self.log_level: Level | None = None
         self.profile: Any = None
         self.instance: Any = None

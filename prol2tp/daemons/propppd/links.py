@@ -318,11 +318,11 @@ class Links:
 
         def over(_: Any) -> None:
             self._closing.discard(removed)
+            self.event("link-destroyed", link)
             link.interface = None  # no cycle is left for the garbage collector
             if link.lease is not None:
                 self.addresses.release(link.lease)
                 link.lease = None
-            self.event("link-destroyed", link)
             link.listener.link_gone(link)
 
         removed.addBoth(over)

@@ -280,12 +280,13 @@ class PropppdService(DaemonService):
     # events
 
     def _event(self, name: str, link: PPPLink) -> None:
-        if self.events:
-            data: dict[str, Any] = {"name": link.name, "id": link.carrier.id, "user": link.shown_user,
-                                    "interface": link.interface_name}
-            if name == "link-down":
-                data |= {"cause": link.cause, "message": link.message}
-            self.events.publish(name, **data)
+        data: dict[str, Any] = {
+            "name": link.name, "id": link.carrier.id, "type": link.carrier.kind, "profile": link.carrier.ppp_profile,
+            "user": link.shown_user, "interface": link.interface_name,
+            "address": link.lease.text if link.lease is not None else ""}
+        if name in ("link-down", "link-destroyed"):
+            data |= {"cause": link.cause, "message": link.message}
+        self.events.publish(name, **data)
 
     def _server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
         """Of `RadiusPort`."""
