@@ -19,6 +19,7 @@ from twisted.python import usage
 from prol2tp import __version__
 from prol2tp.config.problems import ConfigError
 from prol2tp.daemons.logs import Level, Log, Output, writable
+from prol2tp.daemons.supervisor import Supervisor
 
 RUN_DIR = "/run/prol2tp"
 STATE_DIR = "/var/lib/prol2tp"
@@ -32,6 +33,9 @@ def default_run_dir() -> str:
     """The run directory without an option: PROL2TP_RUN_DIR, else /run/prol2tp."""
     return os.environ.get("PROL2TP_RUN_DIR") or RUN_DIR
 
+
+command_line: list[str] = []
+"""Path and words of the console script that started this process."""
 
 _outputs: list[Output] = []
 
@@ -197,11 +201,23 @@ def tune_garbage_collection() -> None:
 
 
 def set_process_title(name: str) -> None:
-    """The process name that `ps` and the service supervisor show (15 octets)."""
-    try:
+    """The process name (15 octets), and instead of Python's command line the one that was given to the console script:
+    what `ps` and the service manager show."""
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
-    except (OSError, AttributeError):
-        pass
+    if command_line:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            _show_command_line(b"\0".join(map(os.fsencode, command_line)))
+
+
+def _show_command_line(line: bytes) -> None:
+    """Put `line` where the kernel finds our arguments (proc(5): arg_start, arg_end); Python has its own copy of them.
+    Nothing happens when there is not enough room."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    if start and len(line) < end - start:
+        ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
 
 
 class DaemonService(MultiService):
@@ -214,16 +230,28 @@ class DaemonService(MultiService):
         self.reactor = reactor
         self.exit_status = 0
         use_monotonic_clock(reactor)
+        self.supervisor = Supervisor(reactor)
 
     def startService(self) -> None:
         set_process_title(self.options.daemon)
         tune_garbage_collection()
         signal.signal(signal.SIGHUP, self._on_signal)
         signal.signal(signal.SIGUSR1, self._on_signal)
+        self.reactor.addSystemEventTrigger("before", "shutdown", self.supervisor.stopping)
+        self.reactor.addSystemEventTrigger("after", "shutdown", self.supervisor.close)
         super().startService()
 
+    def ready(self) -> None:
+        """All that the configuration asks for is served."""
+        self.supervisor.ready()
+
     def _on_signal(self, number: int, frame: Any) -> None:
-        self.reactor.callFromThread(self.hangup if number == signal.SIGHUP else self.reopen_log)
+        self.reactor.callFromThread(self._hung_up if number == signal.SIGHUP else self.reopen_log)
+
+    def _hung_up(self) -> None:
+        self.supervisor.reloading()
+        self.hangup()
+        self.supervisor.ready()
 
     def hangup(self) -> None:
         """SIGHUP: re-read the configuration; what is wrong is logged and the old one stays."""

@@ -2,7 +2,8 @@
 
     prol2tpd [-f] [-c FILE] [-o FILE] [-n] [-d] [-h] [-v] [--run-dir DIR] [--state-dir DIR]
 
-Without -f the daemon goes to the background; its pid is in RUN_DIR/<daemon>.pid.
+Without -f the daemon goes to the background; its pid is in RUN_DIR/<daemon>.pid. A service manager that waits for the
+daemon's word (sd_notify) watches over it in the foreground.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import cast
 from twisted.python import usage
 from twisted.scripts import twistd
 
+from prol2tp.daemons import base
 from prol2tp.daemons.base import CommonOptions, default_run_dir, make_directory
 
 _CLUSTER = re.compile("-[dfhnv]{2,}")
@@ -23,7 +25,7 @@ _CLUSTER = re.compile("-[dfhnv]{2,}")
 
 def arguments(daemon: str, plugin: str, options: CommonOptions, words: Sequence[str]) -> list[str]:
     """The twistd command line for a console script's words. Raises `usage.UsageError`."""
-    foreground = False
+    foreground = "NOTIFY_SOCKET" in os.environ
     passed: list[str] = []
     run_dir = default_run_dir()
     words = list(words)
@@ -74,6 +76,7 @@ def _take_over(pid_file: str) -> None:
 
 
 def _run(daemon: str, plugin: str, options: Callable[[], CommonOptions]) -> None:
+    base.command_line[:] = sys.argv
     try:
         sys.argv = arguments(daemon, plugin, options(), sys.argv[1:])
     except usage.UsageError as error:

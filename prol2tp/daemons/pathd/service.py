@@ -53,6 +53,7 @@ class PathService(DaemonService):
             sys.exit(f"prol2tp-pathd: {error.filename or self.options['run-dir']}: {os.strerror(error.errno or 0)}")
         super().startService()
         self.log.notice("data path {name} ready in {run_dir}", name=self.plane.name, run_dir=self.options["run-dir"])
+        self.ready()
 
     def stopService(self) -> Deferred[None]:
         return self.server.stop().addBoth(lambda _: super(PathService, self).stopService())

@@ -45,7 +45,7 @@ class Admission:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._vendor_name = default_vendor_name()
-        self._host_name = platform.node() or "localhost"
+        self.host_name = platform.node() or "localhost"
         self._config = plane.config
         self._answers: dict[tuple[int, bool], tuple[Any, SessionSettings]] = {}
 
@@ -117,7 +117,7 @@ class Admission:
     def tunnel_settings(self, config: Any) -> TunnelSettings:
         """From a tunnel profile or tunnel of the configuration."""
         values = tunnel_settings(self._plane.config, config)
-        values["host_name"] = values["host_name"] or self._host_name
+        values["host_name"] = values["host_name"] or self.host_name
         values["router_id"] = self._plane.router_id()
         values["vendor_name"] = values["vendor_name"] or self._vendor_name
         return TunnelSettings(**values)

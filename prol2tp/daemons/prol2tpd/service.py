@@ -117,6 +117,7 @@ class Prol2tpdService(DaemonService):
         if not self.config.system.deny_local_tunnel_creates:
             for tunnel in self.config.tunnels.values():
                 self.plane.start_instance(tunnel)
+        self.ready()
 
     @inlineCallbacks
     def _listen(self) -> Any:

@@ -36,7 +36,7 @@ class Status:
             "version": __version__,
             "copyright": COPYRIGHT,
             "listen": [text(port.listener.address) for port in plane.server_ports],
-            "hostname": system.hostname,
+            "hostname": system.hostname or plane.admission.host_name,
             "router_id": plane.router_id(),
             "log_level": plane.log.level.name.lower(),
             "tunnels": len(plane.endpoint.tunnels),

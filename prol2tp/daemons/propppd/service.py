@@ -198,6 +198,8 @@ class PropppdService(DaemonService):
             self.dynamic.configure(self.config.radius)
         except (AddressInUse, OSError) as error:
             self.fail(str(error))
+            return
+        self.ready()
 
     # the data path
 

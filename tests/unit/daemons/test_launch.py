@@ -147,3 +147,14 @@ reactor.run()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (1, "no\n")
     assert not pid_file.exists()
+
+
+def test_the_process_shows_the_command_line_that_was_given():
+    program = ("import sys; from prol2tp.daemons import base;"
+               " base.command_line[:] = ['/usr/sbin/prol2tpd', '-d', '-o', 'x']; base.set_process_title('prol2tpd');"
+               " print(open('/proc/self/cmdline').read().rstrip(chr(0)).split(chr(0)), open('/proc/self/comm').read())")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split("\n")[0] == "['/usr/sbin/prol2tpd', '-d', '-o', 'x'] prol2tpd"
+    longer = program.replace("'x'", "'x' * 5000")
+    done = subprocess.run([sys.executable, "-c", longer], capture_output=True, text=True, timeout=30, check=True)
+    assert "-c" in done.stdout  # no room: as it was
