@@ -406,6 +406,7 @@ def _lcp(record: JSON) -> list[str]:
         f"  next echo: {int(record['next_echo'])}",
         *_automaton(record),
         *([f"  peer identification: {clean(record['peer_identification'])}"] if record["peer_identification"] else []),
+        *(["  proxied: as the access concentrator has negotiated it"] if record["proxied"] else []),
     ]
 
 
@@ -459,6 +460,7 @@ def _auth(record: JSON) -> list[str]:
         f"  remote name: '{clean(record['remote_name'])}'",
         f"  config: local: {_words(record['config_local'])}, peer:{_words(record['config_peer'])}",
         f"  done: local: {_words(record['done_local'])}, peer:{_words(record['done_peer'])}",
+        *(["  proxied: the proof was given to the access concentrator"] if record["proxied"] else []),
     ]
 
 

@@ -113,6 +113,14 @@ class Profile:
         many=True,
         most=4,
     )
+    proxy_lcp: bool = row(
+        Boolean(),
+        False,
+        "Take over LCP as a LAC has negotiated it, where that fits this profile; else it is negotiated anew.",
+    )
+    proxy_auth: bool = row(
+        Boolean(), False, "Let a user in by the proof that he has given to a LAC, when it is right; needs proxy_lcp."
+    )
     tls_ca: str = row(File(), "", "Certificates of the authorities that we trust (EAP-TLS), in PEM form.")
     tls_certificate: str = row(File(), "", "Our own certificate, and those between it and its authority, in PEM form.")
     tls_key: str = row(File(), "", "The private key of our certificate, in PEM form, without a passphrase.")

@@ -51,6 +51,8 @@ __all__ = [
 DEFAULT = "default"
 _OF_THE_SHELL = (
     "refuse_methods",
+    "proxy_lcp",
+    "proxy_auth",
     "tls_ca",
     "tls_certificate",
     "tls_key",
@@ -171,6 +173,9 @@ def contradictions(profile: Profile) -> Iterator[tuple[str, str, str]]:
                 parameter = "eap_methods" if "tls" in profile.eap_methods else "eap_allow_methods"
                 yield parameter, f"EAP-TLS needs {needed}", f"add: {needed} file"
                 break
+    if profile.proxy_auth and not profile.proxy_lcp:
+        yield ("proxy_auth", "proxy_auth without proxy_lcp: who negotiates LCP anew is authenticated anew",
+               "add: proxy_lcp true")
     if profile.local_ip and profile.local_ip == profile.peer_ip:
         yield "peer_ip", f"local_ip and peer_ip are both {profile.local_ip}", "give one end another address"
     if profile.ip_pool and profile.ip and not profile.local_ip and profile.profile_name != DEFAULT:

@@ -36,7 +36,7 @@ def line_attributes(record: Mapping[str, Any] | None) -> tuple[tuple[Key, bytes]
     numbers = record.get("numbers")
     if isinstance(numbers, Mapping):
         for kind, number in numbers.items():
-            row = NUMBERS.get(int(kind)) if str(kind).isdecimal() else None
+            row = NUMBERS.get(int(kind)) if str(kind).isdecimal() and len(str(kind)) <= 3 else None
             if row is not None and type(number) is int and 0 <= number <= LARGEST_NUMBER:
                 found.append((row, number.to_bytes(4, "big")))
     encapsulation = _octets(record.get("encapsulation"))

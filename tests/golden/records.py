@@ -265,6 +265,7 @@ LINK: dict[str, Any] = {
         "echo_failures": 0,
         "next_echo": 18,
         "peer_identification": "",
+        "proxied": False,
         **_automaton(
             "pap chap eap asyncmap magic mru pcomp accomp",
             "pap chap asyncmap magic mru pcomp accomp",
@@ -298,6 +299,7 @@ LINK: dict[str, Any] = {
         "config_peer": [],
         "done_local": ["chap"],
         "done_peer": [],
+        "proxied": False,
     },
     "pppol2tp": {
         "version": 2,

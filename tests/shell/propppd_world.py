@@ -14,7 +14,7 @@ from prol2tp.control.commands.propppd import ATTACH_ROW, CHANGED_ROW
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
-from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.ipv6 import IPv6
@@ -142,7 +142,7 @@ class LinksWorld:
         """What opens an Ethernet interface, by its name: `(receive, lost, tagged)`."""
         self.dials = Dials(self.links, self.clock, self.log, {"pppoe": PPPoEDial, "tty": TtyDial}, self._open_ethernet)
         self.prol2tpd = Prol2tpd()
-        self.attachments = Attachments(self.links, self.clock, self.log)
+        self.attachments = Owners(self.links, self.clock, self.log)
         self._tunnel = {plane: self._start(plane) for plane in (self.near, self.far)}
         self._sessions = 0
 

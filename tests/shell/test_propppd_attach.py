@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS, STATUS_RECORD
-from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from tests.shell.propppd_world import CONFIG, LinksWorld, Prol2tpd, result
 
@@ -207,7 +207,7 @@ def test_show_tells_how_a_chap_user_came_in(world):
     assert link["chap"]["peer_state"] == ["lowerup"]
     assert link["pap"]["our_state"] == link["pap"]["peer_state"] == "CLOSED"
     assert link["auth"] == {"remote_name": "u1@example.com", "config_local": ["chap", "pap"], "config_peer": [],
-                            "done_local": ["chap"], "done_peer": []}
+                            "done_local": ["chap"], "done_peer": [], "proxied": False}
     assert (link["ipcp"]["local"], link["ipcp"]["peer"]) == ("10.5.1.1", "10.5.1.100")
     assert link["lcp"]["state"] == "OPENED"
 
@@ -361,7 +361,7 @@ def test_nothing_is_left_in_the_reactor_after_stop(world):
     world.attachments.stop()
     world.links.stop()
     assert world.clock.getDelayedCalls() == []
-    assert isinstance(world.attachments, Attachments)
+    assert isinstance(world.attachments, Owners)
 
 
 def test_a_session_that_cannot_be_attached_does_not_cost_the_others_of_its_batch(world):
@@ -374,8 +374,12 @@ def test_a_session_that_cannot_be_attached_does_not_cost_the_others_of_its_batch
         receiver(port, callback)
 
     world.near.port_receiver = broken
-    world.links.attach, attach = lambda carrier, *rest: 1 / 0 if carrier.port == two else attach(carrier, *rest), \
-        world.links.attach
+    attach = world.links.attach
+
+    def attached(carrier, *rest, **words):
+        return 1 / 0 if carrier.port == two else attach(carrier, *rest, **words)
+
+    world.links.attach = attached
     three = world.session()[0]
     results = world.attach(world.row(one), world.row(two), world.row(three))
     assert results[0] is None and "ZeroDivisionError" in results[1] and results[2] is None

@@ -182,6 +182,7 @@ LCP_RECORD = Record(
         Field("next_echo", "number", "seconds to the next Echo-Request; 0: none planned"),
         *AUTOMATON,
         Field("peer_identification", "text", "what the peer says that it is (RFC 1570), printable; empty: nothing"),
+        Field("proxied", "boolean", "as an access concentrator has negotiated it (RFC 2661 section 4.4.5)"),
     ),
     "LCP. Option words: pap chap mschapv1 mschapv2 eap asyncmap magic mru pcomp accomp.",
 )
@@ -247,6 +248,7 @@ AUTH_RECORD = Record(
         Field("config_peer", "words", "methods by which the configuration lets the peer ask us"),
         Field("done_local", "words", "methods carried out on the peer, we being the authenticator"),
         Field("done_peer", "words", "methods carried out on us, the peer being the authenticator"),
+        Field("proxied", "boolean", "the peer gave its proof to an access concentrator, which handed it on"),
     ),
     "Authentication of both directions.",
 )
@@ -273,10 +275,11 @@ PPPOE_RECORD = Record(
         Field("vlan", "integer", "VLAN id of our tags; 0: none"),
         Field("service_name", "text", "that we ask for, or have; empty: any"),
         Field("ac_name", "text", "access concentrator that we ask for, or have; empty: any"),
-        Field("state", "text", "of discovery: IDLE PADI_SENT PADR_SENT SESSION"),
+        Field("state", "text", "of discovery: IDLE PADI_SENT PADR_SENT SESSION; a subscriber's session: SESSION"),
         Field("session_id", "integer", "0: none yet"),
-        Field("peer_mac", "text", "of the access concentrator, upper case with colons; empty: none yet"),
-        Field("interface_mtu", "integer", "of the Ethernet interface; 0: not known yet"),
+        Field("peer_mac", "text", "of the access concentrator, or of the subscriber; upper case with colons; empty:"
+                                  " none yet"),
+        Field("interface_mtu", "integer", "of the Ethernet interface; 0: not known"),
         Field("max_payload", "integer", "largest PPP payload: 1492, or what PPP-Max-Payload has settled (RFC 4638);"
                                         " 0: not known yet"),
         *TRIES,
@@ -407,7 +410,29 @@ ATTACH_ROW = Record(
             " as in the AVPs, octets as hex",
         ),
     ),
-    "A session that wants a PPP link.",
+    "An L2TP session that wants a PPP link.",
+)
+ATTACH_PPPOE_ROW = Record(
+    "attach-pppoe-row",
+    (
+        Field("id", "text", "the owner's own text; unique while it lives"),
+        Field("carrier", "text", "`pppoe`"),
+        Field("port", "integer", "port of the data path"),
+        Field("ppp_profile", "text", "profile of propppd.conf"),
+        Field("interface", "text", "Ethernet interface"),
+        Field("vlans", "json", "null, or a list of VLAN ids, the outer one first"),
+        Field("peer_mac", "text", "of the subscriber, upper case with colons"),
+        Field("session_id", "integer", "PPPoE session id"),
+        Field("service_name", "text", "that the subscriber has; empty: any"),
+        Field("ac_name", "text", "our name as access concentrator"),
+        Field("max_payload", "integer", "largest PPP payload (RFC 4638); 0: 1492"),
+        Field("calling_number", "text", "Calling-Station-Id; empty: the MAC address"),
+        Field("called_number", "text", "Called-Station-Id; empty: the service name"),
+        Field("line", "json", "as in `attach-row`"),
+        Field("proxy", "json", "as in `attach-row`; a record of a PPPoE session is always trusted"),
+    ),
+    "A subscriber's PPPoE session that wants a PPP link. Other fields of `attach-row` that mean something here: mtu,"
+    " interface_name, log_level, options.",
 )
 DETACH_ROW = Record(
     "detach-row",
@@ -477,6 +502,7 @@ RECORDS = {
         *LINK_KINDS.values(),
         IPV6_RECORD,
         ATTACH_ROW,
+        ATTACH_PPPOE_ROW,
         DETACH_ROW,
         CHANGED_ROW,
         COUNTERS_RECORD,
@@ -512,13 +538,19 @@ SET_LOG_LEVEL = Command(
 )
 ATTACH_SESSIONS = Command(
     "AttachSessions",
-    (Argument("sessions", "json", False, "list of `attach-row` records"),),
+    (
+        Argument("sessions", "json", False, "list of `attach-row` and `attach-pppoe-row` records"),
+        Argument("owner", "text", True, "`prol2tpd` (when left out) or `proacd`; ids of each are its own"),
+    ),
     (Argument("results", "json", False, "list, one entry a row: null, or the text of the refusal"),),
     "Start a PPP link on each of these sessions. An id with the port that it has already is kept as it is.",
 )
 DETACH_SESSIONS = Command(
     "DetachSessions",
-    (Argument("sessions", "json", False, "list of `detach-row` records"),),
+    (
+        Argument("sessions", "json", False, "list of `detach-row` records"),
+        Argument("owner", "text", True, "as in `AttachSessions`"),
+    ),
     (),
     "The L2TP sessions are gone; ids that are not known are passed over.",
 )

@@ -1,4 +1,5 @@
-"""Sessions that prol2tpd hands over: attached in batches, told about in batches, kept for a while when it goes away."""
+"""Sessions that prol2tpd and proacd hand over: attached in batches, told about in batches, kept for a while when their
+owner goes away."""
 
 from __future__ import annotations
 
@@ -11,15 +12,16 @@ from twisted.logger import Logger
 from prol2tp.control.command import Invalid, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.carriers import carrier_of
 from prol2tp.daemons.propppd.create import L2TPRequest, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
+from prol2tp.daemons.propppd.rows import carrier_of, proxy_of, rows_of
 
 _log = Logger(namespace="propppd")
 
 GRACE = 30.0
-"""Seconds that links wait for their prol2tpd to come again."""
+"""Seconds that links wait for their owner to come again."""
+OWNERS = ("prol2tpd", "proacd")
 TEXT = 500
 """Most characters of a message or name in a row."""
 
@@ -32,13 +34,44 @@ class Connection(Protocol):
     def call(self, name: str, **arguments: Any) -> Any: ...
 
 
-class Attachments:
-    """The side of propppd: responders of AttachSessions and DetachSessions, caller of SessionsChanged.
-
-    There is one prol2tpd: the connection that attached last is the one that is told.
-    """
+class Owners:
+    """All who attach sessions: ids, connections and grace times of each are its own."""
 
     def __init__(self, links: Links, clock: IReactorTime, log: Log, grace: float = GRACE) -> None:
+        self.by_name = {name: Attachments(links, clock, log, grace, name) for name in OWNERS}
+        self.prol2tpd = self.by_name[OWNERS[0]]
+
+    def attach(self, connection: Connection, sessions: Any, owner: str | None = None) -> dict[str, Any]:
+        """Responder of AttachSessions."""
+        return self._owner(owner).attach(connection, sessions)
+
+    def detach(self, connection: Connection, sessions: Any, owner: str | None = None) -> None:
+        """Responder of DetachSessions."""
+        self._owner(owner).detach(connection, sessions)
+
+    def _owner(self, name: str | None) -> Attachments:
+        found = self.by_name.get(name or OWNERS[0])
+        if found is None:
+            raise Invalid(f"owner: must be one of {', '.join(OWNERS)}")
+        return found
+
+    def stop(self) -> None:
+        """No calls and no timers any more."""
+        for attachments in self.by_name.values():
+            attachments.stop()
+
+
+class Attachments:
+    """The sessions of one owner: responders of AttachSessions and DetachSessions, caller of SessionsChanged.
+
+    There is one daemon of its name: the connection that attached last is the one that is told.
+    """
+
+    def __init__(self, links: Links, clock: IReactorTime, log: Log, grace: float = GRACE,
+                 owner: str = OWNERS[0]) -> None:
+        self.owner = owner
+        self._prefix = "" if owner == OWNERS[0] else f"{owner}/"
+        """Of its ids among all links."""
         self.links = links
         self.grace = grace
         self._clock = clock
@@ -53,7 +86,7 @@ class Attachments:
 
     def attach(self, connection: Connection, sessions: Any) -> dict[str, Any]:
         """Responder of AttachSessions."""
-        rows = _rows(sessions)
+        rows = rows_of(sessions)
         if connection is not self._connection:
             self._connection = connection
             connection.on_lost.append(self._lost)
@@ -70,7 +103,7 @@ class Attachments:
 
     def _attach(self, row: dict[str, Any]) -> str | None:
         try:
-            carrier = carrier_of(row)
+            carrier, proxy = carrier_of(row, self._prefix), proxy_of(row)
         except ValueError as error:
             return str(error)
         link = self.links.by_id.get(carrier.id)
@@ -82,9 +115,10 @@ class Attachments:
                     self.link_up(link)
                 return None
             link.lost("Lost Carrier", "the session has a new port")
-            self._rows.pop(carrier.id, None)
+            self._rows.pop(self._id(link), None)
         try:
-            self.links.attach(carrier, str(row.get("user_password") or ""), self, check(row.get("options") or {}))
+            self.links.attach(carrier, str(row.get("user_password") or ""), self, check(row.get("options") or {}),
+                              proxy=proxy)
         except (RefusedLink, Invalid) as error:
             self._log.notice("session {id} is refused: {reason}", id=carrier.id, reason=error)
             return str(error)
@@ -93,6 +127,10 @@ class Attachments:
             _log.failure("session {id} is refused", id=carrier.id)
             return f"internal error: {error!r}"
         return None
+
+    def _id(self, link: PPPLink) -> str:
+        """As its owner knows it."""
+        return link.carrier.id[len(self._prefix):]
 
     def create(self, request: L2TPRequest) -> Deferred[str]:
         """Put PPP on an L2TP session that has none. -> the link's name; fails with `Refused`, `NotFound`."""
@@ -118,24 +156,24 @@ class Attachments:
 
     def detach(self, connection: Connection, sessions: Any) -> None:
         """Responder of DetachSessions."""
-        for row in _rows(sessions):
-            link = self.links.by_id.get(str(row.get("id")))
-            if link is not None:
+        for row in rows_of(sessions):
+            link = self.links.by_id.get(self._prefix + str(row.get("id")))
+            if link is not None and link.listener is self:
                 cause, message = str(row.get("cause") or "Lost Carrier"), str(row.get("message") or "")
                 link.say(Level.INFO, "the session is gone: {cause}", cause=cause)
                 link.lost(cause, message)
-                self._rows.pop(link.carrier.id, None)
+                self._rows.pop(self._id(link), None)
 
     # what links report
 
     def link_up(self, link: PPPLink) -> None:
-        self._tell(link.carrier.id, "up", link.shown_user, link.interface_name, "", "")
+        self._tell(self._id(link), "up", link.shown_user, link.interface_name, "", "")
 
     def link_closed(self, link: PPPLink, user: str) -> None:
-        self._tell(link.carrier.id, "closed", user, link.interface_name, link.cause, link.message)
+        self._tell(self._id(link), "closed", user, link.interface_name, link.cause, link.message)
 
     def link_gone(self, link: PPPLink) -> None:
-        """The session is prol2tpd's: nothing is left to do."""
+        """The session is its owner's: nothing is left to do."""
 
     def _tell(self, id: str, state: str, user: str, interface: str, cause: str, message: str) -> None:
         if self._connection is None:
@@ -157,7 +195,7 @@ class Attachments:
                 self._connection.call("SessionsChanged", sessions=batch).addErrback(self._untold)
 
     def _untold(self, failure: Any) -> None:
-        self._log.info("prol2tpd: {reason}", reason=failure.getErrorMessage())
+        self._log.info("{owner}: {reason}", owner=self.owner, reason=failure.getErrorMessage())
 
     # the connection
 
@@ -171,18 +209,18 @@ class Attachments:
             return
         for link in attached:
             link.confirmed = False
-        self._log.warning("prol2tpd is gone: {count} links wait {grace:.0f} s for it", count=len(attached),
-                          grace=self.grace)
+        self._log.warning("{owner} is gone: {count} links wait {grace:.0f} s for it", owner=self.owner,
+                          count=len(attached), grace=self.grace)
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
         self._waiting = self._clock.callLater(self.grace, self._over)
 
     def _over(self) -> None:
         self._waiting = None
-        forgotten = [link for link in self.links.by_number.values() if not link.confirmed]
+        forgotten = [link for link in self.links.by_number.values() if not link.confirmed and link.listener is self]
         if forgotten:
             self._log.warning("{count} links end: their sessions were not attached again", count=len(forgotten))
-            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", "prol2tpd is not running"))
+            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", f"{self.owner} is not running"))
 
     def stop(self) -> None:
         """No calls and no timers any more."""
@@ -191,9 +229,3 @@ class Attachments:
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
         self._waiting = None
-
-
-def _rows(sessions: Any) -> list[dict[str, Any]]:
-    if not isinstance(sessions, list) or not all(isinstance(row, dict) for row in sessions):
-        raise Invalid("sessions: must be a list of objects")
-    return sessions

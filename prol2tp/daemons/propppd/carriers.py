@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from prol2tp.dataplane.interface import COUNTERS
 from prol2tp.ppp.hdlc import ALL
 from prol2tp.ppp.lcp import LCP
 from prol2tp.pppoe.packets import mac_text
+from prol2tp.radius.dictionary import Key
 
 CONNECT_DELAY = 1.0
 """Seconds that an LNS may take until it is ready for a call that is up."""
@@ -40,6 +40,11 @@ class Carrier:
     mtu: int = 0
     """Largest PPP payload that it carries; 0: it sets no limit."""
     log_level: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """An access concentrator of this host has begun with the peer: what it says was negotiated, was."""
+        return False
 
     @property
     def subscriber(self) -> bool:
@@ -98,6 +103,8 @@ class L2TPSession(Carrier):
     call_serial_number: int = 0
     tx_connect_speed: int = 0
     rx_connect_speed: int = 0
+    line: tuple[tuple[Key, bytes], ...] = ()
+    """What the LAC says of the subscriber's line, as `radius.attributes.Port` has it."""
 
     @property
     def subscriber(self) -> bool:
@@ -172,6 +179,46 @@ class PPPoESession(DialledCarrier):
 
 
 @dataclass(slots=True)
+class PPPoEAccess(Carrier):
+    """A PPPoE session of proacd: what an `attach-pppoe-row` says. The peer is the subscriber."""
+
+    kind: ClassVar[str] = "pppoe"
+    lcp: ClassVar[Mapping[str, Any]] = {**PPPoESession.lcp, "refuse": ("asyncmap",)}
+
+    interface: str = ""
+    vlans: tuple[int, ...] = ()
+    """VLAN ids, the outer one first."""
+    peer_mac: str = ""
+    session_id: int = 0
+    service_name: str = ""
+    ac_name: str = ""
+    max_payload: int = 0
+    calling_number: str = ""
+    called_number: str = ""
+    line: tuple[tuple[Key, bytes], ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        return True
+
+    @property
+    def subscriber(self) -> bool:
+        return True
+
+    @property
+    def peer(self) -> str:
+        return self.peer_mac
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        return 0, self.session_id
+
+    def record(self, now: float, counters: Sequence[Any] | None = None) -> dict[str, Any]:
+        return {**{name: getattr(self, name) for name in _ACCESS_RECORD}, "vlan": self.vlans[-1] if self.vlans else 0,
+                "state": "SESSION", "interface_mtu": 0, "failures": 0, "next_try": 0}
+
+
+@dataclass(slots=True)
 class TtyLine(DialledCarrier):
     """A tty."""
 
@@ -201,21 +248,6 @@ class TtyLine(DialledCarrier):
 
 
 _PPPOE_RECORD = ("interface", "vlan", "service_name", "ac_name", "session_id", "interface_mtu", "max_payload")
+_ACCESS_RECORD = ("interface", "service_name", "ac_name", "session_id", "peer_mac", "max_payload")
 _TTY_RECORD = ("device", "speed", "send_accm", "receive_accm")
 _L2TP_RECORD = ("version", "lns", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id")
-_REQUIRED = frozenset(("id", "port", "ppp_profile", "tunnel_id", "session_id"))
-_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
-_FIELDS = [(field.name, _TYPES[str(field.type)], None if field.name in _REQUIRED else field.default)
-           for field in fields(L2TPSession)]
-
-
-def carrier_of(row: Mapping[str, Any]) -> L2TPSession:
-    """The carrier of an attach row. Raises `ValueError` for one that is not as declared."""
-    values: list[Any] = []
-    for name, kind, default in _FIELDS:
-        value = row.get(name, default)
-        if type(value) is not kind:
-            raise ValueError(f"{name} must be {'text' if kind is str else 'a number' if kind is int else 'a boolean'}")
-        # the same few texts come with every session
-        values.append(sys.intern(value) if type(value) is str else value)
-    return L2TPSession(*values)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from prol2tp.control.command import Invalid, NotFound
 from prol2tp.control.commands.shared import LEVELS
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.create import DialRequest, L2TPRequest, parse
 from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.link import PPPLink
@@ -22,7 +22,7 @@ from prol2tp.daemons.propppd.status import Status
 class Commands:
     """Responders of all commands but Subscribe and Unsubscribe."""
 
-    def __init__(self, links: Links, status: Status, attachments: Attachments, dials: Dials,
+    def __init__(self, links: Links, status: Status, attachments: Owners, dials: Dials,
                  reload: Callable[[], str], set_level: Callable[[Level], None]) -> None:
         self._links = links
         self._status = status
@@ -78,7 +78,7 @@ class Commands:
         def make() -> Deferred[str]:
             request = parse(words)
             if isinstance(request, L2TPRequest):
-                return self._attachments.create(request)
+                return self._attachments.prol2tpd.create(request)
             assert isinstance(request, DialRequest)
             return self._dials.create(request)
 

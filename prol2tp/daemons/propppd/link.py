@@ -21,6 +21,7 @@ from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
 from prol2tp.ppp import outputs
 from prol2tp.ppp.link import Link, Phase
+from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.ppp.settings import LinkSettings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class PPPLink:
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
                  "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
                  "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
-                 "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "_draining",
+                 "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "proxy", "_draining",
                  "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
@@ -100,6 +101,8 @@ class PPPLink:
         """Of the follower of that name."""
         self.ipv6: LinkIPv6 | None = None
         """Of the follower of that name; None while there is nothing to give."""
+        self.proxy: ProxyRecord | None = None
+        """What another end has negotiated, until the link starts."""
         self._draining = False
         self.traced()
 
@@ -160,7 +163,9 @@ class PPPLink:
         """The session is up: take its frames, start LCP."""
         self.started = True
         self.links.followers.tell("link_created", self)
-        if self.connect_delay:
+        if self.proxy is not None:
+            self._take_over()
+        elif self.connect_delay:
             self.waiting = True
             self.links.deadlines.set(self, self.links.clock.seconds() + self.connect_delay)
         else:
@@ -169,6 +174,13 @@ class PPPLink:
             self.links.dataplane.port_receiver(self.port, self.receive)
         except Exception:
             self.broken()
+
+    def _take_over(self) -> None:
+        """Go on where another end has stopped."""
+        record, self.proxy = self.proxy, None
+        self.tell(self.core.open, proxy=record)
+        if self.core.proxy_refused and record is not None and record.last_sent_confreq is not None:
+            self.say(Level.INFO, "LCP is negotiated anew: {why}", why=self.core.proxy_refused)
 
     def _begin(self) -> None:
         self.waiting = False
@@ -243,6 +255,9 @@ class PPPLink:
 
     def _opened(self, output: outputs.LinkOpened) -> None:
         self.eap = None
+        if self.core.proxied[0]:
+            self.say(Level.INFO, "LCP is taken over as it was negotiated{proof}",
+                     proof=", and the peer's proof" if self.core.proxied[1] else "")
         his = self.core.lcp.his
         pcomp, accomp = "pcomp" in his, "accomp" in his
         agreed = self.carrier.agreed(self.core.lcp)

@@ -26,11 +26,13 @@ from prol2tp.daemons.propppd.interfaces import Interfaces
 from prol2tp.daemons.propppd.leftovers import Leftovers
 from prol2tp.daemons.propppd.link import Listener, PPPLink
 from prol2tp.daemons.propppd.prefixes import Prefixes, PrefixPool
+from prol2tp.daemons.propppd.rows import trusted
 from prol2tp.daemons.propppd.settings import NetworkSettings, limits, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.dataplane.nftables import MemorySets
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
+from prol2tp.ppp.proxy import ProxyRecord, restricted
 from prol2tp.ppp.settings import LinkSettings
 
 _log = Logger(namespace="propppd")
@@ -187,11 +189,13 @@ class Links:
         return self._next - 1
 
     def attach(self, carrier: Carrier, password: str, listener: Listener,
-               otherwise: Mapping[str, Any] | None = None, number: int = 0, again: bool = False) -> PPPLink:
+               otherwise: Mapping[str, Any] | None = None, number: int = 0, again: bool = False,
+               proxy: ProxyRecord | None = None) -> PPPLink:
         """A link for a session; it starts now, or when its carrier is there (`carried`). `otherwise`: parameters of the
         profile with other values for this link. `number`: one that is reserved; `again`: nobody has asked for it this
-        time. Who is asked counts requests and failures. Raises `RefusedLink`."""
-        link = self._make(carrier, password, listener, otherwise, number or self.reserve(), again)
+        time. `proxy`: what another end has negotiated with the peer. Who is asked counts requests and failures. Raises
+        `RefusedLink`."""
+        link = self._make(carrier, password, listener, otherwise, number or self.reserve(), again, proxy)
         self.counts.created += 1
         self.by_number[link.number] = self.by_id[carrier.id] = link
         self.roll.add(link.number)
@@ -217,7 +221,7 @@ class Links:
         link.start()
 
     def _make(self, carrier: Carrier, password: str, listener: Listener, otherwise: Mapping[str, Any] | None,
-              number: int, again: bool) -> PPPLink:
+              number: int, again: bool, proxy: ProxyRecord | None) -> PPPLink:
         if self.refusing and not again:
             raise RefusedLink(self.refusing)
         found = self.profiles.get(carrier.ppp_profile)
@@ -236,6 +240,8 @@ class Links:
         if profile.max_sessions and self._of_profile.get(carrier.ppp_profile, 0) >= profile.max_sessions:
             raise RefusedLink(f"profile {carrier.ppp_profile!r} has {profile.max_sessions} links, its max_sessions")
         settings = self._link_settings(profile, carrier, password, cached=not otherwise)
+        if proxy is not None:
+            settings = restricted(settings, proxy)
         lease = None
         if settings.ip and not settings.auth and profile.ip_pool:
             # nobody will be asked for it later
@@ -250,6 +256,8 @@ class Links:
             if lease is not None:
                 self.addresses.release(lease)
             raise RefusedLink(f"profile {carrier.ppp_profile!r}: {error}") from None
+        if proxy is not None:
+            link.proxy = trusted(proxy, carrier, profile)
         self._made += 1
         link.serial = self._made
         if lease is not None:
@@ -259,7 +267,7 @@ class Links:
 
     def _link_settings(self, profile: Profile, carrier: Carrier, password: str, cached: bool) -> LinkSettings:
         """One record for all links that are told the same."""
-        key = (carrier.ppp_profile, carrier.kind, carrier.mtu)
+        key = (carrier.ppp_profile, type(carrier), carrier.mtu)
         cached = cached and not carrier.user_name
         settings = self._settings.get(key) if cached else None
         if settings is None:

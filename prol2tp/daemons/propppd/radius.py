@@ -15,7 +15,7 @@ from prol2tp.aaa.records import run_name
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import Denied, EapRequest, IAuthentication, NotMine, Question, Unanswered
 from prol2tp.daemons.propppd.authorization import FROM_A_POOL, is_netmask, of_answer
-from prol2tp.daemons.propppd.carriers import L2TPSession, PPPoESession, TtyLine
+from prol2tp.daemons.propppd.carriers import L2TPSession, PPPoEAccess, PPPoESession, TtyLine
 from prol2tp.ppp import mppe
 from prol2tp.ppp.mschap import AUTHENTICATION_FAILURE
 from prol2tp.ppp.settings import Grant
@@ -108,15 +108,15 @@ class RadiusUsers:
 
 def port_of(link: Any) -> Port:
     """The link as servers see it: its number, and what carries it."""
-    port = _PORTS[link.carrier.kind](link.carrier)
+    port = _PORTS[type(link.carrier)](link.carrier)
     port.nas_port = link.number & 0xFFFFFFFF
     return port
 
 
 def _l2tp_port(carrier: L2TPSession) -> Port:
-    return Port(nas_port_id=f"l2tp {carrier.id}", calling_station_id=carrier.calling_number,
+    return Port(nas_port_id=f"l2tp {carrier.tunnel_id}/{carrier.session_id}", calling_station_id=carrier.calling_number,
                 called_station_id=carrier.called_number, connect_info=_connect_info(carrier),
-                tunnel=tunnel_of(carrier))
+                tunnel=tunnel_of(carrier), line=carrier.line)
 
 
 def _connect_info(carrier: L2TPSession) -> str:
@@ -132,13 +132,21 @@ def _pppoe_port(carrier: PPPoESession) -> Port:
                 called_station_id=carrier.service_name)
 
 
+def _access_port(carrier: PPPoEAccess) -> Port:
+    vlans = "".join(f".{vid}" for vid in carrier.vlans)
+    return Port(nas_port_type=PPPOE_OVER_VLAN if carrier.vlans else PPPOE_OVER_ETHERNET,
+                nas_port_id=f"pppoe {carrier.interface}{vlans}:{carrier.session_id}",
+                calling_station_id=carrier.calling_number or carrier.peer_mac,
+                called_station_id=carrier.called_number or carrier.service_name, line=carrier.line)
+
+
 def _tty_port(carrier: TtyLine) -> Port:
     return Port(nas_port_type=ASYNC, nas_port_id=carrier.device,
                 connect_info=str(carrier.speed) if carrier.speed else "")
 
 
-_PORTS: dict[str, Callable[[Any], Port]] = {
-    L2TPSession.kind: _l2tp_port, PPPoESession.kind: _pppoe_port, TtyLine.kind: _tty_port,
+_PORTS: dict[type, Callable[[Any], Port]] = {
+    L2TPSession: _l2tp_port, PPPoESession: _pppoe_port, PPPoEAccess: _access_port, TtyLine: _tty_port,
 }
 
 

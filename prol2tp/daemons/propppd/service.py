@@ -33,7 +33,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd import leftovers, reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
-from prol2tp.daemons.propppd.attach import Attachments
+from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.duid import ServerDUID
@@ -153,7 +153,7 @@ class PropppdService(DaemonService):
         self.radius_servers = RadiusServers(self.radius_port, reactor, self.logs["radius"], self.events.publish)
         self.radius_servers.replaced = self.accounting.servers_changed
         self.radius_port.server_changed = self._server_changed
-        self.attachments = Attachments(self.links, reactor, self.logs["mgmt"])
+        self.attachments = Owners(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
                         self.dynamic.counters, self.accounting, self.rates)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)

@@ -203,6 +203,7 @@ class Status:
             "next_echo": 0 if at is None else round(max(0.0, at - self._links.clock.seconds()), 3),
             **automaton(link, core.lcp),
             "peer_identification": core.lcp.peer_identification,
+            "proxied": core.proxied[0],
         }
 
 
@@ -320,4 +321,5 @@ def _auth(link: PPPLink) -> dict[str, Any]:
         "config_peer": list(settings.allow_methods) if settings.user else [],
         "done_local": [local] if local else [],
         "done_peer": [peer] if peer else [],
+        "proxied": core.proxied[1],
     }
