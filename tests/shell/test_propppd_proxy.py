@@ -215,7 +215,8 @@ def test_radius_hears_of_the_line_and_of_where_the_subscriber_is(world: LinksWor
     port = port_of(world.links.by_port[near])
     assert (port.nas_port_type, port.nas_port_id) == (PPPOE_OVER_VLAN, "pppoe eth1.10.20:5")
     assert (port.calling_station_id, port.called_station_id) == (MAC, "internet")
-    assert dict(port.line) == {(3561, 1): b"eth 1/2", (3561, 2): b"\xff\x00", (3561, 129): (1_000_000).to_bytes(4, "big"),
+    assert dict(port.line) == {(3561, 1): b"eth 1/2", (3561, 2): b"\xff\x00",
+                               (3561, 129): (1_000_000).to_bytes(4, "big"),
                                (3561, 130): (16_000_000).to_bytes(4, "big"), (3561, 144): b"\1\2\3"}
     near, _ = world.session()
     row = access_row(world, near, id="8.1", vlans=[], line=None, calling_number="circuit 7", called_number="isp")

@@ -35,7 +35,7 @@ def test_a_line_goes_into_access_and_accounting_requests_and_through_a_file() ->
 
 
 def test_what_a_record_says_badly_is_left_out() -> None:
-    bad = {"circuit_id": "xyz", "remote_id": 7, "numbers": {"129": -1, "130": "5", "1": 1, "x": 1, "131": 1 << 32, "9" * 5000: 1},
-           "encapsulation": "01"}
+    bad = {"circuit_id": "xyz", "remote_id": 7, "numbers": {"129": -1, "130": "5", "1": 1, "x": 1, "131": 1 << 32,
+                                                                "9" * 5000: 1}, "encapsulation": "01"}
     assert line_attributes(bad) == () == line_attributes(None) == line_attributes({"numbers": [1]})
     assert len(line_attributes({"circuit_id": "00" * 600})[0][1]) == 247
