@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.config import links, prol2tpd, propppd, tunnels
+from prol2tp.config import links, proacd, prol2tpd, propppd, routes, tunnels
 from prol2tp.config.links import PROFILE
 from prol2tp.config.parameter import BlockType, Parameter
 from prol2tp.daemons.propppd import create
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"prol2tpd.conf.5": tunnels.FILE, "propppd.conf.5": links.FILE}
-LOADERS = {"prol2tpd.conf": prol2tpd.load, "propppd.conf": propppd.load}
+PAGES = {"prol2tpd.conf.5": tunnels.FILE, "propppd.conf.5": links.FILE, "proacd.conf.5": routes.FILE}
+LOADERS = {"prol2tpd.conf": prol2tpd.load, "propppd.conf": propppd.load, "proacd.conf": proacd.load}
 
 # sections whose parameters a block takes too, as the page says in words, and those of them that it does not take
 ALSO = {
@@ -23,6 +23,32 @@ ALSO = {
     "session profile": (["pseudowire profile"], set()),
     "session": (["session profile", "pseudowire profile"], set()),
 }
+_NO_TUNNEL = set(tunnels.TUNNEL_PROFILE.parameters) - set(routes.TUNNEL_ROWS)
+# what sections of proacd.conf.5 say in words: they take those of another section, here or of another page, but some
+ELSEWHERE: dict[str, list[tuple[str, str, set[str]]]] = {
+    "profile radius": [("propppd.conf.5", "radius", set())],
+    "server": [("propppd.conf.5", "server", set())],
+    "profile l2tp": [("prol2tpd.conf.5", "tunnel profile", _NO_TUNNEL)],
+    "session": [
+        ("prol2tpd.conf.5", "session profile", set(tunnels.SESSION_PROFILE.parameters) - set(routes.SESSION_ROWS)),
+        ("prol2tpd.conf.5", "pseudowire profile", set(tunnels.SESSION_PROFILE.parameters) - set(routes.SESSION_ROWS)),
+    ],
+    "destination l2tp": [("prol2tpd.conf.5", "tunnel profile", _NO_TUNNEL), ("proacd.conf.5", "profile l2tp", set())],
+    "peer": [("prol2tpd.conf.5", "tunnel profile", _NO_TUNNEL), ("proacd.conf.5", "profile l2tp", set())],
+}
+
+
+def sections_of(page: str, kind: BlockType) -> list[dict[str, str]]:
+    """The entries that say what a block takes: its own section, then others'."""
+    sections = entries(page)
+    own = [sections[kind.words]]
+    if page != "proacd.conf.5":
+        others, without = ALSO.get(kind.words, ([], set()))
+        own += [sections[other] for other in others]
+        return [{name: text for name, text in section.items() if name not in without} for section in own]
+    for other, section, but in ELSEWHERE.get(kind.words, []):
+        own.append({name: text for name, text in entries(other)[section].items() if name not in but})
+    return own
 
 
 def entries(page: str) -> dict[str, dict[str, str]]:
@@ -57,18 +83,22 @@ def test_page_and_tables_have_the_same_parameters(page: str) -> None:
     documented = {section for section, rows in sections.items() if rows}
     assert documented == {kind.words for kind in kinds(PAGES[page])}
     for kind in kinds(PAGES[page]):
-        others, without = ALSO.get(kind.words, ([], set()))
-        written = set(sections[kind.words])
-        for other in others:
-            written |= set(sections[other])
-        assert written - without == set(kind.parameters), f"{page}, {kind.words}"
+        written = {name for section in sections_of(page, kind) for name in section}
+        assert written == set(kind.parameters), f"{page}, {kind.words}"
+
+
+def test_page_of_proacd_conf_says_which_parameters_of_other_files_it_does_not_take() -> None:
+    text = (ROOT / "man/proacd.conf.5").read_text()
+    for kind, section in (("profile l2tp", "tunnel profile"), ("session", "session profile")):
+        said = text.partition(f"\n.Ss {kind}\n")[2].partition(f".Ic {section}\n")[2].partition("\nbut\n")[2]
+        names = set(re.findall(r"\w+", " ".join(re.findall(r"(?m)^\.Ic (.*)$", said.partition(" ,\n")[0] + "\n"))))
+        assert names == ELSEWHERE[kind][0][2], names ^ ELSEWHERE[kind][0][2]
 
 
 def text_of(page: str, kind: BlockType, row: Parameter) -> str:
-    sections = entries(page)
-    for section in (kind.words, *ALSO.get(kind.words, ([], set()))[0]):
-        if row.name in sections[section]:
-            return sections[section][row.name]
+    for section in sections_of(page, kind):
+        if row.name in section:
+            return section[row.name]
     raise AssertionError(f"{page}: {row.name} of {kind.words} is not there")
 
 
@@ -107,6 +137,12 @@ def test_there_are_examples_of_both_ends() -> None:
     found = {str(path.relative_to(ROOT / "etc/examples")) for path in (ROOT / "etc/examples").rglob("*.conf")}
     names = {"prol2tpd.conf", "propppd.conf"}
     assert found >= {f"{end}/{name}" for end in ("lns", "lns-radius", "lac-client") for name in names}
+    ends = {"pppoe-static": ("client", "lac", "lns"), "pppoe-radius": ("lac", "lns"),
+            "tunnel-switch": ("lac", "switch", "lns")}
+    for example, of_example in ends.items():
+        have = {path.split("/")[1] for path in found if path.startswith(f"{example}/")}
+        assert have == set(of_example)
+        assert f"{example}/{'switch' if example == 'tunnel-switch' else 'lac'}/proacd.conf" in found
 
 
 @pytest.mark.parametrize("name", LOADERS)
@@ -116,7 +152,7 @@ def test_default_file_changes_nothing_and_loads_with_all_comments_taken_off(name
     LOADERS[name](re.sub(r"(?m)^#(?=\S|    )", "", text), name)
 
 
-@pytest.mark.parametrize(("name", "file"), [("prol2tpd.conf", tunnels.FILE), ("propppd.conf", links.FILE)])
+@pytest.mark.parametrize(("name", "file"), [(page.removesuffix(".5"), file) for page, file in PAGES.items()])
 def test_default_file_shows_every_parameter(name: str, file: BlockType) -> None:
     shown = set(re.findall(r"(?m)^#\s+(\w+) (?!\{)", (ROOT / "etc" / name).read_text()))
     assert shown >= {row for kind in file.walk() for row in kind.parameters}

@@ -38,7 +38,7 @@ class System:
     """The daemon as a whole."""
 
     debug: tuple[str, ...] = row(
-        Debug(), (), "What is logged in detail: a number, or categories with commas; alone: all.", bare="all"
+        Debug(), (), "What is logged in detail: a number, or categories with commas; without a value all.", bare="all"
     )
     log_file: str = row(File(), "", "File that messages go to; without it syslog.")
     log_level: str = row(Choice(LOG_LEVELS), "info", "Least important level that is logged.")
