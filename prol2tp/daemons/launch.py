@@ -99,6 +99,13 @@ def propppd() -> None:
     _run("propppd", "proppp", Options)
 
 
+def proacd() -> None:
+    """Console script `proacd`."""
+    from prol2tp.daemons.proacd.service import Options
+
+    _run("proacd", "proac", Options)
+
+
 def pathd() -> None:
     """Console script `prol2tp-pathd`."""
     from prol2tp.daemons.pathd.service import Options

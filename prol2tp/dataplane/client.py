@@ -203,8 +203,8 @@ class PathClient:
     def session_add(self, spec: SessionSpec) -> Deferred[int]:
         return self._ask("session_add", _values(spec)).addCallback(_first)
 
-    def ethernet_add(self, interface: str, tagged: bool = False) -> Deferred[int]:
-        return self._ask("ethernet_add", (interface, tagged)).addCallback(_first)
+    def ethernet_add(self, interface: str, tagged: bool = False, strays: bool = False) -> Deferred[int]:
+        return self._ask("ethernet_add", (interface, tagged, strays)).addCallback(_first)
 
     def ethernet_delete(self, ethernet: int) -> Deferred[None]:
         return self._ask("ethernet_delete", (ethernet,)).addCallback(_nothing)

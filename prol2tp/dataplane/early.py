@@ -32,9 +32,11 @@ class Early:
     def __len__(self) -> int:
         return len(self._held)
 
-    def keep(self, listener: int, key: Hashable, data: bytes, source: Any, now: float) -> None:
+    def keep(self, listener: int, key: Hashable, data: bytes, source: Any, now: float) -> bool:
+        """-> whether the session was unknown a while ago already: it is not one that is just coming up."""
         if len(data) > LARGEST:
-            return
+            return False
+        again = False
         held = self._held
         messages = held.get((listener, key))
         if messages is None:
@@ -44,8 +46,10 @@ class Early:
         elif now - messages[0][0] > HOLD:
             # what an id meant a while ago says nothing about now
             messages.clear()
+            again = True
         if len(messages) < MOST_MESSAGES:
             messages.append((now, data, source))
+        return again
 
     def take(self, listener: int, key: Hashable, now: float) -> Iterator[tuple[bytes, Any]]:
         """-> (datagram, source) in the order of arrival, and forget them."""

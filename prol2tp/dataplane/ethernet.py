@@ -9,6 +9,7 @@ from contextlib import suppress
 from errno import ENETDOWN
 from typing import TYPE_CHECKING
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane.interface import INVALID, SYSTEM, DataPathError
 from prol2tp.dataplane.packets import EXTENSIONS
 from prol2tp.dataplane.pppoe import KEY_END, START, PPPoECarrier, receive
@@ -35,10 +36,14 @@ class EthernetSocket:
         self.interface = interface
         self.tagged = tagged
         self.carriers: dict[bytes, PPPoECarrier] = {}
+        self.handles: set[int] = set()
+        self.strays: set[int] = set()
+        self.stray_bucket: Bucket | None = None
         system = System()
         try:
             self.address = system.address(interface)
             self.socket: socket.socket = system.open(interface, SESSION, tagged)  # type: ignore[assignment]
+            self._ifindex = socket.if_nametoindex(interface)
         except OSError as error:
             raise DataPathError(SYSTEM, f"interface {interface}: {error.strerror or error}") from None
         if len(self.address) != 6 or not any(self.address):
@@ -48,6 +53,13 @@ class EthernetSocket:
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         self.send = self.socket.send
+
+    def alive(self) -> bool:
+        try:
+            same = System().address(self.interface) == self.address
+            return same and socket.if_nametoindex(self.interface) == self._ifindex
+        except OSError:
+            return False
 
     def mtu(self) -> int:
         try:

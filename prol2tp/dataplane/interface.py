@@ -198,6 +198,10 @@ class IPathEvents(Interface):
         """A packet of the peer cannot be decompressed (`port_compress`): the next ones cannot either until the peer
         begins its history anew. Said at once, then once a second while it lasts."""
 
+    def stray_frame(ethernet: int, frame: bytes) -> None:
+        """A session frame to our address for which there is no port, whole, VLAN tags included. Only to handles that
+        want them (`ethernet_add`), and some at once, then fifty a second for each interface."""
+
     def overload(dropped: int) -> None:
         """Packets were dropped because the path could not keep up; at most once a second."""
 
@@ -238,9 +242,10 @@ class IDataPlane(Interface):
     def session_add(spec: SessionSpec):
         """-> Deferred(int), the port. Port ids are never reused within a data path's life (32 bits)."""
 
-    def ethernet_add(interface: str, tagged: bool = False):
+    def ethernet_add(interface: str, tagged: bool = False, strays: bool = False):
         """-> Deferred(int), a handle. Take the PPPoE session frames of an interface, with `tagged` also those with VLAN
-        tags. From then on the first frames of sessions that are still to be added wait for them."""
+        tags. From then on the first frames of sessions that are still to be added wait for them. An interface may have
+        several handles, each with its own ports. `strays`: the event `stray_frame` is wanted."""
 
     def ethernet_delete(ethernet: int):
         """-> Deferred(None). Its ports go with it."""
@@ -298,7 +303,8 @@ class IDataPlane(Interface):
         """-> Deferred(None). The port itself stays."""
 
     def switch_add(port: int, other: int):
-        """-> Deferred(None). All frames of one go out of the other, unread."""
+        """-> Deferred(None). All frames of one go out of the other, unread; those that have waited go first. FF 03 is
+        put before frames of PPPoE that go on in L2TP, and taken off frames that go on in PPPoE."""
 
     def switch_delete(port: int):
         """-> Deferred(None)."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane import pppoe
 from prol2tp.dataplane.asyncline import Line, TtyCarrier, check_tty
-from prol2tp.dataplane.early import Early
+from prol2tp.dataplane.early import LARGEST, Early
 from prol2tp.dataplane.interface import (
     IN_USE,
     INVALID,
@@ -25,6 +26,9 @@ from prol2tp.dataplane.netifs import failing, together
 from prol2tp.dataplane.ports import Losses, Port
 from prol2tp.dataplane.tun import NAME_MAX
 
+STRAY_BURST, STRAY_INTERVAL = 50, 0.02
+"""Frames for no session that an interface reports at once, and seconds until one more may be."""
+
 
 class Lines:
     """The part of a data path that has to do with PPPoE and ttys."""
@@ -35,6 +39,8 @@ class Lines:
     early: Early
     ethernets: dict[int, Any]
     """By handle: `pppoe.Ethernet`."""
+    interfaces_open: dict[tuple[str, bool], Any]
+    """Those that can have further handles, by name and `tagged`."""
     bad_headers: int
     unknown_sessions: int
 
@@ -66,21 +72,32 @@ class Lines:
     # -- operations --
 
     @failing
-    def ethernet_add(self, interface: str, tagged: bool = False) -> Deferred[int]:
+    def ethernet_add(self, interface: str, tagged: bool = False, strays: bool = False) -> Deferred[int]:
         if not 0 < len(interface.encode()) <= NAME_MAX or "/" in interface or "\0" in interface:
             raise DataPathError(INVALID, f"{interface!r} cannot be an interface")
-        if any((one.interface, one.tagged) == (interface, tagged) for one in self.ethernets.values()):
-            raise DataPathError(IN_USE, f"PPPoE on interface {interface} is open already")
         identifier = self.next_id()
-        self.ethernets[identifier] = self.open_ethernet(identifier, interface, tagged)
+        entry = self.interfaces_open.get((interface, tagged))
+        if entry is None or not entry.alive():
+            entry = self.interfaces_open[interface, tagged] = self.open_ethernet(identifier, interface, tagged)
+        entry.handles.add(identifier)
+        if strays:
+            entry.strays.add(identifier)
+        self.ethernets[identifier] = entry
         return succeed(identifier)
 
     @failing
     def ethernet_delete(self, ethernet: int) -> Deferred[None]:
         entry = self._ethernet(ethernet)
-        deleted: list[Deferred[Any]] = [self.port_delete(carrier.port.id) for carrier in list(entry.carriers.values())]
+        deleted: list[Deferred[Any]] = [self.port_delete(carrier.port.id) for carrier in list(entry.carriers.values())
+                                        if carrier.handle == ethernet]
         del self.ethernets[ethernet]
-        self.close_ethernet(entry)
+        entry.handles.discard(ethernet)
+        entry.strays.discard(ethernet)
+        if not entry.handles:
+            key = (entry.interface, entry.tagged)
+            if self.interfaces_open.get(key) is entry:
+                del self.interfaces_open[key]
+            self.close_ethernet(entry)
         return together(deleted)
 
     @failing
@@ -113,7 +130,23 @@ class Lines:
         port.prepare()
         return succeed(port.id)
 
-    # -- what subclasses tell --
+    # -- what subclasses and frames tell --
+
+    def stray(self, ethernet: pppoe.Ethernet, key: bytes, data: bytes, again: bool, now: float) -> None:
+        """A frame for no session of this interface. `again`: one came a while ago already."""
+        if len(data) > LARGEST:
+            return
+        other = self.interfaces_open.get((ethernet.interface, not ethernet.tagged))
+        if other is not None and key in other.carriers:
+            return
+        shared = other is not None or ethernet.handles != ethernet.strays
+        if shared and not again:
+            return  # it may be a session of another one, just coming up
+        if ethernet.stray_bucket is None:
+            ethernet.stray_bucket = Bucket(STRAY_BURST, STRAY_INTERVAL, now)
+        if ethernet.stray_bucket.take(now):
+            for handle in ethernet.strays:
+                self.events.stray_frame(handle, data)
 
     def ethernet_lost(self, ethernet: pppoe.Ethernet, reason: str) -> None:
         """The interface is down or gone."""

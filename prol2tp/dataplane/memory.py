@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane import forward, l2tpv2, l2tpv3, pppoe
 from prol2tp.dataplane.asyncline import TtyCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
@@ -62,8 +63,11 @@ class MemoryEthernet:
         self.id = identifier
         self.interface = interface
         self.tagged = tagged
-        self.address = b"\x02\0\0" + identifier.to_bytes(3, "big")
+        self.address = plane.addresses.setdefault(interface, b"\x02\0\0" + identifier.to_bytes(3, "big"))
         self.carriers: dict[bytes, pppoe.PPPoECarrier] = {}
+        self.handles: set[int] = set()
+        self.strays: set[int] = set()
+        self.stray_bucket: Bucket | None = None
         self.frames: list[bytes] = []
         """Frames sent, whole."""
         self._plane = plane
@@ -73,6 +77,9 @@ class MemoryEthernet:
         header = read_header(frame)
         key = pppoe.session_key(self.address, header.destination, header.session_id)
         self._plane.frame_sent(self.carriers[key].port.id, frame[header.start:header.end])
+
+    def alive(self) -> bool:
+        return True
 
     def mtu(self) -> int:
         return 1500
@@ -122,6 +129,8 @@ class MemoryDataPlane(BasePlane):
         self.relays: dict[int, socket.socket] = {}
         """The other ends of the listeners' `control`; framing in `relay`."""
         self.interfaces: dict[str, int] = {}
+        self.addresses: dict[str, bytes] = {}
+        """Of Ethernet interfaces, by name."""
         self._joined: dict[int, tuple[MemoryDataPlane, int]] = {}
         self._moving: deque[tuple[MemoryDataPlane, int, bytes]] = deque()
         self._by_peer: dict[tuple[int, int, int], int] = {}

@@ -65,6 +65,9 @@ class NoEvents:
     def decompression_failed(self, port: int) -> None:
         """See `IPathEvents`."""
 
+    def stray_frame(self, ethernet: int, frame: bytes) -> None:
+        """See `IPathEvents`."""
+
     def overload(self, dropped: int) -> None:
         """See `IPathEvents`."""
 
@@ -100,6 +103,11 @@ def check_session(spec: SessionSpec, version: int) -> None:
     check_vlan(spec.pseudowire, spec.vlan)
 
 
+def bare(port: Port, other: Port) -> bool:
+    """What `port` passes on to `other` comes without FF 03, and goes with it."""
+    return isinstance(port.carrier, PPPoECarrier) and not isinstance(other.carrier, PPPoECarrier)
+
+
 @implementer(IDataPlane)
 class BasePlane(Netifs, Lines):
     """Tables and checks. Subclasses give the methods whose names begin with `open_`, `close_`, `watch_`, ..."""
@@ -112,6 +120,7 @@ class BasePlane(Netifs, Lines):
         self.events: IPathEvents = NoEvents()
         self.listeners: dict[int, Any] = {}
         self.ethernets: dict[int, Any] = {}
+        self.interfaces_open: dict[tuple[str, bool], Any] = {}
         self.tunnels: dict[int, Tunnel] = {}
         self.ports: dict[int, Port] = {}
         self.links: dict[str, Link] = {}
@@ -319,10 +328,11 @@ class BasePlane(Netifs, Lines):
             if entry.peer is not None or entry.attachment is not None or entry.pending is not None:
                 raise DataPathError(IN_USE, f"port {entry.id} is joined or has an interface already")
         one.peer, two.peer = two, one
+        one.bare, two.bare = bare(one, two), bare(two, one)
         for entry in (one, two):
             early, entry.early = entry.early, []
             for frame in early:
-                entry.peer.send(frame)  # type: ignore[union-attr]
+                entry.pass_on(frame)
             entry.prepare()
         return succeed(None)
 
@@ -354,6 +364,7 @@ class BasePlane(Netifs, Lines):
         other, port.peer = port.peer, None
         if other is not None:
             other.peer = None
+            other.bare = port.bare = False
             other.prepare()
             port.prepare()
 

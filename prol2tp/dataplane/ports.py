@@ -30,6 +30,8 @@ TOO_BIG_INTERVAL = 0.01
 
 IP, IPV6 = 0x0021, 0x0057
 FRAME_MAX = 65000
+FF03 = b"\xff\x03"
+"""The address and control fields of RFC 1662."""
 
 Receiver = Callable[[bytes], None]
 
@@ -110,7 +112,7 @@ class Port:
     """Counters and hot fields; see `interface.COUNTERS`."""
 
     __slots__ = ("id", "carrier", "receiver", "early", "second", "frames", "frames_lost", "losses", "attachment",
-                 "pending", "peer",
+                 "pending", "peer", "bare",
                  "pcomp", "accomp", "compression", "up", "down",
                  "head4", "head6", "overhead", "mtu", "clamp", "last", "transmit",
                  "tx_packets", "tx_octets", "tx_errors", "rx_packets", "rx_octets", "rx_errors",
@@ -131,6 +133,8 @@ class Port:
         """Holds the interface that is being made."""
         self.peer: Port | None = None
         """Where a switched port's frames go."""
+        self.bare = False
+        """They come without FF 03 and go with it; what comes from there is stripped of it."""
         self.pcomp = False
         self.accomp = False
         self.compression: Compression | None = None
@@ -254,13 +258,23 @@ class Port:
         self.rx_packets += 1
         self.rx_octets += len(frame)
         if self.peer is not None:
-            self.peer.send(frame)
+            self.pass_on(frame)
             return
         protocol, start = ppp_protocol(frame, 0, len(frame))
         if self.compression is not None or (protocol == CCP and frame[start:start + 1] == CONFIGURE_ACK):
             self._decompressed(protocol, frame, start, now)
         else:
             self._take(protocol, frame, start, now)
+
+    def pass_on(self, frame: bytes) -> None:
+        """To the port that it is joined to."""
+        peer = self.peer
+        if peer is None:
+            return
+        if self.bare:
+            peer.send(frame if frame[:2] == FF03 else FF03 + frame)
+        else:
+            peer.send(frame[2:] if peer.bare and frame[:2] == FF03 else frame)
 
     def _take(self, protocol: int, frame: bytes, start: int, now: float) -> None:
         attachment = self.attachment

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from errno import EAGAIN, ENOBUFS
 from typing import TYPE_CHECKING, Any, Protocol
 
+from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane.interface import INVALID, DataPathError, PPPoESpec
 from prol2tp.dataplane.ports import Port
 from prol2tp.pppoe.packets import (
@@ -41,6 +42,14 @@ class Ethernet(Protocol):
     tagged: bool
     address: bytes
     carriers: dict[bytes, PPPoECarrier]
+    handles: set[int]
+    """Who has it open."""
+    strays: set[int]
+    """Of these, who wants frames for no session."""
+    stray_bucket: Bucket | None
+
+    def alive(self) -> bool:
+        """The interface is still the one that was opened."""
 
     def send(self, frame: bytes) -> object:
         """Raises `OSError`."""
@@ -71,7 +80,7 @@ class PPPoECarrier:
     :param changed: called when `inbound` must be worked out anew.
     """
 
-    __slots__ = ("port", "ethernet", "key", "vids", "transmit", "inbound", "on_changed", "_losses")
+    __slots__ = ("port", "ethernet", "handle", "key", "vids", "transmit", "inbound", "on_changed", "_losses")
 
     def __init__(self, port: Port, ethernet: Ethernet, spec: PPPoESpec,
                  changed: Callable[[PPPoECarrier], None]) -> None:
@@ -80,6 +89,7 @@ class PPPoECarrier:
         self.inbound: dict[bytes, Any] = {}
         """Short ways (`forward.Inbound`) by the protocol field of untagged frames."""
         self.ethernet = ethernet
+        self.handle = spec.ethernet
         self.key = session_key(ethernet.address, spec.peer, spec.session_id)
         vlans = tuple(VlanTag(*vlan) for vlan in spec.vlans)
         self.vids = vids(vlans)
@@ -160,4 +170,6 @@ def _receive_tagged(plane: Lines, ethernet: Ethernet, data: bytes, now: float) -
 def _unknown(plane: Lines, ethernet: Ethernet, key: bytes, data: bytes, now: float) -> None:
     plane.unknown_sessions += 1
     if data[:6] == ethernet.address:
-        plane.early.keep(ethernet.id, key, data, None, now)
+        again = plane.early.keep(ethernet.id, key, data, None, now)
+        if ethernet.strays:
+            plane.stray(ethernet, key, data, again, now)

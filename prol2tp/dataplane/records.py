@@ -24,7 +24,7 @@ from typing import Any
 from prol2tp.common.wire import WireError
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TtySpec, TunnelSpec
 
-VERSION = 7
+VERSION = 8
 """Exchanged in `hello`, which stays as it is in all versions; both sides must have the same."""
 
 REQUEST, REPLY, PART, ERROR, EVENT, FRAME = 1, 2, 3, 4, 5, 6
@@ -103,7 +103,8 @@ OPERATIONS = (
     Operation(16, "switch_add", (("port", "u32"), ("other", "u32"))),
     Operation(17, "switch_delete", (("port", "u32"),)),
     Operation(18, "counters", (("every", "bool"), ("ports", "u32s")), (("counters", "rows"),)),
-    Operation(19, "ethernet_add", (("interface", "text"), ("tagged", "bool")), (("ethernet", "u32"),)),
+    Operation(19, "ethernet_add", (("interface", "text"), ("tagged", "bool"), ("strays", "bool")),
+              (("ethernet", "u32"),)),
     Operation(20, "ethernet_delete", (("ethernet", "u32"),)),
     Operation(21, "pppoe_add", PPPOE_FIELDS, (("port", "u32"),), PPPoESpec),
     Operation(22, "tty_add", TTY_FIELDS, (("port", "u32"),), TtySpec),
@@ -120,6 +121,7 @@ EVENTS = (
     Operation(4, "overload", (("dropped", "u32"),)),
     Operation(5, "carrier_lost", (("port", "u32"), ("reason", "text"))),
     Operation(6, "decompression_failed", (("port", "u32"),)),
+    Operation(7, "stray_frame", (("ethernet", "u32"), ("frame", "octets"))),
 )
 
 BY_CODE = {operation.code: operation for operation in OPERATIONS}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from errno import EAGAIN, EINTR, ENOBUFS
 from fcntl import ioctl
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
@@ -19,7 +19,12 @@ _HEADER = Struct("=IHHII")
 _LINK = Struct("=BxHiII")
 _RECEIVE = 1 << 16
 _SIOCGIFFLAGS = 0x8913
+_SIOCGIFMTU = 0x8921
+_SIOCGIFHWADDR = 0x8927
 _IFREQ = Struct("=16sH22x")
+_IFREQ_INT = Struct("=16si")
+_ADDRESS_AT = 18
+"""Behind the name and the family of a `sockaddr`."""
 BURST = 64
 """Datagrams read before others get their turn."""
 
@@ -51,6 +56,30 @@ def flags_of(ifindex: int) -> int | None:
         except OSError:
             return None
     return flags
+
+
+class Link(NamedTuple):
+    """An Ethernet interface as it is now."""
+
+    ifindex: int
+    up: bool
+    address: bytes
+    mtu: int
+    """Octets of Ethernet payload."""
+
+
+def link_of(name: str) -> Link | None:
+    """None: there is no interface of that name."""
+    asking = _IFREQ.pack(name.encode(), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
+        try:
+            ifindex = socket.if_nametoindex(name)
+            flags = _IFREQ.unpack(ioctl(asked.fileno(), _SIOCGIFFLAGS, asking))[1]
+            address = ioctl(asked.fileno(), _SIOCGIFHWADDR, asking)[_ADDRESS_AT : _ADDRESS_AT + 6]
+            mtu = _IFREQ_INT.unpack_from(ioctl(asked.fileno(), _SIOCGIFMTU, asking))[1]
+        except OSError:
+            return None
+    return Link(ifindex, bool(flags & IFF_UP), address, mtu)
 
 
 @implementer(IReadDescriptor)

@@ -41,6 +41,9 @@ from prol2tp.pppoe.settings import ConcentratorSettings, InterfaceSettings
 STRAY_BURST, STRAY_INTERVAL = 50, 0.02
 """PADTs for session frames that belong to no session."""
 TAG_HEADER = 4
+REPLACED = "replaced by a new session"
+NO_ROUTE_IN_TIME = "no route in time"
+"""Messages of sessions that end here by themselves."""
 
 Trace = Callable[[str, bytes, str], None]
 """`trace(interface, mac, text)`"""
@@ -311,7 +314,7 @@ class AccessConcentrator:
         if place.host_full(mac):
             if not place.settings.replace:
                 return False
-            self._end(place.oldest(mac), "replaced by a new session", now)
+            self._end(place.oldest(mac), REPLACED, now)
         return not self._full(place)
 
     def _ask(self, session: Session, now: float) -> None:
@@ -400,7 +403,7 @@ class AccessConcentrator:
             if isinstance(owner, SessionKey):
                 session = self._session(owner)
                 if session is not None and not session.open:
-                    self._end(session, "no route in time", now)
+                    self._end(session, NO_ROUTE_IN_TIME, now)
                 continue
             name, packet = self._delayed.pop(owner)  # type: ignore[call-overload]
             place = self.interfaces.get(name)

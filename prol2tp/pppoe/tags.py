@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
 
 from prol2tp.common.wire import WireError
 
@@ -63,6 +64,7 @@ LINE_NUMBERS = {
 
 Tags = list[tuple[int, bytes]]
 
+_OCTETS = ("circuit_id", "remote_id", "encapsulation")
 _HEADER = Struct("!HH")
 _U32 = Struct("!I")
 
@@ -78,6 +80,29 @@ class Line:
     """By sub-tag, see `LINE_NUMBERS`."""
     encapsulation: bytes | None = None
     """Three octets: data link, encapsulation 1, encapsulation 2 (RFC 4679 section 3.3.18)."""
+
+    def to_record(self) -> dict[str, Any]:
+        """As on the control channel: octets as hex text, what is absent left out."""
+        record: dict[str, Any] = {}
+        for name in _OCTETS:
+            value = getattr(self, name)
+            if value is not None:
+                record[name] = value.hex()
+        if self.numbers:
+            record["numbers"] = {str(kind): number for kind, number in self.numbers.items()}
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Line:
+        """Raises `ValueError` for what is no such record."""
+        numbers = record.get("numbers") or {}
+        if not isinstance(numbers, dict):
+            raise ValueError("numbers of a line: no object")
+        values = {name: record[name] for name in _OCTETS if record.get(name) is not None}
+        if not all(isinstance(value, str) for value in values.values()):
+            raise ValueError("octets of a line: no text")
+        return cls(numbers={int(kind): int(number) for kind, number in numbers.items()},
+                   **{name: bytes.fromhex(value) for name, value in values.items()})
 
 
 def read(data: bytes, start: int = 0, end: int | None = None) -> Tags:

@@ -75,6 +75,9 @@ class Events:
     def decompression_failed(self, port):
         self.seen.append(("decompression_failed", port))
 
+    def stray_frame(self, ethernet, frame):
+        self.seen.append(("stray_frame", ethernet, frame))
+
     def overload(self, dropped):
         self.seen.append(("overload", dropped))
 

@@ -41,8 +41,8 @@ class MemoryHands:
         self.interface = "eth0"
         self.device = "/dev/ttyS7"
 
-    async def ethernet(self, tagged: bool = False) -> int:
-        handle = await self.rig.plane.ethernet_add(self.interface, tagged)
+    async def ethernet(self, tagged: bool = False, strays: bool = False) -> int:
+        handle = await self.rig.plane.ethernet_add(self.interface, tagged, strays)
         self.handle = handle
         self.address = self.rig.plane.ethernets[handle].address
         return handle
@@ -93,8 +93,8 @@ class WireHands(MemoryHands):
         os.set_blocking(self.master, False)
         self.device = os.ttyname(self.slave)
 
-    async def ethernet(self, tagged: bool = False) -> int:
-        self.handle = await self.rig.plane.ethernet_add(self.interface, tagged)
+    async def ethernet(self, tagged: bool = False, strays: bool = False) -> int:
+        self.handle = await self.rig.plane.ethernet_add(self.interface, tagged, strays)
         return self.handle
 
     def send(self, frame: bytes) -> None:
@@ -340,7 +340,6 @@ async def test_sessions_in_vlans_are_known_by_their_ids(rig: Rig, hands: Any) ->
 async def test_what_cannot_be_a_pppoe_session_is_refused(rig: Rig, hands: Any) -> None:
     plane = rig.plane
     ethernet = await hands.ethernet()
-    await refused(hands.ethernet(), IN_USE)
     await refused(plane.ethernet_add("no/such"), INVALID)
     await refused(plane.ethernet_delete(999), NOT_FOUND)
     await refused(plane.pppoe_add(PPPoESpec(999, PEER, 5)), NOT_FOUND)
@@ -362,10 +361,76 @@ async def test_a_pppoe_session_is_switched_into_an_l2tp_session(rig: Rig, hands:
     tunneled = await rig.session()
     await rig.plane.switch_add(port, tunneled)
     hands.send(session(hands, 5, LCP))
-    assert [frame for _, _, frame in await rig.peer_frames(1)] == [LCP]
+    assert [frame for _, _, frame in await rig.peer_frames(1)] == [LCP_ECHO]
     rig.peer_send(LCP_ECHO)
     (frame,) = await hands.frames(1)
     assert frame[20:30] == LCP
+    rows = await rig.plane.counters([port, tunneled])
+    assert [counter(rows[port], name) for name in ("rx_packets", "tx_packets")] == [1, 1]
+    assert [counter(rows[tunneled], name) for name in ("rx_packets", "tx_packets")] == [1, 1]
+
+
+@on(*KINDS)
+async def test_frames_that_came_before_two_ports_were_joined_go_first(rig: Rig, hands: Any) -> None:
+    port = await rig.plane.pppoe_add(PPPoESpec(await hands.ethernet(), PEER, 5))
+    tunneled = await rig.session()
+    early = [b"\xc0\x21\x09" + bytes((number, 0, 8, 0, 0, 0, 0)) for number in range(3)]
+    for frame in early:
+        hands.send(session(hands, 5, frame))
+    await rig.received(port, 3)
+    await rig.plane.switch_add(port, tunneled)
+    hands.send(session(hands, 5, LCP))
+    assert [frame[2:] for _, _, frame in await rig.peer_frames(4)] == [*early, LCP]
+    await rig.plane.switch_delete(port)
+    hands.send(session(hands, 5, LCP))
+    await rig.received(port, 5)
+    assert counter(await rig.row(tunneled), "tx_packets") == 4
+
+
+@on(*KINDS)
+async def test_an_interface_has_several_handles_each_with_its_own_ports(rig: Rig, hands: Any) -> None:
+    plane = rig.plane
+    first, second = await hands.ethernet(), await hands.ethernet()
+    one, two = [await plane.pppoe_add(PPPoESpec(handle, PEER, number))
+                for number, handle in ((5, first), (6, second))]
+    await refused(plane.pppoe_add(PPPoESpec(second, PEER, 5)), IN_USE)
+    await plane.ethernet_delete(first)
+    await refused(plane.port_delete(one), NOT_FOUND)
+    hands.send(session(hands, 6, LCP))
+    await rig.received(two, 1)
+    await plane.ethernet_delete(second)
+    await refused(plane.ethernet_delete(second), NOT_FOUND)
+
+
+@on(*KINDS)
+async def test_frames_for_no_session_are_told_to_who_wants_them(rig: Rig, hands: Any) -> None:
+    ethernet = await hands.ethernet(strays=True)
+    port = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))
+    frame = session(hands, 7, LCP)
+    for _ in range(200):
+        hands.send(frame)
+    hands.send(session(hands, 5, LCP))
+    await rig.received(port, 1)
+    told = rig.events.named("stray_frame")
+    assert 40 <= len(told) <= 100, "at a bounded rate"
+    assert all(handle == ethernet and got[:len(frame)] == frame for handle, got in told)
+
+
+@on(*KINDS)
+async def test_sessions_of_another_handle_are_no_strays(rig: Rig, hands: Any) -> None:
+    other = await hands.ethernet(tagged=True)
+    ethernet = await hands.ethernet(strays=True)
+    port = await rig.plane.pppoe_add(PPPoESpec(other, PEER, 5))
+    mine = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 6))
+    # the far end's frames reach both sockets, one after the other in memory
+    for handle in (other, ethernet):
+        hands.handle = handle
+        hands.send(session(hands, 5, LCP))
+        hands.send(session(hands, 8, LCP))
+        hands.send(session(hands, 6, LCP))
+    await rig.received(mine, 1)
+    await rig.received(port, 1)
+    assert rig.events.named("stray_frame") == [], "8 may be a session that the other handle is just making"
 
 
 @on(*WIRES)
@@ -382,10 +447,11 @@ async def test_an_interface_that_is_removed_can_be_opened_when_it_is_there_again
     await until(lambda: rig.events.named("carrier_lost"), "the event")
     assert rig.events.named("carrier_lost")[0][0] == port
     run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "address", PEER.hex(":"))
-    await refused(hands.ethernet(), IN_USE)
-    await rig.plane.ethernet_delete(hands.handle)
-    await refused(rig.plane.port_delete(port), NOT_FOUND)
+    dead = hands.handle
     await hands.ethernet()
+    await rig.plane.ethernet_delete(dead)
+    await refused(rig.plane.port_delete(port), NOT_FOUND)
+    await rig.plane.pppoe_add(PPPoESpec(hands.handle, PEER, 5))
 
 
 @on(*WIRES)

@@ -4,4 +4,5 @@ from twisted.application.service import ServiceMaker
 
 prol2tp = ServiceMaker("prol2tpd", "prol2tp.daemons.prol2tpd.service", "L2TP control plane daemon.", "prol2tp")
 proppp = ServiceMaker("propppd", "prol2tp.daemons.propppd.service", "PPP daemon for all links.", "proppp")
+proac = ServiceMaker("proacd", "prol2tp.daemons.proacd.service", "Access concentrator.", "proac")
 path = ServiceMaker("prol2tp-pathd", "prol2tp.daemons.pathd.service", "Owner of the data path.", "prol2tp-path")

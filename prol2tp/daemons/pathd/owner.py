@@ -178,13 +178,12 @@ class Owner:
         self.ports.add(port)
         return (port,)
 
-    def _do_ethernet_add(self, interface: str, tagged: bool) -> Deferred[tuple[int]]:
+    def _do_ethernet_add(self, interface: str, tagged: bool, strays: bool) -> Deferred[tuple[int]]:
         def added(ethernet: int) -> tuple[int]:
             self.ethernets.add(ethernet)
             return (ethernet,)
 
-        opened = self.plane.ethernet_add(interface, tagged)
-        return opened.addErrback(self._again, self.plane.ethernet_add, interface, tagged).addCallback(added)
+        return self.plane.ethernet_add(interface, tagged, strays).addCallback(added)
 
     def _do_ethernet_delete(self, ethernet: int) -> Deferred[None]:
         if ethernet not in self.plane.ethernets:
@@ -335,7 +334,8 @@ class Owner:
     def _ethernet(self, ethernet: int) -> Iterator[Deferred[Any]]:
         entry = self.plane.ethernets.get(ethernet)
         if entry is not None:
-            yield from self._ports([carrier.port.id for carrier in entry.carriers.values()])
+            yield from self._ports([carrier.port.id for carrier in entry.carriers.values()
+                                    if carrier.handle == ethernet])
             yield self.plane.ethernet_delete(ethernet)
         self.server.forget_ethernet(ethernet)
 

@@ -341,6 +341,11 @@ class PathServer:
             if port in owner.receiving:
                 owner.event("decompression_failed", port)
 
+    def stray_frame(self, ethernet: int, frame: bytes) -> None:
+        for owner in self.owners:
+            if ethernet in owner.ethernets:
+                owner.event("stray_frame", ethernet, frame)
+
     def overload(self, dropped: int) -> None:
         for owner in self.owners:
             owner.event("overload", min(dropped, 0xFFFFFFFF))

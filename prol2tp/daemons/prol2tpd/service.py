@@ -218,6 +218,9 @@ class PathEvents:
     def decompression_failed(self, port: int) -> None:
         """propppd's business."""
 
+    def stray_frame(self, ethernet: int, frame: bytes) -> None:
+        """proacd's business."""
+
     def overload(self, dropped: int) -> None:
         self._service.log.warning("data path: {count} packets dropped: overload", count=dropped)
 

@@ -262,6 +262,9 @@ class PropppdService(DaemonService):
         if link is not None:
             link.lost("Lost Carrier", reason)
 
+    def stray_frame(self, ethernet: int, frame: bytes) -> None:
+        """IPathEvents: proacd's business."""
+
     def overload(self, dropped: int) -> None:
         """IPathEvents: prol2tpd's business."""
 

@@ -1,0 +1,439 @@
+"""The table of routes: each joins a source to a destination, from the first packet to the last counter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from prol2tp.common.ids import IdPool
+from prol2tp.control.paging import Roll
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.proacd.balance import Balance
+from prol2tp.daemons.proacd.choice import REFUSED, Choice, IChoice
+from prol2tp.daemons.proacd.choice import Destination as Place
+from prol2tp.net.deadlines import ReactorDeadlines
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.proacd.destinations import Destination
+    from prol2tp.daemons.proacd.sources import Source
+
+_log = Logger(namespace="proacd")
+
+
+class State(Enum):
+    """Of a route."""
+
+    CHOOSING = "choosing"
+    """Where it leads is not known yet."""
+    OPENING = "opening"
+    """Its destination is being opened, then joined to the source."""
+    JOINED = "joined"
+    CLOSING = "closing"
+    """Both ends are told; the last counters are on their way."""
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What moves a route on."""
+
+    CHOSEN = "chosen"
+    FAILED = "failed"
+    """A destination did not open, and there is another one."""
+    JOIN = "join"
+    CLOSE = "close"
+    """By either end, an operator, or because nothing is left to try."""
+    END = "end"
+    """The last counters are there."""
+
+
+TABLE = {
+    (State.CHOOSING, Event.CHOSEN): State.OPENING,
+    (State.CHOOSING, Event.CLOSE): State.CLOSING,
+    (State.OPENING, Event.FAILED): State.OPENING,
+    (State.OPENING, Event.JOIN): State.JOINED,
+    (State.OPENING, Event.CLOSE): State.CLOSING,
+    (State.JOINED, Event.CLOSE): State.CLOSING,
+    (State.CLOSING, Event.END): State.CLOSED,
+}
+"""All else comes too late, and changes nothing."""
+
+
+class By(Enum):
+    """Who ends a route."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    NEITHER = "neither"
+    """We: an operator, a limit, a fault."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Of all routes since the start, in the order of `proac_info -s`."""
+
+    routes_created: int = 0
+    route_create_failures: int = 0
+    license_denials: int = 0
+    """Always 0: there is no license."""
+    routes_deleted: int = 0
+    route_delete_failures: int = 0
+    """Routes whose ports the data path did not take away."""
+    destination_open_failures: int = 0
+    """Each destination that was tried counts."""
+    destination_close_failures: int = 0
+    """Ends that could not be told to the daemon that has the destination."""
+    source_close_failures: int = 0
+    closed_by_destination: int = 0
+    closed_by_source: int = 0
+    tunnels_opened: int = 0
+    sessions_opened: int = 0
+    sessions_closed: int = 0
+    l2tp_dns_failures: int = 0
+    ppp_started: int = 0
+    ppp_terminated: int = 0
+    ppp_causes: dict[str, int] = field(default_factory=dict)
+    """Ends of local PPP by Acct-Terminate-Cause."""
+
+
+TURN = 500
+"""Routes that are ended in one turn of the reactor."""
+
+
+class NoRoute(Exception):
+    """A source gets no route; the text says why."""
+
+
+class Route:
+    """One row of the table."""
+
+    __slots__ = ("number", "name", "config", "source", "destination", "state", "place", "balanced", "user", "proxy",
+                 "choice", "cause", "message", "closed_by", "created_at", "opened_at", "closed_at", "counters",
+                 "accounting", "waiting", "candidates", "routes")
+
+    def __init__(self, routes: Routes, number: int, config: Any, source: Source, now: float) -> None:
+        self.number = number
+        """Unique while it lives, 1 to 65535: what `proac_info` prints."""
+        self.name: str = config.name
+        """Of the `route` block."""
+        self.config = config
+        self.source = source
+        self.destination: Destination | None = None
+        """The one that is tried, or joined."""
+        self.place: Place | None = None
+        """Where that is, of a destination 'l2tp'."""
+        self.balanced = False
+        """The balance counts a session there."""
+        self.state = State.CHOOSING
+        self.user = ""
+        self.proxy: dict[str, Any] | None = None
+        self.choice: Choice | None = None
+        self.cause = ""
+        """Why it ended, in the words of Acct-Terminate-Cause."""
+        self.message = ""
+        self.closed_by: By | None = None
+        self.created_at = now
+        self.opened_at: float | None = None
+        """When it was joined, on the reactor's clock."""
+        self.closed_at: float | None = None
+        self.counters: tuple | None = None
+        """Of the source's port once it has ended (`dataplane.interface.COUNTERS`); None: the data path did not say."""
+        self.accounting: Any = None
+        """That follower's."""
+        self.waiting: Deferred[Any] | None = None
+        """The choice that is under way."""
+        self.candidates: list[Place] = []
+        self.routes = routes
+
+    @property
+    def label(self) -> str:
+        """For the log."""
+        return f"route '{self.name}' {self.number}"
+
+    def fire(self, event: Event) -> bool:
+        """The next state by `TABLE`; False: it is too late for that."""
+        state = TABLE.get((self.state, event))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    def close(self, cause: str = "Admin Reset", message: str = "") -> None:
+        """End it, on both sides."""
+        self.routes.close(self, By.NEITHER, cause, message)
+
+    def expired(self, now: float) -> None:
+        """Of `ReactorDeadlines`: the session's time is over."""
+        self.close("Session Timeout", "the session's time is over")
+
+
+class Follower:
+    """Hears of routes what it overrides."""
+
+    def route_created(self, route: Route) -> None:
+        """A source has come; where it goes is not known yet."""
+
+    def route_opened(self, route: Route) -> None:
+        """Source and destination are joined."""
+
+    def route_closed(self, route: Route) -> None:
+        """It has ended, opened or not; `cause`, `message` and the last `counters` are set."""
+
+
+class Followers(list[Follower]):
+    """Told one after the other; what one of them does wrong costs the others nothing."""
+
+    def tell(self, what: str, route: Route) -> None:
+        for follower in self:
+            try:
+                getattr(follower, what)(route)
+            except Exception:
+                _log.failure("{what} of {route}", what=what, route=route.label)
+
+
+Open = Callable[[Route, Choice, "Place | None"], "Destination"]
+"""Makes the destination of a route and begins to open it; the place is None for local PPP."""
+
+
+class Routes:
+    """All routes. Sources and destinations report to the methods below; nothing else changes a route's state.
+
+    :param choice: where routes lead.
+    :param open_destination: see `Open`.
+    :param join: joins the ends of a route in the data path; part: takes them apart again -> Deferred(counters).
+    """
+
+    def __init__(self, clock: IReactorTime, log: Log, random_bytes: Callable[[int], bytes], choice: IChoice,
+                 balance: Balance, open_destination: Open, join: Callable[[Route], Deferred[None]],
+                 part: Callable[[Route], Deferred[Any]]) -> None:
+        self.choice = choice
+        self.balance = balance
+        self.counters = Counters()
+        self.followers = Followers()
+        self.by_number: dict[int, Route] = {}
+        self.by_name: dict[str, dict[int, Route]] = {}
+        self.roll = Roll()
+        """Numbers in the order of creation, for pages."""
+        self.refusing = ""
+        """Why there are no new routes now."""
+        self.empty: Deferred[None] | None = None
+        """Fires when the last route has gone (`end_all`)."""
+        self._clock = clock
+        self._log = log
+        self._ids = IdPool(16, random_bytes)
+        self._open = open_destination
+        self._join = join
+        self._part = part
+        self._limits = ReactorDeadlines(clock)
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+    def find(self, name_or_number: str) -> list[Route]:
+        """The route of that number, or all of that name."""
+        if name_or_number.isascii() and name_or_number.isdigit():
+            route = self.by_number.get(int(name_or_number[:6]))
+            if route is not None:
+                return [route]
+        return list(self.by_name.get(name_or_number, {}).values())
+
+    # begin
+
+    def create(self, config: Any, source: Source) -> Route:
+        """A route for a source, which is told about it from now on. Raises `NoRoute`.
+
+        :param config: the `route` block; `config.name` is used here, the rest by `choice`.
+        """
+        try:
+            if self.refusing:
+                raise NoRoute(self.refusing)
+            number = self._ids.take()
+        except (NoRoute, LookupError) as error:
+            self.counters.route_create_failures += 1
+            raise NoRoute(str(error)) from None
+        route = Route(self, number, config, source, self._clock.seconds())
+        source.route = route
+        self.by_number[number] = route
+        self.by_name.setdefault(route.name, {})[number] = route
+        self.roll.add(number)
+        self.counters.routes_created += 1
+        self._say(route, Level.INFO, "created for {source}", source=source.label)
+        self.followers.tell("route_created", route)
+        self._choose(route)
+        return route
+
+    def _choose(self, route: Route) -> None:
+        try:
+            route.waiting = self.choice.choose(route)
+        except Exception:
+            self._not_chosen(Failure(), route)
+            return
+        route.waiting.addCallback(self._chosen, route).addErrback(self._not_chosen, route)
+
+    def _not_chosen(self, failure: Failure, route: Route) -> None:
+        route.waiting = None
+        if failure.check(CancelledError) is None:
+            _log.failure("{route}: no choice", failure, route=route.label)
+        self.close(route, By.NEITHER, "NAS Error", "nobody could say where to")
+
+    def _chosen(self, choice: Choice, route: Route) -> None:
+        route.waiting = None
+        if route.state is not State.CHOOSING:
+            return
+        route.choice = choice
+        route.user, route.proxy = choice.user or route.user, choice.proxy
+        if choice.kind == REFUSED:
+            self.close(route, By.NEITHER, choice.cause or "NAS Error", choice.message or "refused")
+            return
+        route.fire(Event.CHOSEN)
+        if choice.kind == "l2tp":
+            route.candidates = self.balance.order(choice.destinations, self._clock.seconds())
+            self._try_next(route, "Service Unavailable", "no LNS can be asked now")
+        else:
+            self._begin(route, None)
+
+    def _try_next(self, route: Route, cause: str, message: str) -> None:
+        if not route.candidates:
+            self.close(route, By.NEITHER, cause, message)
+            return
+        self._begin(route, route.candidates.pop(0))
+
+    def _begin(self, route: Route, place: Place | None) -> None:
+        assert route.choice is not None
+        route.place = place
+        route.destination = self._open(route, route.choice, place)
+
+    # what destinations report
+
+    def destination_opened(self, route: Route, destination: Destination) -> None:
+        """It can take frames."""
+        if route.destination is not destination or route.state is not State.OPENING:
+            return
+        if route.place is not None:
+            route.balanced = True
+            self.balance.opened(route.place, self._clock.seconds())
+        self._join(route).addCallbacks(self._joined, self._not_joined, callbackArgs=(route,), errbackArgs=(route,))
+
+    def destination_failed(self, route: Route, destination: Destination, cause: str, message: str,
+                           dead: bool = False) -> None:
+        """It did not open. `dead`: its tunnel did not either; then it is not asked for a while."""
+        if route.destination is not destination or route.state is not State.OPENING:
+            return
+        self.counters.destination_open_failures += 1
+        self._say(route, Level.NOTICE, "{destination} did not open: {cause}: {message}", cause=cause, message=message,
+                  destination=destination.label)
+        if route.place is not None:
+            report = self.balance.failed if dead else self.balance.refused
+            report(route.place, self._clock.seconds(), message or cause)
+        route.destination = None
+        route.fire(Event.FAILED)
+        self._try_next(route, cause, message)
+
+    def destination_closed(self, route: Route, destination: Destination, cause: str, message: str,
+                           dead: bool = False) -> None:
+        """It has ended by itself. `dead`: its tunnel has died."""
+        if route.destination is not destination:
+            return
+        if dead and route.balanced and route.place is not None:
+            self.balance.failed(route.place, self._clock.seconds(), message or cause)
+        self.close(route, By.DESTINATION, cause, message)
+
+    def _joined(self, _: object, route: Route) -> None:
+        if not route.fire(Event.JOIN):
+            return
+        now = route.opened_at = self._clock.seconds()
+        if route.choice is not None and route.choice.session_timeout:
+            self._limits.set(route, now + route.choice.session_timeout)
+        self._say(route, Level.INFO, "joined to {destination}",
+                  destination=route.destination.label if route.destination is not None else "")
+        self.followers.tell("route_opened", route)
+
+    def _not_joined(self, failure: Failure, route: Route) -> None:
+        if failure.check(CancelledError) is None:
+            self.close(route, By.NEITHER, "NAS Error", failure.getErrorMessage())
+
+    # the end
+
+    def source_closed(self, route: Route, cause: str, message: str) -> None:
+        """The source has ended by itself."""
+        self.close(route, By.SOURCE, cause, message)
+
+    def close(self, route: Route, by: By, cause: str, message: str = "") -> None:
+        """End it: the other end, or both, are told why."""
+        opening = route.state is State.OPENING
+        if not route.fire(Event.CLOSE):
+            return
+        route.cause, route.message, route.closed_by = cause, message, by
+        route.closed_at = self._clock.seconds()
+        if opening and route.destination is not None and by is By.DESTINATION:
+            self.counters.destination_open_failures += 1
+        self.counters.closed_by_source += by is By.SOURCE
+        self.counters.closed_by_destination += by is By.DESTINATION
+        self._limits.set(route, None)
+        if route.balanced and route.place is not None:
+            route.balanced = False
+            self.balance.closed(route.place, route.closed_at)
+        self._say(route, Level.INFO, "ends: {cause}{colon}{message}", cause=cause, colon=": " if message else "",
+                  message=message)
+        if route.waiting is not None:
+            route.waiting.cancel()
+        parted = self._part(route)
+        if by is not By.SOURCE and not route.source.close(cause, message):
+            self.counters.source_close_failures += 1
+        if by is not By.DESTINATION and route.destination is not None and not route.destination.close(cause, message):
+            self.counters.destination_close_failures += 1
+        parted.addCallbacks(self._ended, self._not_parted, callbackArgs=(route,), errbackArgs=(route,))
+
+    def _not_parted(self, failure: Failure, route: Route) -> None:
+        self.counters.route_delete_failures += 1
+        self._say(route, Level.ERROR, "the data path: {reason}", reason=failure.getErrorMessage())
+        self._ended(None, route)
+
+    def _ended(self, counters: tuple | None, route: Route) -> None:
+        route.counters = counters
+        route.fire(Event.END)
+        del self.by_number[route.number]
+        named = self.by_name[route.name]
+        del named[route.number]
+        if not named:
+            del self.by_name[route.name]
+        self.roll.discard(route.number)
+        self._ids.release(route.number)
+        self.counters.routes_deleted += 1
+        self.followers.tell("route_closed", route)
+        if not self.by_number and self.empty is not None:
+            empty, self.empty = self.empty, None
+            empty.callback(None)
+
+    def end_all(self, cause: str, message: str) -> Deferred[None]:
+        """End all; fires when none is left."""
+        done: Deferred[None] = Deferred()
+        if not self.by_number:
+            done.callback(None)
+            return done
+        self.empty = done
+        self._end_some(iter(list(self.by_number.values())), cause, message)
+        return done
+
+    def _end_some(self, routes: Iterator[Route], cause: str, message: str) -> None:
+        """Other things have their turns between."""
+        turn = list(islice(routes, TURN))
+        for route in turn:
+            self.close(route, By.NEITHER, cause, message)
+        if len(turn) == TURN:
+            self._clock.callLater(0, self._end_some, routes, cause, message)
+
+    def stop(self) -> None:
+        """No timers any more."""
+        self._limits.stop()
+
+    def _say(self, route: Route, level: Level, text: str, **values: Any) -> None:
+        if self._log.enabled(level):
+            self._log.emit(level, "{route}: " + text, route=route.label, **values)

@@ -1,0 +1,263 @@
+"""proacd as a twistd plugin (`twistd proac`): options, start, stop, reload."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.task import deferLater
+from twisted.python import usage
+
+from prol2tp import __version__
+from prol2tp.config.access import DEBUG_CATEGORIES, Debug
+from prol2tp.config.proacd import (
+    ConfigError,
+    L2tpDestination,
+    PppDestination,
+    ProacdConfig,
+    RadiusDestination,
+    load,
+)
+from prol2tp.config.problems import Wrong
+from prol2tp.control.client import ControlClient
+from prol2tp.control.command import Refused
+from prol2tp.control.commands import prol2tpd as prol2tpd_commands
+from prol2tp.control.commands import propppd as propppd_commands
+from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, read_config
+from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.proacd import settings
+from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
+from prol2tp.daemons.proacd.concentrator import Concentrator
+from prol2tp.dataplane.client import PathClient
+from prol2tp.net.ethernet import EthernetPort
+from prol2tp.net.linkwatch import LinkWatch, link_of
+
+STOP_PATIENCE = 3.0
+"""Seconds for each step of the end that waits for another daemon."""
+FIRST_DELAY, LAST_DELAY = 0.5, 30.0
+"""Seconds between tries to reach a new data path."""
+
+
+class Options(DaemonOptions):
+    """Options of proacd."""
+
+    daemon = "proacd"
+    default_config = "/etc/prol2tp/proacd.conf"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["debug-mask"] = ()
+
+    def opt_debug(self) -> None:
+        """Log in detail, all categories."""
+        self["debug-mask"] = DEBUG_CATEGORIES
+
+    opt_D = opt_debug
+
+    def opt_d(self, mask: str) -> None:  # type: ignore[override]
+        """Log in detail what the mask says: a number, or categories with commas."""
+        try:
+            self["debug-mask"] = Debug().read(mask, False)
+        except Wrong as error:
+            raise usage.UsageError(f"-d: {error.wrong}; {error.right}") from None
+
+    def load(self) -> None:
+        self.config = load_config(self["config-file"])
+        self["log-file"] = self["log-file"] or self.config.system.log_file
+
+
+def load_config(path: str) -> ProacdConfig:
+    """Raises `usage.UsageError` with all that is wrong with the file."""
+    try:
+        return read_config(path, load)
+    except ConfigError as error:
+        raise usage.UsageError(str(error)) from error
+
+
+def makeService(options: Options) -> ProacdService:
+    from twisted.internet import reactor
+
+    return ProacdService(options, Log("proacd"), reactor)
+
+
+class ProacdService(DaemonService):
+    """Starts with the connections to prol2tpd and propppd, then the data path; stops with the routes first.
+
+    :param open_path: `(reactor, run_dir, owner)` -> Deferred(IDataPlane), as `PathClient.connect`.
+    """
+
+    def __init__(self, options: Options, log: Log, reactor: Any,
+                 open_path: Callable[[Any, str, str], Any] = PathClient.connect) -> None:
+        super().__init__(options, log, reactor)
+        self.config: ProacdConfig = options.config
+        self.logs = {category: Log(f"proacd.{category}") for category in DEBUG_CATEGORIES}
+        self.logs["system"] = log
+        self._set_levels()
+        self._open_path = open_path
+        self._path: Any = None
+        self._lost = False
+        """Since the last try to reach one."""
+        self._delay = FIRST_DELAY
+        self._retry: Any = None
+        self._stopping = False
+        static = StaticChoice(settings.static_choice)
+        self.choice = ChoiceByKind({L2tpDestination: static, PppDestination: static, RadiusDestination: static})
+        self.concentrator = Concentrator(
+            reactor, self.logs, os.urandom, random.random, socket.gethostname(), self.config, self.choice,
+            self._open_ethernet, link_of)
+        run_dir = options["run-dir"]
+        calls_of, attachments = self.concentrator.calls, self.concentrator.attachments
+        responders = {"CallsChanged": lambda connection, calls: calls_of.calls_changed(calls),
+                      "OfferCalls": lambda connection, calls: calls_of.offer_calls(calls)}
+        self.prol2tpd = ControlClient(
+            os.path.join(run_dir, prol2tpd_commands.SOCKET), prol2tpd_commands.COMMANDS,
+            {name: one for name, one in prol2tpd_commands.CALLBACKS.items() if name in responders},
+            {name: one for name, one in responders.items() if name in prol2tpd_commands.CALLBACKS},
+            on_connected=calls_of.connected, on_lost=calls_of.disconnected, reactor=reactor)
+        self.propppd = ControlClient(
+            os.path.join(run_dir, propppd_commands.SOCKET), propppd_commands.COMMANDS,
+            {"SessionsChanged": propppd_commands.CALLBACKS["SessionsChanged"]},
+            {"SessionsChanged": lambda connection, sessions: attachments.sessions_changed(sessions)},
+            on_connected=attachments.connected, on_lost=attachments.disconnected, reactor=reactor)
+        self._watch: LinkWatch | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self.log.notice("ProAC V{version}", version=__version__)
+        self.log.notice("  {copyright}", copyright=COPYRIGHT)
+        try:
+            self._watch = LinkWatch(self.reactor, self.concentrator.discovery.link_changed,
+                                    self.concentrator.discovery.look_soon)
+        except OSError as error:
+            self.fail(f"cannot watch interfaces: {error.strerror}")
+            return
+        self.prol2tpd.startService()
+        self.propppd.startService()
+        self._connect_path()
+
+    def _open_ethernet(self, interface: str, receive: Any, burst_done: Any, lost: Any, tagged: bool) -> EthernetPort:
+        return EthernetPort(self.reactor, interface, receive, burst_done, lost, tagged=tagged)
+
+    # the data path
+
+    @inlineCallbacks
+    def _connect_path(self) -> Any:
+        self._retry = None
+        self._lost = False
+        try:
+            path = yield self._open_path(self.reactor, self.options["run-dir"], "proacd")
+            yield path.start(self)
+        except Exception as error:
+            self.log.error("no data path: {reason}", reason=error)
+            self._try_again()
+            return
+        if self._stopping:
+            yield path.stop()
+            return
+        if self._lost:
+            # `path_lost` has seen to the next try
+            return
+        self._delay = FIRST_DELAY
+        self._path = path
+        self.log.info("data path: {name}", name=path.name)
+        self.concentrator.use(path)
+
+    def _try_again(self) -> None:
+        if self._stopping or self._retry is not None:
+            return
+        self._retry = self.reactor.callLater(self._delay, self._connect_path)
+        self._delay = min(LAST_DELAY, self._delay * 2)
+
+    def frames_lost(self, port: int, count: int) -> None:
+        """IPathEvents: PPP repeats what is missing."""
+
+    def peer_moved(self, tunnel: int, peer: Any) -> None:
+        """IPathEvents: prol2tpd's business."""
+
+    def netif_gone(self, port: int, name: str) -> None:
+        """IPathEvents: propppd's business."""
+
+    def carrier_lost(self, port: int, reason: str) -> None:
+        """IPathEvents: our own socket on the interface tells the same."""
+
+    def decompression_failed(self, port: int) -> None:
+        """IPathEvents: propppd's business."""
+
+    def overload(self, dropped: int) -> None:
+        """IPathEvents: prol2tpd's business."""
+
+    def stray_frame(self, ethernet: int, frame: bytes) -> None:
+        """IPathEvents."""
+        self.concentrator.discovery.stray(ethernet, frame)
+
+    def path_lost(self, reason: str) -> None:
+        """IPathEvents."""
+        self._lost = True
+        self._path = None
+        if self._stopping:
+            return
+        self.log.critical("the data path process is gone ({reason}): all routes end", reason=reason)
+        self.concentrator.path_lost().addCallback(lambda _: self._try_again())
+
+    # configuration
+
+    def hangup(self) -> None:
+        try:
+            self.log.notice("configuration read: {summary}", summary=self.reload())
+        except Refused as error:
+            self.log.error("configuration unchanged: {reason}", reason=error)
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+        try:
+            config = load_config(self.options["config-file"])
+        except usage.UsageError as error:
+            raise Refused(first_problem(error)) from None
+        summary = self.concentrator.configure(config)
+        self.config = config
+        self._set_levels()
+        return summary
+
+    def _set_levels(self) -> None:
+        system = self.config.system
+        detailed = {*system.debug, *self.options["debug-mask"]}
+        for category, log in self.logs.items():
+            log.level = Level.DEBUG if category in detailed else Level.named(system.log_level)
+
+    # the end
+
+    def stopService(self) -> Deferred[Any]:
+        self._stopping = True
+        return self._stop().addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        concentrator = self.concentrator
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if concentrator.routes:
+            self.log.notice("stopping: {count} routes", count=len(concentrator.routes))
+        yield self._within(concentrator.end_all("Admin Reboot", "proacd stops"), self.config.system.stop_timeout)
+        concentrator.stop()
+        for client in (self.prol2tpd, self.propppd):
+            yield self._within(client.stopService(), STOP_PATIENCE)
+        if self._watch is not None:
+            self._watch.stop()
+        if self._path is not None:
+            yield self._within(self._path.stop(), STOP_PATIENCE)
+        yield super().stopService()
+        self.log.notice("stopped")
+
+    @inlineCallbacks
+    def _within(self, done: Deferred[Any], seconds: float) -> Any:
+        """Wait for one step of the end, but not for ever; whatever fails, the next one follows."""
+        late = deferLater(self.reactor, seconds, lambda: None)
+        late.addErrback(lambda _: None)
+        done.addErrback(lambda failure: self.log.warning("{reason}", reason=failure.getErrorMessage()))
+        yield DeferredList([done, late], fireOnOneCallback=True)
+        late.cancel()
