@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from prol2tp.config.propppd import load
 from prol2tp.daemons.propppd.aaa import Chain, Denied, IAuthentication, LocalUsers, NotMine, Question
-from prol2tp.daemons.propppd.carriers import carrier_of
+from prol2tp.daemons.propppd.rows import carrier_of
 from prol2tp.ppp import mschap
 from prol2tp.ppp.chap import md5_response
 from prol2tp.ppp.settings import Grant
