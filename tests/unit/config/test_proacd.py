@@ -24,6 +24,7 @@ from prol2tp.config.routes import (
 from prol2tp.config.serving import RouteIndex
 from prol2tp.config.tunnels import SESSION, TUNNEL
 from prol2tp.config.types import Address
+from prol2tp.config.written import written
 
 MANUAL = """
 system { debug route,pppoe,radius  log_file "/var/log/proacd.log"  ac_name "lac-1" }
@@ -265,3 +266,43 @@ def test_a_secret_is_not_shown_wherever_it_stands() -> None:
     with pytest.raises(ConfigError) as refused:
         load(text, "f")
     assert "mtu: x is no number" in str(refused.value) and "gehe" not in str(refused.value)
+
+
+# the configuration that results
+
+WHOLE = """
+system { debug route,pppoe pado_delay 0:0 10:0.5 100:none }
+interface default { vlans any mtu 1508 } interface eth1 { allow_mac 00:11:22 deny_mac 00:11:22:33:44:55 }
+profile radius aaa { server 127.0.0.1 secret s1 realms a b timeout 1.5 accounting off l2tp_profile x }
+profile l2tp x { hostname "my lac" framing_caps sync async tunnel_profile "t" session { connect_speed 100M:10M } }
+route r1 { source pppoe { interface eth0 eth1 service a hidden "b c" vlan 10-19 200.5 }
+    destination l2tp { profile x secret s2 peer 192.0.2.1 peer lns.example.net:1702 { weight 2 secret hex:00 } } }
+route r2 { max_sessions 7 source pppoe { interface eth1 } destination radius { profile aaa ppp_profile "p" } }
+route r3 { source l2tp { tunnel_profile a "b c" } destination l2tp { tunnel t session { priv_group_id hex:0102 } } }
+route r4 { source l2tp { tunnel_profile d } destination ppp { ppp_profile "u" } }
+"""
+
+
+def test_what_is_written_reads_back_as_the_same_without_secrets() -> None:
+    config = load(WHOLE, "f")
+    text = written(config)
+    again = load(text, "f")
+    assert written(again) == text
+    assert (again.system, again.interfaces) == (config.system, config.interfaces)
+    assert [route.source for route in again.routes.values()] == [route.source for route in config.routes.values()]
+    for name in ("r2", "r3", "r4"):
+        assert again.routes[name] == config.routes[name]
+    hidden = {"secret": "hex:2a2a2a"}
+    for name, peer in peers(config, "r1").items():
+        assert peers(again, "r1")[name].tunnel == peer.tunnel | hidden
+        assert peers(again, "r1")[name].session == peer.session
+    radius = again.radius["aaa"]
+    assert radius.accounting == () and radius.servers["127.0.0.1"].realms == ("a", "b")
+    assert radius.servers["127.0.0.1"].secret == "***"
+
+
+def test_what_is_written_has_defaults_and_no_secrets() -> None:
+    text = written(load(WHOLE, "f"))
+    assert "cookie_lifetime 30\n" in text and "padi_burst 200\n" in text
+    for secret in ("s1", "s2", "7332", "hex:00"):
+        assert secret not in text
