@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 JSON = dict[str, Any]
-_FLAGS = {"net": "N", "config": "C", "local": "L"}
+_FLAGS = {"net": "N", "config": "C", "local": "L", "proacd": "A"}
 _DIRECTION = (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """What ends a line or turns the direction of writing."""
 _CONTROL = {

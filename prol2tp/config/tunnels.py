@@ -79,6 +79,9 @@ class System:
     propppd_grace_timeout: float = row(
         Seconds(0, 3600), 30.0, "Time for which sessions are held while propppd is away."
     )
+    proacd_grace_timeout: float = row(
+        Seconds(0, 3600), 30.0, "Time for which calls and sessions of proacd are held while it is away."
+    )
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ HEADER = Struct("!HHH")
 HEADER_LENGTH = 6
 LONGEST_VALUE = LENGTH - HEADER_LENGTH
 RANDOM_VECTOR = 36
+CONNECT_SPEED_UPDATE = 97
+_SEVERAL = (RANDOM_VECTOR, CONNECT_SPEED_UPDATE)
 
 RandomBytes = Callable[[int], bytes]
 
@@ -101,7 +103,8 @@ def read_avps(
     ignored: list[str] | None = None,
     known: Recognized = _ALL,
 ) -> None:
-    """Read the AVPs of `body[position:]` into `values` by field name; of doubles the first counts.
+    """Read the AVPs of `body[position:]` into `values` by field name; of doubles the first counts, but for those of
+    which a message may have several.
 
     What is unrecognized or malformed without the M bit is left out (sections 4.1 and 7) and noted in
     `ignored`. The first fault with the M bit is raised when all AVPs are read, so that `values` holds what
@@ -127,13 +130,14 @@ def read_avps(
                 ignored.append(f"{avp_name(vendor, attribute)}: not recognized")
             continue
         name, read = row
-        if name in values and attribute != RANDOM_VECTOR:
+        earlier = values.get(name)
+        if earlier is not None and attribute not in _SEVERAL:
             continue
         value = body[start:position]
         try:
             if bits & HIDDEN:
                 value = unhidden(attribute, value, secret, random_vector)
-            values[name] = read(value)
+            values[name] = read(value) if earlier is None or attribute == RANDOM_VECTOR else earlier + read(value)
         except (WireError, struct_error) as error:
             if bits & MANDATORY:
                 fault = fault or _bad(error, vendor, attribute, len(value))
@@ -193,6 +197,8 @@ def writer(avp: AVP) -> Callable[[Any], bytes]:
     """A function that writes this AVP in clear from its value in a message, the quickest for its format."""
     assert avp.format is not None
     write = avp.format.write
+    if avp.format.each:
+        return lambda values: b"".join(write_avp(avp, write(value)) for value in values)
     bits = MANDATORY if avp.mandatory else 0
     if avp.format.fixed is not None:
         whole = Struct("!HHH" + avp.format.fixed.format[1:])

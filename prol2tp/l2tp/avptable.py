@@ -62,6 +62,15 @@ class DisconnectCause(NamedTuple):
     message: str = ""
 
 
+class ConnectSpeed(NamedTuple):
+    """Connect Speed Update AVP (RFC 5515): the call, by the id of who receives it, and bit/s on the subscriber's line
+    from the LAC and to the LAC; both 0 where they are asked for."""
+
+    session_id: int
+    tx: int
+    rx: int
+
+
 class MessageDigest(NamedTuple):
     """Message Digest AVP (RFC 3931 section 5.4.1). `type`: 0 HMAC-MD5 (16 octets), 1 HMAC-SHA-1 (20 octets)."""
 
@@ -78,15 +87,19 @@ _Q931 = Struct("!HB")
 _CALL_ERRORS = Struct("!2x6I")
 _ACCM = Struct("!2xII")
 _DISCONNECT = Struct("!HHB")
+_CONNECT_SPEED = Struct("!2xHII")
+_CONNECT_SPEED_3 = Struct("!IQQ")
 
 
 class Format(NamedTuple):
     """How a value stands on the wire. `read` raises `struct.error` or `WireError` for octets that do not fit.
-    `fixed` is the struct of a value that is one number."""
+    `fixed` is the struct of a value that is one number. `each`: a message may have several of the AVP; `read` gives a
+    tuple of one value, the message has a tuple of all, and `write` takes one."""
 
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
     fixed: Struct | None = None
+    each: bool = False
 
 
 def _number(struct: Struct) -> Format:
@@ -172,6 +185,12 @@ def _read_digest(value: bytes) -> MessageDigest:
     return MessageDigest(value[0], bytes(value[1:]))
 
 
+def _connect_speeds(struct: Struct) -> Format:
+    return Format(
+        lambda value: (ConnectSpeed._make(struct.unpack(value)),), lambda value: struct.pack(*value), each=True
+    )
+
+
 def _read_types(value: bytes) -> tuple[int, ...]:
     if not value or len(value) % 2:
         raise WireError(f"{len(value)} octets, no list of types")
@@ -201,10 +220,13 @@ PLAIN = (U16, U32, U64)
 TEXT = Format(_read_text, _write_text)
 NAME = Format(_read_name, _write_text)
 OCTETS = Format(bytes, bytes)
+OCTETS_3 = _octets_of(3)
 OCTETS_8 = _octets_of(8)
 OCTETS_16 = _octets_of(16)
 WINDOW = Format(_read_window, _U16.pack, _U16)
 LAST_OCTET = Format(_read_last_octet, lambda value: _U8_PAIR.pack(0, value))
+FLAG = Format(lambda value: True, lambda value: b"")
+"""Its being there is all that counts."""
 PRESENCE = Format(_read_nothing, lambda value: b"")
 RESULT = Format(_read_result, _write_result)
 Q931 = Format(_read_q931, _write_q931)
@@ -213,6 +235,8 @@ CALL_ERRORS = Format(
 )
 ACCMS = Format(lambda value: ACCM._make(_ACCM.unpack(value)), lambda value: _ACCM.pack(*value))
 DISCONNECT = Format(_read_disconnect, _write_disconnect)
+CONNECT_SPEED = _connect_speeds(_CONNECT_SPEED)
+CONNECT_SPEED_3 = _connect_speeds(_CONNECT_SPEED_3)
 DIGEST = Format(_read_digest, lambda value: bytes((value[0],)) + value[1])
 TYPES = Format(_read_types, lambda value: pack(f"!{len(value)}H", *value))
 COOKIE = Format(_read_cookie, _write_cookie)
@@ -314,10 +338,28 @@ OF_VERSION_2 = (
     AVP(IETF, 77, "Tunnel Recovery", UNREAD, M, H, "RFC 4951"),
     AVP(IETF, 78, "Suggested Control Sequence", UNREAD, _, H, "RFC 4951"),
     AVP(IETF, 79, "Failover Session State", UNREAD, M, H, "RFC 4951"),
-    AVP(IETF, 97, "Connect Speed Update", UNREAD, _, H, "RFC 5515"),
-    AVP(IETF, 98, "Connect Speed Update Enable", UNREAD, _, H, "RFC 5515"),
-    AVP(DSL_FORUM, 1, "Agent Circuit ID", UNREAD, _, H, "RFC 5515"),
-    AVP(DSL_FORUM, 2, "Agent Remote ID", UNREAD, _, H, "RFC 5515"),
+    AVP(IETF, 97, "Connect Speed Update", CONNECT_SPEED, _, H, "RFC 5515"),
+    AVP(IETF, 98, "Connect Speed Update Enable", FLAG, _, H, "RFC 5515"),
+
+    # the subscriber's line: rates in bit/s, delays in milliseconds
+    AVP(DSL_FORUM, 1, "Agent Circuit ID", OCTETS, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 2, "Agent Remote ID", OCTETS, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 129, "Actual Data Rate Upstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 130, "Actual Data Rate Downstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 131, "Minimum Data Rate Upstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 132, "Minimum Data Rate Downstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 133, "Attainable Data Rate Upstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 134, "Attainable Data Rate Downstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 135, "Maximum Data Rate Upstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 136, "Maximum Data Rate Downstream", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 137, "Minimum Data Rate Upstream Low-Power", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 138, "Minimum Data Rate Downstream Low-Power", U64, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 139, "Maximum Interleaving Delay Upstream", U32, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 140, "Actual Interleaving Delay Upstream", U32, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 141, "Maximum Interleaving Delay Downstream", U32, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 142, "Actual Interleaving Delay Downstream", U32, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 144, "Access Loop Encapsulation", OCTETS_3, _, H, "RFC 5515"),
+    AVP(DSL_FORUM, 254, "IWF Session", U32, _, H, "RFC 5515"),
 )
 
 ADDED_BY_VERSION_3 = (
@@ -365,10 +407,11 @@ ADDED_BY_VERSION_3 = (
 )
 
 CHANGED_BY_VERSION_3 = (
-    # another name or another M bit than RFC 2661 has
+    # another name, another M bit or another form than version 2 has
     AVP(IETF, 5, "Tie Breaker", OCTETS_8, M, _, "RFC 3931 5.4.3"),
     AVP(IETF, 15, "Serial Number", U32, _, H, "RFC 3931 5.4.4"),
     AVP(IETF, 34, "Circuit Errors", CALL_ERRORS, _, H, "RFC 3931 5.4.5"),
+    AVP(IETF, 97, "Connect Speed Update", CONNECT_SPEED_3, _, H, "RFC 5515"),
 )
 # fmt: on
 
@@ -381,6 +424,8 @@ OF_VERSION_3 = tuple(_CHANGED.get((avp.vendor, avp.type), avp) for avp in TABLE)
 
 BY_NUMBER = {(avp.vendor, avp.type): avp for avp in TABLE}
 BY_FIELD = {avp.field: avp for avp in TABLE}
+ACCESS_LINE = {avp.type: avp for avp in TABLE if avp.vendor == DSL_FORUM}
+"""The AVPs about the subscriber's line by their numbers, which are those of the sub-options of RFC 4679 too."""
 
 
 def avp_name(vendor: int, attribute: int) -> str:

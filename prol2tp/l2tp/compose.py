@@ -5,14 +5,17 @@ A setting of 0 or "" that the settings call "left out" is None here, and so is n
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from prol2tp.l2tp.avptable import COOKIE_LENGTHS
+from prol2tp.l2tp.avptable import ACCESS_LINE, COOKIE_LENGTHS, OCTETS, OCTETS_3, U64
 from prol2tp.l2tp.messages import ICCN, ICRQ, OCCN, OCRQ, PROTOCOL_VERSION, SCCRP, SCCRQ, encode
-from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+from prol2tp.l2tp.settings import AccessLine, SessionSettings, TunnelSettings
 
 _LONGEST_TEXT = 1000
 """Octets that fit an AVP even when it is hidden."""
+_LINE = tuple(one.name for one in fields(AccessLine))
+_FORMATS = {avp.field: avp.format for avp in ACCESS_LINE.values()}
 
 
 def sccrq(settings: TunnelSettings, tunnel_id: int, challenge: bytes | None, tie_breaker: bytes | None) -> SCCRQ:
@@ -54,7 +57,16 @@ def icrq(settings: SessionSettings, session_id: int, call_serial_number: int) ->
         calling_number=settings.calling_number or None,
         called_number=settings.called_number or None,
         sub_address=settings.sub_address or None,
+        **access_line(settings),
     )
+
+
+def access_line(settings: SessionSettings) -> dict[str, Any]:
+    """What a LAC says in ICRQ of the subscriber's line (RFC 5515), in both versions."""
+    values: dict[str, Any] = {"connect_speed_update_enable": True} if settings.speed_updates else {}
+    if settings.line is not None:
+        values |= {name: getattr(settings.line, name) for name in _LINE}
+    return values
 
 
 def proxy(settings: SessionSettings) -> dict[str, Any]:
@@ -69,6 +81,15 @@ def proxy(settings: SessionSettings) -> dict[str, Any]:
         "proxy_authen_id": settings.proxy_authen_id,
         "proxy_authen_response": settings.proxy_authen_response or None,
         "private_group_id": settings.private_group_id or None,
+        **lcp_options(settings),
+    }
+
+
+def lcp_options(settings: SessionSettings) -> dict[str, Any]:
+    """What a LAC says in ICCN and OCCN of LCP on the subscriber's line (RFC 3437 section 2)."""
+    return {
+        "lcp_want_options": settings.lcp_want_options or None,
+        "lcp_allow_options": settings.lcp_allow_options or None,
     }
 
 
@@ -101,6 +122,7 @@ def occn(settings: SessionSettings) -> OCCN:
         framing_type=settings.framing_type,
         rx_connect_speed=settings.rx_connect_speed or None,
         sequencing_required=settings.sequencing_required,
+        **lcp_options(settings),
     )
 
 
@@ -122,7 +144,8 @@ def check(settings: SessionSettings) -> None:
     """Raise `ValueError` for a value that does not fit its AVP, while there is a caller to tell."""
     for name in ("calling_number", "called_number", "sub_address", "remote_end_id", "private_group_id",
                  "initial_received_lcp_confreq", "last_sent_lcp_confreq", "last_received_lcp_confreq",
-                 "proxy_authen_name", "proxy_authen_challenge", "proxy_authen_response"):
+                 "proxy_authen_name", "proxy_authen_challenge", "proxy_authen_response", "lcp_want_options",
+                 "lcp_allow_options"):
         value = getattr(settings, name)
         if len(value) * 4 <= _LONGEST_TEXT:
             continue
@@ -141,3 +164,18 @@ def check(settings: SessionSettings) -> None:
     for length in (settings.cookie_length, len(settings.cookie), len(settings.peer_cookie)):
         if length not in COOKIE_LENGTHS:
             raise ValueError(f"a cookie of {length} octets: it has none, 4 or 8")
+    if settings.line is not None:
+        _check_line(settings.line)
+
+
+def _check_line(line: AccessLine) -> None:
+    for name in _LINE:
+        value, form = getattr(line, name), _FORMATS[name]
+        if value is None:
+            continue
+        if form is OCTETS and len(value) > _LONGEST_TEXT:
+            raise ValueError(f"{name} is longer than {_LONGEST_TEXT} octets")
+        if form is OCTETS_3 and len(value) != 3:
+            raise ValueError(f"{name} has {len(value)} octets, not 3")
+        if isinstance(value, int) and not 0 <= value < 1 << (64 if form is U64 else 32):
+            raise ValueError(f"{name} is {value}, which does not fit its AVP")

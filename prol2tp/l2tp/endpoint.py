@@ -13,7 +13,7 @@ from zlib import crc32
 
 from prol2tp.common.ids import IdPool
 from prol2tp.common.wire import WireError
-from prol2tp.l2tp import compose, header3, messages, messages3, trace
+from prol2tp.l2tp import compose, header3, messages, messages3, speeds, trace
 from prol2tp.l2tp.avptable import DisconnectCause
 from prol2tp.l2tp.calls import NARROW
 from prol2tp.l2tp.context import Cause, Context, Counters, Trace
@@ -355,10 +355,28 @@ class Endpoint:
                                             Cause(result, error, message[:200], disconnect=disconnect))
         self._settle(tunnel, now)
 
-    def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float) -> None:
-        """SLI, from the LNS of an established call. Raises `ValueError` elsewhere."""
+    def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float,
+                       last_sent: bytes = b"", last_received: bytes = b"") -> None:
+        """SLI, from the LNS of an established call, with what LCP came to (RFC 3437). Raises `ValueError` elsewhere."""
         session = self._connected(tunnel_id, session_id, True)
-        session.send(session.tunnel.version.sli(session, ACCM(send_accm, receive_accm)), now)
+        accm = ACCM(send_accm, receive_accm)
+        session.send(session.tunnel.version.sli(session, accm, last_sent, last_received), now)
+        self._settle(session.tunnel, now)
+
+    def send_connect_speed(self, tunnel_id: int, session_id: int, tx: int, rx: int, now: float) -> None:
+        """CSUN, from the LAC of an established call, bit/s to and from the subscriber. Raises `ValueError` elsewhere,
+        and for speeds that do not fit 32 bits."""
+        session = self._connected(tunnel_id, session_id, False)
+        if not (0 <= tx < 1 << 32 and 0 <= rx < 1 << 32):
+            raise ValueError(f"connect speeds {tx} and {rx} do not fit 32 bits")
+        session.speeds = tx, rx
+        speeds.tell(session.tunnel, [session], now)
+        self._settle(session.tunnel, now)
+
+    def ask_connect_speed(self, tunnel_id: int, session_id: int, now: float) -> None:
+        """CSURQ, from the LNS of an established call: `SpeedChanged` may follow. Raises `ValueError` elsewhere."""
+        session = self._connected(tunnel_id, session_id, True)
+        speeds.ask(session.tunnel, [session], now)
         self._settle(session.tunnel, now)
 
     def set_circuit(self, tunnel_id: int, session_id: int, active: bool, now: float) -> None:
@@ -448,6 +466,10 @@ class Endpoint:
             return
         session.handle(session.PATH_FAILED, now, Cause(2, 4, message[:200] or "no data path"))
         self._settle(session.tunnel, now)
+
+    def check_session(self, settings: SessionSettings) -> None:
+        """Raises `ValueError` for settings of a call that do not fit their AVPs."""
+        compose.check(settings)
 
     def _check(self, settings: SessionSettings) -> None:
         if settings is not self._checked:  # a daemon gives the same record again and again

@@ -37,7 +37,8 @@ MESSAGE_TYPE_LENGTH = HEADER_LENGTH + 2
 
 class Message:
     """Base of the records. `number` is the Message Type; `for_call`: the message is about one call; `nonzero`: the ids
-    that may not be 0; `order`: the fields as they are sent, where that is not how the RFC lists them."""
+    that may not be 0; `order`: the fields as they are sent, where that is not how the RFC lists them; `mandatory`: the
+    M bit of its Message Type, without which a receiver passes over a message that it does not know."""
 
     __slots__ = ()
 
@@ -45,6 +46,7 @@ class Message:
     for_call: ClassVar[bool] = False
     nonzero: ClassVar[tuple[str, ...]] = ()
     order: ClassVar[tuple[str, ...]] = ()
+    mandatory: ClassVar[bool] = True
 
 
 class MissingAVP(MessageError):
@@ -87,7 +89,8 @@ class _Layout:
         self.get_is_plural = len(members) > 1
         self.avps = tuple(by_field[name] for name in order)
         self.writers = tuple(writer(avp) for avp in self.avps)
-        self.message_type = write_avp(BY_FIELD["message_type"], message.number.to_bytes(2, "big"))
+        message_type = BY_FIELD["message_type"]._replace(mandatory=message.mandatory)
+        self.message_type = write_avp(message_type, message.number.to_bytes(2, "big"))
 
     def values(self, message: Message) -> tuple[Any, ...]:
         """Those of the message in the order of `avps` and `writers`, which is that of the wire."""
@@ -209,7 +212,8 @@ def _hidden(layout: _Layout, values: tuple[Any, ...], secret: bytes, random_byte
         if value is None or value is False:
             continue
         if avp.hidable and avp.format is not None:
-            parts.append(write_hidden_avp(avp, avp.format.write(value), secret, random_vector, random_bytes))
+            for one in value if avp.format.each else (value,):
+                parts.append(write_hidden_avp(avp, avp.format.write(one), secret, random_vector, random_bytes))
         else:
             parts.append(write(value))
     return parts

@@ -14,6 +14,7 @@ from prol2tp.l2tp.avptable import (
     ADDED_BY_VERSION_3,
     OF_VERSION_2,
     CallErrors,
+    ConnectSpeed,
     DisconnectCause,
     Q931Cause,
     ResultCode,
@@ -21,10 +22,10 @@ from prol2tp.l2tp.avptable import (
 from prol2tp.l2tp.layout import Codec, Message, MissingAVP, UnknownMessageType
 
 __all__ = [
-    "ACCM", "CDN", "HELLO", "ICCN", "ICRP", "ICRQ", "MESSAGES", "OCCN", "OCRP", "OCRQ", "PROTOCOL_VERSION",
-    "SCCCN", "SCCRP", "SCCRQ", "SLI", "WEN", "BadAVP", "CallErrors", "DisconnectCause", "Message",
-    "MessageError", "MissingAVP", "Q931Cause", "ResultCode", "StopCCN", "UnknownMandatoryAVP",
-    "UnknownMessageType", "decode", "encode", "message_name", "vendor_name",
+    "ACCM", "CDN", "CSUN", "CSURQ", "HELLO", "ICCN", "ICRP", "ICRQ", "MESSAGES", "OCCN", "OCRP", "OCRQ",
+    "PROTOCOL_VERSION", "SCCCN", "SCCRP", "SCCRQ", "SLI", "WEN", "BadAVP", "CallErrors", "ConnectSpeed",
+    "DisconnectCause", "Message", "MessageError", "MissingAVP", "Q931Cause", "ResultCode", "StopCCN",
+    "UnknownMandatoryAVP", "UnknownMessageType", "decode", "encode", "message_name", "vendor_name",
 ]
 
 PROTOCOL_VERSION = 0x0100
@@ -104,7 +105,7 @@ class HELLO(Message):
 
 @dataclass(slots=True)
 class ICRQ(Message):
-    """Incoming-Call-Request (section 6.6)."""
+    """Incoming-Call-Request (section 6.6); the access line of RFC 5515."""
 
     number: ClassVar[int] = 10
     for_call: ClassVar[bool] = True
@@ -117,6 +118,26 @@ class ICRQ(Message):
     calling_number: str | None = None
     called_number: str | None = None
     sub_address: str | None = None
+    connect_speed_update_enable: bool = False
+    """From here on RFC 5515."""
+    agent_circuit_id: bytes | None = None
+    agent_remote_id: bytes | None = None
+    actual_data_rate_upstream: int | None = None
+    actual_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream: int | None = None
+    minimum_data_rate_downstream: int | None = None
+    attainable_data_rate_upstream: int | None = None
+    attainable_data_rate_downstream: int | None = None
+    maximum_data_rate_upstream: int | None = None
+    maximum_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream_low_power: int | None = None
+    minimum_data_rate_downstream_low_power: int | None = None
+    maximum_interleaving_delay_upstream: int | None = None
+    actual_interleaving_delay_upstream: int | None = None
+    maximum_interleaving_delay_downstream: int | None = None
+    actual_interleaving_delay_downstream: int | None = None
+    access_loop_encapsulation: bytes | None = None
+    iwf_session: int | None = None
 
 
 @dataclass(slots=True)
@@ -224,16 +245,38 @@ class WEN(Message):
 
 @dataclass(slots=True)
 class SLI(Message):
-    """Set-Link-Info (section 6.14)."""
+    """Set-Link-Info (section 6.14); what LCP came to, of RFC 3437."""
 
     number: ClassVar[int] = 16
     for_call: ClassVar[bool] = True
 
     accm: ACCM
+    lns_last_sent_lcp_confreq: bytes | None = None
+    lns_last_received_lcp_confreq: bytes | None = None
+
+
+@dataclass(slots=True)
+class CSUN(Message):
+    """Connect-Speed-Update-Notification (RFC 5515): from the LAC, about calls of the tunnel."""
+
+    number: ClassVar[int] = 28
+    mandatory: ClassVar[bool] = False
+
+    connect_speed_update: tuple[ConnectSpeed, ...]
+
+
+@dataclass(slots=True)
+class CSURQ(Message):
+    """Connect-Speed-Update-Request (RFC 5515): from the LNS, which asks for the speeds of these calls."""
+
+    number: ClassVar[int] = 29
+    mandatory: ClassVar[bool] = False
+
+    connect_speed_update: tuple[ConnectSpeed, ...]
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    SCCRQ, SCCRP, SCCCN, StopCCN, HELLO, OCRQ, OCRP, OCCN, ICRQ, ICRP, ICCN, CDN, WEN, SLI,
+    SCCRQ, SCCRP, SCCCN, StopCCN, HELLO, OCRQ, OCRP, OCCN, ICRQ, ICRP, ICCN, CDN, WEN, SLI, CSUN, CSURQ,
 )
 
 _OFFERED = ("message_digest", "control_message_authentication_nonce", "router_id", "assigned_control_connection_id",
@@ -247,7 +290,7 @@ encode = CODEC.encode
 
 _NAMES = {message.number: message.__name__ for message in MESSAGES} | {
     17: "MDMST", 18: "SRRQ", 19: "SRRP", 20: "ACK", 21: "FSQ", 22: "FSR", 23: "MSRQ", 24: "MSRP", 25: "MSE",
-    26: "MSI", 27: "MSEN", 28: "CSUN", 29: "CSURQ",
+    26: "MSI", 27: "MSEN",
 }
 """Those of later documents are known by name only, but for the ACK of version 3."""
 

@@ -1,8 +1,9 @@
 """The control messages of RFC 3931 section 6, one record each: L2TPv3. `messages` has those of version 2.
 
 The fields are the AVPs of `avptable` in the order of the RFC, as `layout` explains; then those that a PPP pseudowire
-takes over from version 2, and those of RFC 4667. Message Digest and Random Vector are no fields: `digest` fills in the
-one, hiding makes the other. Control Connection and Session Tie Breaker are one AVP, `tie_breaker`.
+takes over from version 2, and those of RFC 4667, RFC 3437 and RFC 5515. Message Digest and Random Vector are no fields:
+`digest` fills in the one, hiding makes the other. Control Connection and Session Tie Breaker are one AVP,
+`tie_breaker`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from prol2tp.l2tp import messages
-from prol2tp.l2tp.avptable import ACCM, OF_VERSION_3, CallErrors, DisconnectCause, Q931Cause, ResultCode
+from prol2tp.l2tp.avptable import (
+    ACCM,
+    OF_VERSION_3,
+    CallErrors,
+    ConnectSpeed,
+    DisconnectCause,
+    Q931Cause,
+    ResultCode,
+)
 from prol2tp.l2tp.layout import Codec, Message
 
 ETHERNET_VLAN = 4
@@ -175,6 +184,26 @@ class ICRQ(_OfSession):
     attachment_group_identifier: bytes | None = None
     local_end_identifier: bytes | None = None
     interface_maximum_transmission_unit: int | None = None
+    connect_speed_update_enable: bool = False
+    """From here on RFC 5515."""
+    agent_circuit_id: bytes | None = None
+    agent_remote_id: bytes | None = None
+    actual_data_rate_upstream: int | None = None
+    actual_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream: int | None = None
+    minimum_data_rate_downstream: int | None = None
+    attainable_data_rate_upstream: int | None = None
+    attainable_data_rate_downstream: int | None = None
+    maximum_data_rate_upstream: int | None = None
+    maximum_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream_low_power: int | None = None
+    minimum_data_rate_downstream_low_power: int | None = None
+    maximum_interleaving_delay_upstream: int | None = None
+    actual_interleaving_delay_upstream: int | None = None
+    maximum_interleaving_delay_downstream: int | None = None
+    actual_interleaving_delay_downstream: int | None = None
+    access_loop_encapsulation: bytes | None = None
+    iwf_session: int | None = None
 
 
 @dataclass(slots=True)
@@ -220,6 +249,8 @@ class ICCN(_OfSession):
     proxy_authen_id: int | None = None
     proxy_authen_response: bytes | None = field(default=None, repr=False)
     private_group_id: bytes | None = None
+    lcp_want_options: bytes | None = None
+    lcp_allow_options: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -282,6 +313,8 @@ class OCCN(_OfSession):
     data_sequencing: int | None = None
     circuit_status: int | None = None
     framing_type: int | None = None
+    lcp_want_options: bytes | None = None
+    lcp_allow_options: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -323,6 +356,28 @@ class SLI(_OfSession):
     remote_session_id: int
     circuit_status: int | None = None
     accm: ACCM | None = None
+    lns_last_sent_lcp_confreq: bytes | None = None
+    lns_last_received_lcp_confreq: bytes | None = None
+
+
+@dataclass(slots=True)
+class CSUN(Message):
+    """Connect-Speed-Update-Notification (RFC 5515): from the LAC, about calls of the tunnel."""
+
+    number: ClassVar[int] = 28
+    mandatory: ClassVar[bool] = False
+
+    connect_speed_update: tuple[ConnectSpeed, ...]
+
+
+@dataclass(slots=True)
+class CSURQ(Message):
+    """Connect-Speed-Update-Request (RFC 5515): from the LNS, which asks for the speeds of these calls."""
+
+    number: ClassVar[int] = 29
+    mandatory: ClassVar[bool] = False
+
+    connect_speed_update: tuple[ConnectSpeed, ...]
 
 
 @dataclass(slots=True)
@@ -333,7 +388,7 @@ class ACK(Message):
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    SCCRQ, SCCRP, SCCCN, StopCCN, HELLO, OCRQ, OCRP, OCCN, ICRQ, ICRP, ICCN, CDN, WEN, SLI, ACK,
+    SCCRQ, SCCRP, SCCCN, StopCCN, HELLO, OCRQ, OCRP, OCCN, ICRQ, ICRP, ICCN, CDN, WEN, SLI, CSUN, CSURQ, ACK,
 )
 
 CODEC = Codec(MESSAGES, OF_VERSION_3, "assigned_control_connection_id", "local_session_id", reserved=0)

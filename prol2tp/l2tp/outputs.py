@@ -152,12 +152,15 @@ class SessionDeleted:
 
 @dataclass(slots=True)
 class LinkInfoChanged:
-    """SLI (section 6.14): the LNS tells the LAC the ACCM of the call."""
+    """SLI (section 6.14): the LNS tells the LAC the ACCM of the call, and what LCP came to (RFC 3437 section 2.3)."""
 
     tunnel_id: int
     session_id: int
     send_accm: int
     receive_accm: int
+    last_sent: bytes = b""
+    """Options of the last Configure-Request that the LNS has sent, and `last_received`; empty: it does not say."""
+    last_received: bytes = b""
 
 
 @dataclass(slots=True)
@@ -167,6 +170,16 @@ class WANErrors:
     tunnel_id: int
     session_id: int
     counters: Any
+
+
+@dataclass(slots=True)
+class SpeedChanged:
+    """CSUN (RFC 5515): the LAC tells the connect speeds of a call that is up, bit/s to and from the subscriber."""
+
+    tunnel_id: int
+    session_id: int
+    tx: int
+    rx: int
 
 
 @dataclass(slots=True)
@@ -181,5 +194,6 @@ class CircuitChanged:
 Output = (
     Transmit | AskTunnelAdmission | AskSessionAdmission | OpenDataPath | ModifyDataPath | CloseDataPath
     | TunnelCreated | TunnelUp | TunnelDown | TunnelDeleted
-    | SessionCreated | SessionUp | SessionDown | SessionDeleted | LinkInfoChanged | WANErrors | CircuitChanged
+    | SessionCreated | SessionUp | SessionDown | SessionDeleted | LinkInfoChanged | WANErrors | SpeedChanged
+    | CircuitChanged
 )

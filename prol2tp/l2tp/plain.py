@@ -8,10 +8,10 @@ from typing import Any
 from prol2tp.l2tp import messages3
 from prol2tp.l2tp.messages import MESSAGES
 from prol2tp.l2tp.pseudowire import Pseudowire
-from prol2tp.l2tp.settings import SessionSettings, TunnelSettings
+from prol2tp.l2tp.settings import AccessLine, SessionSettings, TunnelSettings
 
 _TYPES: dict[str, type] = {
-    record.__name__: record for record in (*MESSAGES, SessionSettings, TunnelSettings, Pseudowire)
+    record.__name__: record for record in (*MESSAGES, AccessLine, SessionSettings, TunnelSettings, Pseudowire)
 } | {f"{record.__name__} of version 3": record for record in messages3.MESSAGES}
 _NAMES = {record: name for name, record in _TYPES.items()}
 

@@ -79,12 +79,13 @@ class Session(Machine):
     :ivar peer_session_id: 0 until the peer has said it.
     :ivar peer_message: the ICRQ or OCRQ of the peer; None where we made the call.
     :ivar connect_message: the ICCN or OCCN of the peer.
+    :ivar speeds: connect speeds that a CSUN has told, bit/s to and from the subscriber; None: none has.
     :ivar pseudowire: what version 3 agrees on for a session (`version3.Pseudowire`).
     """
 
     __slots__ = (
         "tunnel", "session_id", "peer_session_id", "settings", "created_at", "send_sequence", "receive_sequence",
-        "peer_message", "connect_message", "call_serial_number", "path", "pseudowire",
+        "peer_message", "connect_message", "call_serial_number", "path", "pseudowire", "speeds",
     )
 
     lns: ClassVar[bool]
@@ -114,6 +115,7 @@ class Session(Machine):
         self.call_serial_number = 0
         self.path = NO_PATH
         self.pseudowire: Any = None
+        self.speeds: tuple[int, int] | None = None
 
     @property
     def tunnel_id(self) -> int:
@@ -245,7 +247,7 @@ class Session(Machine):
             "send_sequence": self.send_sequence, "receive_sequence": self.receive_sequence, "path": self.path,
             "call_serial_number": self.call_serial_number, "settings": to_plain(self.settings),
             "peer_message": to_plain(self.peer_message), "connect_message": to_plain(self.connect_message),
-            "pseudowire": to_plain(self.pseudowire),
+            "pseudowire": to_plain(self.pseudowire), "speeds": to_plain(self.speeds),
         }
 
     def restore(self, record: dict[str, Any], now: float) -> None:
@@ -257,3 +259,4 @@ class Session(Machine):
         self.peer_message = from_plain(record["peer_message"])
         self.connect_message = from_plain(record["connect_message"])
         self.pseudowire = from_plain(record["pseudowire"])
+        self.speeds = from_plain(record["speeds"])

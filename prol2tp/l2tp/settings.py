@@ -73,6 +73,32 @@ class TunnelSettings:
 
 
 @dataclass(slots=True)
+class AccessLine:
+    """The subscriber's line, as a LAC tells it in ICRQ (RFC 5515); None: not known. Rates are bit/s, delays
+    milliseconds."""
+
+    agent_circuit_id: bytes | None = None
+    agent_remote_id: bytes | None = None
+    actual_data_rate_upstream: int | None = None
+    actual_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream: int | None = None
+    minimum_data_rate_downstream: int | None = None
+    attainable_data_rate_upstream: int | None = None
+    attainable_data_rate_downstream: int | None = None
+    maximum_data_rate_upstream: int | None = None
+    maximum_data_rate_downstream: int | None = None
+    minimum_data_rate_upstream_low_power: int | None = None
+    minimum_data_rate_downstream_low_power: int | None = None
+    maximum_interleaving_delay_upstream: int | None = None
+    actual_interleaving_delay_upstream: int | None = None
+    maximum_interleaving_delay_downstream: int | None = None
+    actual_interleaving_delay_downstream: int | None = None
+    access_loop_encapsulation: bytes | None = None
+    """Three octets: data link, encapsulation 1, encapsulation 2."""
+    iwf_session: int | None = None
+
+
+@dataclass(slots=True)
 class SessionSettings:
     """One call. `outgoing_call` False: ICRQ from LAC to LNS; True: OCRQ from LNS to LAC."""
 
@@ -105,6 +131,13 @@ class SessionSettings:
     proxy_authen_challenge: bytes = field(default=b"", repr=False)
     proxy_authen_id: int | None = None
     proxy_authen_response: bytes = field(default=b"", repr=False)
+    # what the LNS may negotiate (RFC 3437), in ICCN and OCCN: LCP options, each as in a Configure-Request
+    lcp_want_options: bytes = b""
+    lcp_allow_options: bytes = b""
+    # of the subscriber's line (RFC 5515), in ICRQ
+    line: AccessLine | None = None
+    speed_updates: bool = False
+    """Send Connect Speed Update Enable: we are going to say when the speeds change."""
     # version 3 (RFC 3931 section 5.4.4)
     pseudowire: int = 7
     """Pseudowire Type AVP: 4 Ethernet VLAN, 5 Ethernet, 7 PPP."""

@@ -10,12 +10,14 @@ from enum import Enum
 from typing import Any
 
 from prol2tp.common.fsm import IllegalEvent, Machine
-from prol2tp.l2tp import auth, compose, trace
+from prol2tp.l2tp import auth, compose, speeds, trace
 from prol2tp.l2tp.calls import Calls
 from prol2tp.l2tp.channel import Channel
 from prol2tp.l2tp.context import Cause, Context
 from prol2tp.l2tp.digest import DigestError
 from prol2tp.l2tp.messages import (
+    CSUN,
+    CSURQ,
     HELLO,
     SCCCN,
     SCCRP,
@@ -64,6 +66,7 @@ IDLE, WAIT_ADMIT, WAITCTLREPLY, WAITCTLCONN = State.IDLE, State.WAIT_ADMIT, Stat
 ESTABLISHED, CLOSING = State.ESTABLISHED, State.CLOSING
 
 _EVENTS = {"SCCRQ": Event.SCCRQ, "SCCRP": Event.SCCRP_ACCEPT, "SCCCN": Event.SCCCN_ACCEPT}
+_SPEEDS = (CSUN.number, CSURQ.number)
 _RIGHT_STATES = {"SCCRP": WAITCTLREPLY, "SCCCN": WAITCTLCONN}
 
 ANOTHER_VERSION = 5
@@ -192,6 +195,9 @@ class Tunnel(Machine):
                 self.context.counters.illegal_events += 1
         elif message.number == HELLO.number:
             self.context.counters.hellos_received += 1
+        elif message.number in _SPEEDS:
+            if self.state is ESTABLISHED:
+                speeds.receive(self, message, now)
         else:
             self.handle(*self._judge(message, now))
 
@@ -256,7 +262,8 @@ class Tunnel(Machine):
                 self.calls.rejected(error, session_id, cause, now)
         elif error.message_type == StopCCN.number:
             self.handle(Event.STOPCCN, now, cause._replace(by_peer=True))
-        elif error.message_type is not None:  # what does not even say what it is, is dropped
+        elif error.message_type is not None and error.message_type not in _SPEEDS:
+            # what does not even say what it is, is dropped; and what need not be known, need not be right
             denied = {SCCRP.number: (WAITCTLREPLY, Event.SCCRP_DENY), SCCCN.number: (WAITCTLCONN, Event.SCCCN_DENY)}
             state, event = denied.get(error.message_type, (self.state, Event.CLOSE_REQ))
             if error.message_type == SCCRP.number and not self.peer_tunnel_id:

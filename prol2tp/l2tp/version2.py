@@ -13,6 +13,8 @@ from prol2tp.l2tp.header import write_control
 from prol2tp.l2tp.messages import (
     ACCM,
     CDN,
+    CSUN,
+    CSURQ,
     HELLO,
     ICRP,
     OCRP,
@@ -21,6 +23,7 @@ from prol2tp.l2tp.messages import (
     SLI,
     WEN,
     CallErrors,
+    ConnectSpeed,
     Message,
     MessageError,
     ResultCode,
@@ -117,8 +120,11 @@ class Version2:
     def occn(self, session: Session) -> Message:
         return compose.occn(session.settings)
 
-    def sli(self, session: Session, accm: ACCM) -> Message:
-        return SLI(accm)
+    def speeds(self, speeds: tuple[ConnectSpeed, ...], request: bool) -> Message:
+        return CSURQ(speeds) if request else CSUN(speeds)
+
+    def sli(self, session: Session, accm: ACCM, last_sent: bytes = b"", last_received: bytes = b"") -> Message:
+        return SLI(accm, last_sent or None, last_received or None)
 
     def wen(self, session: Session, errors: CallErrors) -> Message:
         return WEN(errors)
@@ -185,7 +191,10 @@ class Version2:
         if session.lns and isinstance(message, WEN):
             emit(WANErrors(session.tunnel_id, session.session_id, message.call_errors))
         elif not session.lns and isinstance(message, SLI):
-            emit(LinkInfoChanged(session.tunnel_id, session.session_id, *message.accm))
+            send_accm, receive_accm = message.accm
+            emit(LinkInfoChanged(session.tunnel_id, session.session_id, send_accm, receive_accm,
+                                 message.lns_last_sent_lcp_confreq or b"",
+                                 message.lns_last_received_lcp_confreq or b""))
         else:
             return False
         return True

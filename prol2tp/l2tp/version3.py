@@ -13,13 +13,15 @@ from prol2tp.l2tp.context import Cause
 from prol2tp.l2tp.digest import DigestError, Digests
 from prol2tp.l2tp.header import write_control as write_control_2
 from prol2tp.l2tp.header3 import write_control
-from prol2tp.l2tp.messages import ACCM, CallErrors, Message, MessageError, ResultCode
+from prol2tp.l2tp.messages import ACCM, CallErrors, ConnectSpeed, Message, MessageError, ResultCode
 from prol2tp.l2tp.messages import encode as encode_2
 from prol2tp.l2tp.messages3 import (
     ACK,
     CDN,
     CIRCUIT_ACTIVE,
     CIRCUIT_NEW,
+    CSUN,
+    CSURQ,
     DEFAULT_SUBLAYER,
     HELLO,
     ICCN,
@@ -194,6 +196,7 @@ class Version3:
             calling_number=settings.calling_number or None,
             called_number=settings.called_number or None,
             sub_address=settings.sub_address or None,
+            **compose.access_line(settings),
         )
 
     def icrp(self, session: Session) -> Message:
@@ -238,11 +241,15 @@ class Version3:
             local_session_id=session.session_id,
             remote_session_id=session.peer_session_id,
             circuit_status=_status(session.pseudowire, 0),
+            **compose.lcp_options(session.settings),
         )
 
-    def sli(self, session: Session, accm: ACCM | None) -> Message:
+    def speeds(self, speeds: tuple[ConnectSpeed, ...], request: bool) -> Message:
+        return CSURQ(speeds) if request else CSUN(speeds)
+
+    def sli(self, session: Session, accm: ACCM | None, last_sent: bytes = b"", last_received: bytes = b"") -> Message:
         status = _status(session.pseudowire, 0) if accm is None else None
-        return SLI(session.session_id, session.peer_session_id, status, accm)
+        return SLI(session.session_id, session.peer_session_id, status, accm, last_sent or None, last_received or None)
 
     def wen(self, session: Session, errors: CallErrors) -> Message:
         return WEN(session.session_id, session.peer_session_id, errors)
@@ -331,7 +338,10 @@ class Version3:
                 wire.peer_active = active
                 emit(CircuitChanged(session.tunnel_id, session.session_id, active))
         if message.accm is not None:
-            emit(LinkInfoChanged(session.tunnel_id, session.session_id, *message.accm))
+            send_accm, receive_accm = message.accm
+            emit(LinkInfoChanged(session.tunnel_id, session.session_id, send_accm, receive_accm,
+                                 message.lns_last_sent_lcp_confreq or b"",
+                                 message.lns_last_received_lcp_confreq or b""))
         return True
 
 

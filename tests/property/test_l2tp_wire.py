@@ -34,6 +34,7 @@ LENGTHS = (b"\x80\x00", b"\x80\x05", b"\xc0\x06", b"\x83\xff")
 U8 = st.integers(0, 0xFF)
 U16 = st.integers(0, 0xFFFF)
 U32 = st.integers(0, 0xFFFFFFFF)
+U64 = st.integers(0, (1 << 64) - 1)
 OCTETS = st.binary(max_size=100)
 TEXT = OCTETS.map(lambda octets: octets.decode("utf-8", "surrogateescape")) | st.text(max_size=30).filter(
     lambda text: not any("\ud800" <= character <= "\udfff" for character in text)
@@ -41,7 +42,7 @@ TEXT = OCTETS.map(lambda octets: octets.decode("utf-8", "surrogateescape")) | st
 VALUES = {
     avptable.U16: U16,
     avptable.U32: U32,
-    avptable.U64: st.integers(0, (1 << 64) - 1),
+    avptable.U64: U64,
     avptable.TEXT: TEXT,
     avptable.NAME: TEXT.filter(bool),
     avptable.OCTETS: OCTETS,
@@ -55,6 +56,12 @@ VALUES = {
     avptable.CALL_ERRORS: st.builds(CallErrors, U32, U32, U32, U32, U32, U32),
     avptable.ACCMS: st.builds(ACCM, U32, U32),
     avptable.DISCONNECT: st.builds(DisconnectCause, U16, U16, U8, TEXT),
+    avptable.OCTETS_3: st.binary(min_size=3, max_size=3),
+    avptable.FLAG: st.just(True),
+    avptable.CONNECT_SPEED: st.lists(
+        st.builds(avptable.ConnectSpeed, U16, U32, U32), min_size=1, max_size=5).map(tuple),
+    avptable.CONNECT_SPEED_3: st.lists(
+        st.builds(avptable.ConnectSpeed, U32, U64, U64), min_size=1, max_size=5).map(tuple),
     avptable.DIGEST: st.builds(avptable.MessageDigest, U8, st.binary(min_size=16, max_size=20)),
     avptable.TYPES: st.lists(U16, min_size=1, max_size=20).map(tuple),
     avptable.COOKIE: st.sampled_from((b"", bytes(4), b"\xff" * 4, bytes(range(8)))),
@@ -89,7 +96,8 @@ def test_every_avp_of_the_table_is_read_as_it_was_written(values):
     body = b""
     for row in READABLE:
         clear = writer(row)(values[row.field])
-        assert clear == write_avp(row, row.format.write(values[row.field]))
+        each = values[row.field] if row.format.each else (values[row.field],)
+        assert clear == b"".join(write_avp(row, row.format.write(one)) for one in each)
         body += clear
     found = {}
     read_avps(body, 0, b"", found)
@@ -102,7 +110,8 @@ def test_every_avp_that_may_be_hidden_is_read_as_it_was_written(values, random_v
     hidable = [row for row in READABLE if row.hidable]
     body = write_avp(avptable.BY_FIELD["random_vector"], random_vector)
     for row in hidable:
-        body += write_hidden_avp(row, row.format.write(values[row.field]), SECRET, random_vector, os.urandom)
+        for one in values[row.field] if row.format.each else (values[row.field],):
+            body += write_hidden_avp(row, row.format.write(one), SECRET, random_vector, os.urandom)
     found = {}
     read_avps(body, 0, SECRET, found)
     assert found == {"random_vector": random_vector} | {row.field: values[row.field] for row in hidable}

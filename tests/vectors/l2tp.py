@@ -3,6 +3,8 @@
 from prol2tp.l2tp.messages import (
     ACCM,
     CDN,
+    CSUN,
+    CSURQ,
     HELLO,
     ICCN,
     ICRP,
@@ -16,6 +18,7 @@ from prol2tp.l2tp.messages import (
     SLI,
     WEN,
     CallErrors,
+    ConnectSpeed,
     DisconnectCause,
     Q931Cause,
     ResultCode,
@@ -188,6 +191,18 @@ MESSAGES = {
     "SLI": (
         octets("8008 0000 0000 0010 8010 0000 0023 0000 000a0000 ffffffff"),
         SLI(accm=ACCM(0x000A0000, 0xFFFFFFFF)),
+    ),
+    "CSUN": (
+        octets("""
+            0008 0000 0000 001c
+            0012 0000 0061 0000 002a 00989680 000f4240
+            0012 0000 0061 0000 ffff 00000000 ffffffff
+        """),
+        CSUN((ConnectSpeed(42, 10_000_000, 1_000_000), ConnectSpeed(0xFFFF, 0, 0xFFFFFFFF))),
+    ),
+    "CSURQ": (
+        octets("0008 0000 0000 001d 0012 0000 0061 0000 002a 00000000 00000000"),
+        CSURQ((ConnectSpeed(42, 0, 0),)),
     ),
 }
 """Message name to body and record. The body is what we write, octet for octet."""

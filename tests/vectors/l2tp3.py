@@ -4,6 +4,8 @@ from prol2tp.l2tp.messages3 import (
     ACCM,
     ACK,
     CDN,
+    CSUN,
+    CSURQ,
     HELLO,
     ICCN,
     ICRP,
@@ -17,6 +19,7 @@ from prol2tp.l2tp.messages3 import (
     SLI,
     WEN,
     CallErrors,
+    ConnectSpeed,
     DisconnectCause,
     Q931Cause,
     ResultCode,
@@ -181,6 +184,18 @@ MESSAGES = {
         """),
         SLI(5, 0x10002, 0, ACCM(0xFFFFFFFF, 0)),
     ),
+    "CSUN": (
+        octets("""
+            0008 0000 0000 001c
+            001a 0000 0061 00010002 00000004a817c800 000000003b9aca00
+            001a 0000 0061 ffffffff 0000000000000000 0000000000000001
+        """),
+        CSUN((ConnectSpeed(0x10002, 20_000_000_000, 1_000_000_000), ConnectSpeed(0xFFFFFFFF, 0, 1))),
+    ),
+    "CSURQ": (
+        octets("0008 0000 0000 001d 001a 0000 0061 00010002 0000000000000000 0000000000000000"),
+        CSURQ((ConnectSpeed(0x10002, 0, 0),)),
+    ),
     "ACK": (octets("8008 0000 0000 0014"), ACK()),
 }
 
@@ -240,6 +255,14 @@ DIGESTS = {
     "SLI": (
         "c243a85494dcd1ef3bc8d3e371c8bc9d",
         "b8e7158cd9e257dda43dbc7c13b4c6150edec9cd",
+    ),
+    "CSUN": (
+        "8b18c1933da7599898db645815773059",
+        "b8c56536618a04b0e742f3fe5a844ea4d9e364d3",
+    ),
+    "CSURQ": (
+        "cb4f5af74731e020344cb2554a2ef771",
+        "2fae0b98fc5635f06789137b9041443d5c32e740",
     ),
     "ACK": (
         "0f043cd69a780cc539bc252dd78f7cd6",

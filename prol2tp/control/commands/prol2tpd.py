@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
-from prol2tp.control.commands.shared import EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+from prol2tp.control.commands.propppd import ATTACH_ROW
+from prol2tp.control.commands.shared import COUNTERS_RECORD, EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
 
 SOCKET = "prol2tpd.sock"
 """Name of the UNIX socket in the run directory."""
@@ -48,7 +49,8 @@ TUNNEL_ROW = Record(
         Field(
             "origin",
             "text",
-            "`net`: by a request of the peer, `config`: by the configuration file, `local`: by a command",
+            "`net`: by a request of the peer, `config`: by the configuration file, `local`: by a command, `proacd`: for"
+            " calls of proacd",
         ),
         Field(
             "state",
@@ -97,30 +99,13 @@ SESSION_ROW = Record(
         Field("tunnel_name", "text", "empty: none"),
         Field("name", "text", "empty: none"),
         Field("type", "text", "pseudowire type: `ppp`, `eth`, `vlan`"),
-        Field("origin", "text", "`net`, `config` or `local`, as for a tunnel"),
+        Field("origin", "text", "`net`, `config`, `local` or `proacd`, as for a tunnel"),
         Field("state", "text", "state of the call in ProL2TP's words (`ESTABLISHED` is up)"),
         Field("state_seconds", "number", "seconds since the state changed"),
         Field("identifier", "text", "PPP: user name, once known; Ethernet: Remote End ID; else empty"),
         Field("interface", "text", "network interface, once known; else empty"),
     ),
     "A line of `show sessions`.",
-)
-COUNTERS_RECORD = Record(
-    "counters",
-    tuple(
-        Field(name, "integer", help)
-        for name, help in (
-            ("tx_packets", "to the L2TP peer"),
-            ("tx_octets", "PPP frames without L2TP header"),
-            ("tx_errors", ""),
-            ("rx_packets", "from the L2TP peer"),
-            ("rx_octets", ""),
-            ("rx_errors", ""),
-            ("rx_out_of_sequence", "came late or twice"),
-            ("rx_discards", "of these, dropped"),
-        )
-    ),
-    "Data path counters of a session.",
 )
 CIRCUIT_RECORD = Record(
     "circuit",
@@ -192,7 +177,7 @@ SESSION_EVENT = Record(
         Field("peer", "address", "address and port of the peer"),
     ),
     "`data` of a session's event; those of `session-down` besides: `down-event`; of `circuit-changed`: `active`,"
-    " whether the peer's circuit is up.",
+    " whether the peer's circuit is up; of `speed-changed`: `tx` and `rx`, bit/s to and from the subscriber.",
 )
 DOWN_EVENT = Record(
     "down-event",
@@ -206,10 +191,85 @@ DOWN_EVENT = Record(
     "What `tunnel-down` and `session-down` tell besides; a session has `cause` too, the word of RADIUS (RFC 2866"
     " section 5.10).",
 )
+PROXY = Field(
+    "proxy",
+    "json",
+    "null, or an object with what is known of proxy LCP and authentication (RFC 2661 section 4.4.5), octets as hex:"
+    " `initial_received_confreq`, `last_sent_confreq`, `last_received_confreq` (options only), `authen_type` (number),"
+    " `authen_name`, `authen_challenge`, `authen_id` (number), `authen_response`",
+)
+LINE = Field(
+    "line",
+    "json",
+    "null, or an object with what is known of the subscriber's line (RFC 5515, RFC 4679): `circuit_id` and `remote_id`"
+    " (hex), `numbers` (object: sub-option number as text to integer), `encapsulation` (hex)",
+)
+CALL_ROW = Record(
+    "call-row",
+    (
+        Field("id", "text", "the caller's own name of the call, at most 64 printable characters without `/`"),
+        Field(
+            "tunnel",
+            "json",
+            "object: `name` of a tunnel of prol2tpd.conf; or `key`, at most 255 printable characters, and `parameters`,"
+            " those of a `tunnel` block as text: calls with the same key and parameters share a tunnel",
+        ),
+        Field("session", "json", "object: `parameters`, those of a `session` block as text"),
+        PROXY,
+        LINE,
+        Field("lcp_want", "text", "LCP Want Options (RFC 3437), hex; empty: none"),
+        Field("lcp_allow", "text", "LCP Allow Options (RFC 3437), hex; empty: none"),
+    ),
+    "A call to open. What is left out is null or empty.",
+)
+CLOSE_ROW = Record(
+    "close-row",
+    (
+        Field("id", "text", "as opened or offered"),
+        Field("cause", "text", "word of RFC 2866 section 5.10, as in `detach-row`"),
+        Field("message", "text", "for people"),
+    ),
+    "A call to end.",
+)
+CALL_CHANGED_ROW = Record(
+    "call-changed-row",
+    (
+        Field("id", "text", "as opened or offered"),
+        Field("state", "text", "`up` or `closed`"),
+        Field("tunnel_id", "integer", "0 where the call has none"),
+        Field("session_id", "integer", ""),
+        Field("peer_tunnel_id", "integer", ""),
+        Field("peer_session_id", "integer", ""),
+        Field("peer", "text", "address and port of the peer; empty: not known"),
+        Field("port", "integer", "up: port of the data path"),
+        Field("version", "integer", "L2TP version; 0: not known"),
+        Field("interface_mtu", "integer", "largest PPP payload that the tunnel carries"),
+        Field("tunnel_up", "boolean", "closed: the tunnel was up when the call ended"),
+        Field("dns", "boolean", "closed: the name of the peer could not be resolved"),
+        Field("established", "boolean", "closed: the call had been up"),
+        Field("by_peer", "boolean", "closed: the peer ended it"),
+        Field("cause", "text", "closed: why, as in `close-row`"),
+        Field("message", "text", "for people"),
+        Field("result", "integer", "closed: result code of CDN, 0 where there was none"),
+        Field("error", "integer", "closed: its error code"),
+    ),
+    "What became of a call.",
+)
+OFFER_ROW = Record(
+    "offer-row",
+    (
+        *ATTACH_ROW.fields,
+        Field("tunnel_profile", "text", "by which its tunnel is served"),
+        Field("sub_address", "text", ""),
+        Field("private_group_id", "text", "hex; empty: none"),
+    ),
+    "A session of a peer that is offered: as in `attach-row`, and what a call has that is opened for it.",
+)
 RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
-        CIRCUIT_RECORD, EVENT, TUNNEL_EVENT, SESSION_EVENT, DOWN_EVENT)
+        CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, EVENT, TUNNEL_EVENT, SESSION_EVENT,
+        DOWN_EVENT)
 }
 
 SHOW_SYSTEM = Command(
@@ -256,6 +316,48 @@ SET_LOG_LEVEL = Command(
     "Change the log level of the daemon, of one tunnel or of one session until the next start or reload.",
 )
 
+OPEN_CALLS = Command(
+    "OpenCalls",
+    (Argument("calls", "json", False, "list of `call-row` records"),),
+    (Argument("results", "json", False, "list, one entry a row: null, or the text of the refusal"),),
+    "Open calls as LAC, over tunnels of the configuration or tunnels that are made for them. What becomes of those that"
+    " were not refused is told by `CallsChanged`. For the connection that has called `ServeCalls`.",
+)
+CLOSE_CALLS = Command(
+    "CloseCalls",
+    (Argument("calls", "json", False, "list of `close-row` records"),),
+    (),
+    "End calls that were opened or offered; ids that are not known are passed over. There is no `CallsChanged` about"
+    " them any more.",
+)
+SERVE_CALLS = Command(
+    "ServeCalls",
+    (
+        Argument("profiles", "json", False, "list of names of tunnel profiles: sessions of peers in their tunnels are"
+                                            " offered on this connection, and not to propppd"),
+        Argument("calls", "json", False, "ids of all calls, opened and offered, that the caller still has: all others"
+                                         " are ended; null: all stay"),
+        Argument("more", "boolean", True, "further ids come in another `ServeCalls`: nothing is ended or told yet"),
+    ),
+    (Argument("unknown", "json", False, "those of the ids that there are not any more"),),
+    "Called first on a new connection: from now on it is the one that has the calls. `up` is told again of those in"
+    " `calls` that were opened.",
+)
+CALLS_CHANGED = Command(
+    "CallsChanged",
+    (Argument("calls", "json", False, "list of `call-changed-row` records"),),
+    (),
+    "Called by prol2tpd on the connection that has called `ServeCalls`. There is one `closed` for each call that ends"
+    " otherwise than by `CloseCalls`.",
+)
+OFFER_CALLS = Command(
+    "OfferCalls",
+    (Argument("calls", "json", False, "list of `offer-row` records"),),
+    (Argument("results", "json", False, "list, one entry a row: null, or the text of the refusal, which ends the"
+                                        " session"),),
+    "Called by prol2tpd on the connection that has called `ServeCalls`: sessions of peers that are up.",
+)
+
 COMMANDS = table(
     (
         SHOW_SYSTEM,
@@ -271,10 +373,13 @@ COMMANDS = table(
         RELOAD,
         SUBSCRIBE,
         UNSUBSCRIBE,
+        OPEN_CALLS,
+        CLOSE_CALLS,
+        SERVE_CALLS,
     )
 )
 """What the daemon answers."""
-CALLBACKS = table((NOTIFY,))
+CALLBACKS = table((NOTIFY, CALLS_CHANGED, OFFER_CALLS))
 """What the daemon calls on those connected to it."""
 EVENTS = (
     "tunnel-created",
@@ -286,4 +391,5 @@ EVENTS = (
     "session-down",
     "session-deleted",
     "circuit-changed",
+    "speed-changed",
 )

@@ -53,3 +53,20 @@ EVENT = Record(
     ),
     "One event.",
 )
+COUNTERS_RECORD = Record(
+    "counters",
+    tuple(
+        Field(name, "integer", help)
+        for name, help in (
+            ("tx_packets", "to the L2TP peer"),
+            ("tx_octets", "PPP frames without L2TP header"),
+            ("tx_errors", ""),
+            ("rx_packets", "from the L2TP peer"),
+            ("rx_octets", ""),
+            ("rx_errors", ""),
+            ("rx_out_of_sequence", "came late or twice"),
+            ("rx_discards", "of these, dropped"),
+        )
+    ),
+    "Data path counters of a session.",
+)

@@ -14,6 +14,7 @@ from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
+from prol2tp.daemons.prol2tpd.shared import one_line
 from prol2tp.daemons.prol2tpd.status import Status
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Commands:
         return record
 
     def _instance(self, name: str) -> ClientTunnel:
-        instance = self._plane.instances.get(name)
+        instance = self._plane.instances.get(name) or self._plane.shared.named(name)
         if instance is None:
             raise NotFound(f'there is no tunnel named "{name}"')
         return instance
@@ -75,8 +76,9 @@ class Commands:
             raise Invalid("give the session's id or its name")
         tunnel = self._tunnel(tunnel_id, tunnel_name)
         if session_name is not None:
-            sessions = tunnel.instance.sessions if tunnel.instance is not None else {}
-            session = sessions.get(session_name)
+            instance = tunnel.instance
+            session = None if instance is None else instance.sessions.get(session_name) or instance.calls.get(
+                session_name)
             if session is None:
                 raise NotFound(f'tunnel {tunnel.tunnel_id} has no session named "{session_name}"')
             session_id = session.session_id
@@ -173,7 +175,8 @@ class Commands:
     def destroy_session(self, connection: Any, tunnel_id: int | None = None, tunnel_name: str | None = None,
                         session_id: int | None = None, session_name: str | None = None) -> dict[str, Any]:
         if session_name is not None and tunnel_name is not None and tunnel_id is None and session_id is None:
-            session = self._instance(tunnel_name).sessions.get(session_name)
+            instance = self._instance(tunnel_name)
+            session = instance.sessions.get(session_name) or instance.calls.get(session_name)
             if session is None:
                 raise NotFound(f'tunnel "{tunnel_name}" has no session named "{session_name}"')
             session.close("administrative request")
@@ -217,7 +220,3 @@ def _parameters(parameters: Any) -> dict[str, str]:
             isinstance(name, str) and isinstance(value, str) for name, value in parameters.items()):
         raise Invalid("parameters is an object of names and text")
     return dict(parameters)
-
-
-def one_line(error: Exception) -> str:
-    return " / ".join(line.strip() for line in str(error).splitlines() if line.strip(" ^\t"))

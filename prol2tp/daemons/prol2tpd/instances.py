@@ -8,6 +8,7 @@ ephemeral port for each try.
 from __future__ import annotations
 
 import random
+from socket import gaierror
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -20,8 +21,13 @@ from prol2tp.net.names import addresses_of
 from prol2tp.net.udp import ControlPort, is_wildcard
 
 if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.calls import Call
     from prol2tp.daemons.prol2tpd.plane import Plane
+    from prol2tp.l2tp.outputs import SessionDown
+    from prol2tp.l2tp.settings import SessionSettings
 
+RETRY = 1.0
+"""Seconds after a failure in which calls cause no new try."""
 STEADY = 30.0
 """Seconds up after which a failure starts with the shortest wait again."""
 
@@ -136,6 +142,13 @@ class ClientTunnel(_Instance):
         self.peer = ""
         """The address that was tried last."""
         self.last_error = ""
+        self.calls: dict[str, Call] = {}
+        """Calls of proacd that wait for the tunnel, or are in it."""
+        self.trying = False
+        self.failed_at: float | None = None
+        """When the last try failed; None once one has come up."""
+        self.unresolved = False
+        """The last try failed because the name of the peer has no address."""
         self._trying: Deferred | None = None
         self._failures = 0
         """Tries that did not come up: of several addresses of the peer each gets its turn."""
@@ -150,6 +163,7 @@ class ClientTunnel(_Instance):
     def attempt(self) -> None:
         host, port = self.config.peer.host, self.config.peer.port
         peer: list[Address] = []
+        self.trying = True
 
         def resolved(addresses: list[str]) -> Deferred:
             self._trying = None  # a socket that is being made is not called back: it would be nobody's
@@ -185,27 +199,55 @@ class ClientTunnel(_Instance):
             return
         self._failures += 1
         error = failure.value
+        self.unresolved = isinstance(error, (gaierror, UnicodeError))
         self.last_error = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         host = self.config.peer.host
         self.plane.log.error("tunnel {name}: cannot try {host}: {reason}", name=self.name, host=host,
                              reason=self.last_error)
         self._tried(error)
+        self._not_up()
         self.went_down()
 
     def up(self) -> None:
         """The tunnel is established: open its sessions."""
         self.came_up()
+        self.trying, self.failed_at, self.unresolved = False, None, False
         for session in self.sessions.values():
             session.start()
+        for call in list(self.calls.values()):
+            call.open()
 
     def closed(self) -> None:
         """The tunnel's id is gone."""
         self.tunnel_id = None
         if self._up_since is None:
             self._failures += 1
+            self.unresolved = False
+            self._not_up()
         for session in self.sessions.values():
             session.tunnel_gone()
         self.went_down()
+
+    def _not_up(self) -> None:
+        """A try has failed: calls do not wait for the next."""
+        self.trying, self.failed_at = False, self.plane.clock.seconds()
+        for call in list(self.calls.values()):
+            call.tunnel_failed()
+
+    @property
+    def is_up(self) -> bool:
+        return self.tunnel_id is not None and self._up_since is not None
+
+    def carry(self, call: Call) -> None:
+        """Open a call in the tunnel, as soon as that is up. The one that waits for a further try makes it now."""
+        self.calls[call.id] = call
+        now = self.plane.clock.seconds()
+        if self.is_up:
+            call.open()
+        elif not self.trying and self.failed_at is not None and now - self.failed_at < RETRY:
+            call.tunnel_failed()
+        elif not self.trying:
+            self._timer.want(now)
 
     def finished(self) -> None:
         for session in self.sessions.values():
@@ -234,6 +276,8 @@ class ClientTunnel(_Instance):
         if self.tunnel_id is not None:
             self.plane.close_tunnel(self.tunnel_id, message=message)
         else:
+            self.last_error = message or self.last_error
+            self._not_up()
             self.finished()
 
 
@@ -258,6 +302,12 @@ class ClientSession(_Instance):
     def start(self) -> None:
         if not self.stopped and self.session_id is None:
             super().start()
+
+    def settings(self) -> SessionSettings:
+        return self.plane.admission.session_settings(self.config)
+
+    def ended(self, output: SessionDown, cause: str, why: str) -> None:
+        """The call is over; `closed` follows when its id is gone."""
 
     def attempt(self) -> None:
         if self.tunnel.tunnel_id is None or self.session_id is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -22,15 +22,20 @@ from prol2tp.daemons.prol2tpd.ethernet import EthernetInterfaces
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
+from prol2tp.daemons.prol2tpd.shared import SharedTunnels
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
 from prol2tp.l2tp.endpoint import Endpoint
 from prol2tp.l2tp.results import result_text
 from prol2tp.l2tp.session import Session
+from prol2tp.l2tp.session import State as SessionState
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.driver import Driver
 from prol2tp.net.udp import ControlPort
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.prol2tpd.calls import Call
 
 _log = Logger(namespace="prol2tpd")
 
@@ -61,6 +66,9 @@ class Plane:
         self.tunnel_roll = Roll()
         self.session_roll = Roll()
         self.instances: dict[str, ClientTunnel] = {}
+        self.shared = SharedTunnels(self)
+        self.offers: Any = None
+        """Sessions of peers that are offered to proacd (`offers.Offers`), once the control channel is there."""
         self.circuits = Circuits()
         self.ports = ControlPorts()
         self.server_ports: list[ControlPort] = []
@@ -87,6 +95,7 @@ class Plane:
             outputs.SessionDeleted: self._session_deleted,
             outputs.LinkInfoChanged: self._link_info,
             outputs.WANErrors: self._wan_errors,
+            outputs.SpeedChanged: self._speed_changed,
             outputs.CircuitChanged: self._circuit_changed,
         }, clock)
         self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log, self.reactor,
@@ -226,13 +235,12 @@ class Plane:
         instance.tunnel_id = tunnel_id
         return tunnel_id
 
-    def open_session(self, instance: ClientSession) -> int:
+    def open_session(self, instance: ClientSession | Call) -> int:
         tunnel_id = instance.tunnel.tunnel_id
         assert tunnel_id is not None
-        settings = self.admission.session_settings(instance.config)
-        return self.driver.call(self._open_session, tunnel_id, settings, instance)
+        return self.driver.call(self._open_session, tunnel_id, instance.settings(), instance)
 
-    def _open_session(self, tunnel_id: int, settings: Any, instance: ClientSession, now: float) -> int:
+    def _open_session(self, tunnel_id: int, settings: Any, instance: ClientSession | Call, now: float) -> int:
         session_id = self.endpoint.open_session(tunnel_id, settings, now)
         record = self._session_record(tunnel_id, session_id)
         record.instance, record.profile = instance, instance.config
@@ -261,7 +269,7 @@ class Plane:
     def stop(self, patience: float) -> Deferred:
         """End all tunnels with StopCCN; -> Deferred(None) when all are acknowledged, or after `patience` seconds."""
         self.stopping = True
-        for instance in list(self.instances.values()):
+        for instance in (*self.instances.values(), *self.shared):
             instance.stop()
         for tunnel_id in list(self.tunnels):
             if tunnel_id in self.endpoint.tunnels:
@@ -285,15 +293,16 @@ class Plane:
         self.driver.call(self.endpoint.close_session, record.tunnel.tunnel_id, record.session_id, result=result,
                          error=error, message=message or cause, disconnect=causes.disconnect_of(cause))
 
-    def ppp_sessions(self) -> Iterator[SessionRecord]:
-        """All sessions that are up and want PPP."""
+    def sessions_up(self) -> Iterator[SessionRecord]:
         for tunnel in self.endpoint.tunnels.values():
             record = self.tunnels[tunnel.tunnel_id]
             for session in tunnel.sessions.values():
-                if session.state.name == "ESTABLISHED":
-                    one = record.sessions[session.session_id]
-                    if ppp_profile(one):
-                        yield one
+                if session.state is SessionState.ESTABLISHED:
+                    yield record.sessions[session.session_id]
+
+    def ppp_sessions(self) -> Iterator[SessionRecord]:
+        """All sessions that are up and want PPP of propppd."""
+        return (one for one in self.sessions_up() if one.taker is self.ppp and ppp_profile(one))
 
     # events
 
@@ -406,7 +415,8 @@ class Plane:
             record.instance.came_up()
         if core.pseudowire is not None and not core.pseudowire.peer_active:
             self.ethernet.peer_circuit(record, False)
-        self.ppp.session_up(record)
+        record.taker = self.offers if self.offers is not None and self.offers.wants(record) else self.ppp
+        record.taker.session_up(record)
 
     def _say_up(self, record: SessionRecord, core: Session) -> None:
         request = core.peer_message
@@ -429,7 +439,9 @@ class Plane:
         cause = causes.cause_of(output.disconnect, lost)
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer, cause=cause, reason=why)
-        self.ppp.session_down(record, cause, why)
+        if record.instance is not None:
+            record.instance.ended(output, cause, why)
+        (record.taker or self.ppp).session_down(record, cause, why)
 
     def _session_deleted(self, output: outputs.SessionDeleted) -> None:
         tunnel = self.tunnels.get(output.tunnel_id)
@@ -441,7 +453,7 @@ class Plane:
         self.session_roll.discard(record)
         if record.log_level is not None:
             self.set_level(record, None)
-        self.ppp.session_forgotten(record)
+        (record.taker or self.ppp).session_forgotten(record)
         if record.instance is not None:
             instance, record.instance = record.instance, None
             instance.closed()
@@ -453,6 +465,13 @@ class Plane:
     def _wan_errors(self, output: outputs.WANErrors) -> None:
         self.log.info("session {tid}/{sid}: WEN {counters}", tid=output.tunnel_id, sid=output.session_id,
                       counters=str(output.counters))
+
+    def _speed_changed(self, output: outputs.SpeedChanged) -> None:
+        record = self.find(output.tunnel_id, output.session_id)
+        if record is not None:
+            self.log.emit(Level.INFO, "session {session}: CSUN: {tx} bit/s to the subscriber, {rx} bit/s from him",
+                          own=self._level(record), session=record.label, tx=output.tx, rx=output.rx)
+            self._session_event("speed-changed", record, tx=output.tx, rx=output.rx)
 
     def _circuit_changed(self, output: outputs.CircuitChanged) -> None:
         record = self.find(output.tunnel_id, output.session_id)

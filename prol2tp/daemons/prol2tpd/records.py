@@ -57,7 +57,7 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim", "core")
+                 "interface", "told", "claim", "core", "taker", "accepted")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
@@ -71,8 +71,12 @@ class SessionRecord:
         """Data path port; 0: none yet."""
         self.gone = False
         """The core closed it while the data path was still opening it."""
+        self.taker: Any = None
+        """Who has its frames, once it is up: the attachment to propppd or that to proacd."""
         self.attached = False
-        """propppd was told, or is to be told, of it."""
+        """The taker was told, or is to be told, of it."""
+        self.accepted = False
+        """The taker has said that it takes it."""
         self.claim: tuple[str, dict[str, list[str]]] | None = None
         """PPP profile and options that a command of propppd gave a session without PPP."""
         self.user = ""

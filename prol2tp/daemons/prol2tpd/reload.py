@@ -81,6 +81,8 @@ def _system(plane: Plane, change: Change) -> None:
         _listen(plane, listening(system))
     if "propppd_grace_timeout" in change.parameters:
         plane.ppp.grace = system.propppd_grace_timeout
+    if "proacd_grace_timeout" in change.parameters and plane.offers is not None:
+        plane.offers.grace = plane.offers.calls.grace = system.proacd_grace_timeout
     plane.endpoint.limit_pending(system.max_pending_tunnels)
     if "data_path" in change.parameters:
         plane.log.warning("data_path: takes effect at the next start")

@@ -29,7 +29,9 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.attach import Attachment
+from prol2tp.daemons.prol2tpd.calls import Calls
 from prol2tp.daemons.prol2tpd.commands import Commands
+from prol2tp.daemons.prol2tpd.offers import Offers
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.client import PathClient
@@ -76,6 +78,7 @@ class Prol2tpdService(DaemonService):
         self.path: PathClient | None = None
         self.attachment: Attachment
         self.plane: Plane
+        self.calls: Calls
         self.control: ControlServer | None = None
         self.propppd: ControlClient | None = None
         self._started = False
@@ -102,10 +105,13 @@ class Prol2tpdService(DaemonService):
             return
         status = Status(self.plane, self.options["config-file"])
         commands = Commands(self.plane, status, self.reload)
+        grace = self.config.system.proacd_grace_timeout
+        self.calls = Calls(self.plane, Offers(self.reactor, self.log, grace), self.reactor, self.log, grace)
         events = Events(EVENTS)
         self.plane.events = events
         self.control = ControlServer(os.path.join(run_dir, SOCKET), COMMANDS,
-                                     {**commands.table(), **events.responders()}, CALLBACKS, reactor=self.reactor)
+                                     {**commands.table(), **events.responders(), **self.calls.table()}, CALLBACKS,
+                                     reactor=self.reactor)
         self.control.startService()
         self.propppd = ControlClient(
             os.path.join(run_dir, propppd_commands.SOCKET), propppd_commands.COMMANDS, propppd_commands.CALLBACKS,
@@ -176,10 +182,12 @@ class Prol2tpdService(DaemonService):
         self._started = False
         yield self.plane.stop(patience)
         self.attachment.flush()
+        self.calls.flush()
         for part in (self.propppd, self.control):
             if part is not None:
                 yield part.stopService()
         self.attachment.stop()
+        self.calls.stop()
         self.plane.close()
 
     def path_lost(self, reason: str) -> None:

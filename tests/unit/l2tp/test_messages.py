@@ -36,7 +36,7 @@ from tests.vectors.l2tp import octets
 ICRQ_MUSTS = octets("8008 0000 0000 000a 8008 0000 000e 002a 800a 0000 000f 00000007")
 PLAIN_ICRQ = ICRQ(assigned_session_id=42, call_serial_number=7)
 SECRET = b"s3cret"
-UNRECOGNIZED = [(0, 20), (0, 63), (0, 999), (9, 14), (3561, 1), (65535, 0)]
+UNRECOGNIZED = [(0, 20), (0, 63), (0, 999), (9, 14), (3561, 3), (65535, 0)]
 RANDOM_VECTOR = octets("8016 0000 0024 000102030405060708090a0b0c0d0e0f")
 
 
@@ -67,7 +67,7 @@ def test_a_message_is_written_octet_for_octet(name):
 
 def test_there_is_a_vector_for_every_message():
     assert set(vectors.MESSAGES) == {message.__name__ for message in MESSAGES}
-    assert [message.number for message in MESSAGES] == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16]
+    assert [message.number for message in MESSAGES] == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 28, 29]
 
 
 def test_every_field_of_every_message_is_an_avp_that_can_be_read():
@@ -208,11 +208,11 @@ def test_an_unknown_message_type_tells_whether_the_tunnel_must_end(bits, mandato
     assert not caught.value.for_call
 
 
-def test_a_csurq_without_the_m_bit_is_an_unknown_message_to_ignore():
+def test_a_msen_without_the_m_bit_is_an_unknown_message_to_ignore():
     with pytest.raises(UnknownMessageType) as caught:
-        decode(octets("0008 0000 0000 001d 0008 0000 000e 0001"))
+        decode(octets("0008 0000 0000 001b 0008 0000 000e 0001"))
     assert not caught.value.mandatory
-    assert message_name(caught.value.number) == "CSURQ"
+    assert message_name(caught.value.number) == "MSEN"
 
 
 def test_messages_are_named_by_number():
