@@ -7,13 +7,12 @@ timer to `deadline()`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 from prol2tp.common.ids import IdPool
 from prol2tp.common.wire import WireError
-from prol2tp.l2tp import compose, header3, messages, messages3, speeds, trace
+from prol2tp.l2tp import compose, header3, messages, messages3, trace
 from prol2tp.l2tp.avptable import DisconnectCause
 from prol2tp.l2tp.calls import NARROW
 from prol2tp.l2tp.context import Cause, Context, Counters, Trace
@@ -26,8 +25,9 @@ from prol2tp.l2tp.header import (
     is_control,
     read_control,
 )
-from prol2tp.l2tp.messages import ACCM, SCCRQ, CallErrors, MessageError, StopCCN
+from prol2tp.l2tp.messages import SCCRQ, MessageError, StopCCN
 from prol2tp.l2tp.outputs import Address, Output, Transmit, TunnelCreated, TunnelDeleted
+from prol2tp.l2tp.reports import Reports
 from prol2tp.l2tp.requests import MOST_TUNNELS, Requests, refusal
 from prol2tp.l2tp.session import UNSET, Session
 from prol2tp.l2tp.session import Event as SessionEvent
@@ -42,8 +42,7 @@ NOT_IN_TIME = 10
 UNKNOWN = TunnelSettings(host_name="")
 """Stands for the settings of a tunnel that is not admitted yet."""
 UNKNOWN_3 = TunnelSettings(host_name="", version=L2TPV3)
-TOLD = (SessionState.WAITCONNECT, SessionState.WAIT_DATAPATH, SessionState.ESTABLISHED)
-"""States in which the peer has heard of our circuit."""
+
 
 
 _ACK = messages3.ACK.number.to_bytes(2, "big")
@@ -63,7 +62,7 @@ def knows_secret(tunnel: Tunnel, whole: bytes) -> bool:
     return True
 
 
-class Endpoint:
+class Endpoint(Reports):
     """The control plane of L2TPv2 and L2TPv3 for all sockets of a daemon. Messages over IP come without the four
     octets of zeros before them, and have port 0 at both ends.
 
@@ -354,57 +353,6 @@ class Endpoint:
         tunnel.sessions[session_id].handle(SessionEvent.CLOSE_REQ, now,
                                             Cause(result, error, message[:200], disconnect=disconnect))
         self._settle(tunnel, now)
-
-    def send_link_info(self, tunnel_id: int, session_id: int, send_accm: int, receive_accm: int, now: float,
-                       last_sent: bytes = b"", last_received: bytes = b"") -> None:
-        """SLI, from the LNS of an established call, with what LCP came to (RFC 3437). Raises `ValueError` elsewhere."""
-        session = self._connected(tunnel_id, session_id, True)
-        accm = ACCM(send_accm, receive_accm)
-        session.send(session.tunnel.version.sli(session, accm, last_sent, last_received), now)
-        self._settle(session.tunnel, now)
-
-    def send_connect_speed(self, tunnel_id: int, session_id: int, tx: int, rx: int, now: float) -> None:
-        """CSUN, from the LAC of an established call, bit/s to and from the subscriber. Raises `ValueError` elsewhere,
-        and for speeds that do not fit 32 bits."""
-        session = self._connected(tunnel_id, session_id, False)
-        if not (0 <= tx < 1 << 32 and 0 <= rx < 1 << 32):
-            raise ValueError(f"connect speeds {tx} and {rx} do not fit 32 bits")
-        session.speeds = tx, rx
-        speeds.tell(session.tunnel, [session], now)
-        self._settle(session.tunnel, now)
-
-    def ask_connect_speed(self, tunnel_id: int, session_id: int, now: float) -> None:
-        """CSURQ, from the LNS of an established call: `SpeedChanged` may follow. Raises `ValueError` elsewhere."""
-        session = self._connected(tunnel_id, session_id, True)
-        speeds.ask(session.tunnel, [session], now)
-        self._settle(session.tunnel, now)
-
-    def set_circuit(self, tunnel_id: int, session_id: int, active: bool, now: float) -> None:
-        """Our attachment circuit of a session of version 3 went up or down: the peer is told (RFC 3931 section 6.14).
-        Raises `ValueError` for a call of version 2."""
-        session = self.tunnels[tunnel_id].sessions[session_id]
-        wire = session.pseudowire
-        if session.tunnel.version.number != Version3.number:
-            raise ValueError(f"session {tunnel_id}/{session_id} is one of L2TPv2: it has no circuit")
-        session.settings = replace(session.settings, circuit_active=active)
-        if wire is not None and wire.active != active:
-            wire.active = active
-            if session.state in TOLD:
-                session.send(session.tunnel.version.sli(session, None), now)
-                self._settle(session.tunnel, now)
-
-    def send_wan_errors(self, tunnel_id: int, session_id: int, counters: CallErrors, now: float) -> None:
-        """WEN, from the LAC of an established call. Raises `ValueError` elsewhere."""
-        session = self._connected(tunnel_id, session_id, False)
-        session.send(session.tunnel.version.wen(session, counters), now)
-        self._settle(session.tunnel, now)
-
-    def _connected(self, tunnel_id: int, session_id: int, lns: bool) -> Session:
-        session = self.tunnels[tunnel_id].sessions[session_id]
-        if session.state is not SessionState.ESTABLISHED or session.lns is not lns:
-            role = "LNS" if lns else "LAC"
-            raise ValueError(f"session {tunnel_id}/{session_id} is not an established call of our {role}")
-        return session
 
     # answers; they may come after the tunnel or call has ended
 

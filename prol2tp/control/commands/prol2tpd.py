@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
 from prol2tp.control.commands.propppd import ATTACH_ROW
-from prol2tp.control.commands.shared import COUNTERS_RECORD, EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+from prol2tp.control.commands.shared import (
+    COUNTERS_RECORD,
+    EVENT,
+    NOTIFY,
+    RELOAD,
+    SUBSCRIBE,
+    SUBSCRIBER,
+    UNSUBSCRIBE,
+)
 
 SOCKET = "prol2tpd.sock"
 """Name of the UNIX socket in the run directory."""
@@ -191,19 +199,6 @@ DOWN_EVENT = Record(
     "What `tunnel-down` and `session-down` tell besides; a session has `cause` too, the word of RADIUS (RFC 2866"
     " section 5.10).",
 )
-PROXY = Field(
-    "proxy",
-    "json",
-    "null, or an object with what is known of proxy LCP and authentication (RFC 2661 section 4.4.5), octets as hex:"
-    " `initial_received_confreq`, `last_sent_confreq`, `last_received_confreq` (options only), `authen_type` (number),"
-    " `authen_name`, `authen_challenge`, `authen_id` (number), `authen_response`",
-)
-LINE = Field(
-    "line",
-    "json",
-    "null, or an object with what is known of the subscriber's line (RFC 5515, RFC 4679): `circuit_id` and `remote_id`"
-    " (hex), `numbers` (object: sub-option number as text to integer), `encapsulation` (hex)",
-)
 CALL_ROW = Record(
     "call-row",
     (
@@ -215,10 +210,7 @@ CALL_ROW = Record(
             " those of a `tunnel` block as text: calls with the same key and parameters share a tunnel",
         ),
         Field("session", "json", "object: `parameters`, those of a `session` block as text"),
-        PROXY,
-        LINE,
-        Field("lcp_want", "text", "LCP Want Options (RFC 3437), hex; empty: none"),
-        Field("lcp_allow", "text", "LCP Allow Options (RFC 3437), hex; empty: none"),
+        *SUBSCRIBER,
     ),
     "A call to open. What is left out is null or empty.",
 )

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
-from prol2tp.control.commands.shared import COUNTERS_RECORD, EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+from prol2tp.control.commands.shared import (
+    COUNTERS_RECORD,
+    EVENT,
+    NOTIFY,
+    RELOAD,
+    SUBSCRIBE,
+    SUBSCRIBER,
+    UNSUBSCRIBE,
+)
 
 SOCKET = "propppd.sock"
 """Name of the UNIX socket in the run directory."""
@@ -402,21 +410,7 @@ ATTACH_ROW = Record(
         Field("log_level", "text", "empty: the daemon's"),
         Field("options", "json", "null, or an object: parameters of the profile that are otherwise for this link, each"
                                  " a list of text"),
-        Field(
-            "proxy",
-            "json",
-            "null, or an object with what the LAC says of proxy LCP and authentication (RFC 2661 section 4.4.5), octets"
-            " as hex: `initial_received_confreq`, `last_sent_confreq`, `last_received_confreq` (options only),"
-            " `authen_type` (number), `authen_name`, `authen_challenge`, `authen_id` (number), `authen_response`",
-        ),
-        Field(
-            "line",
-            "json",
-            "null, or an object with what the LAC says of the subscriber's line (RFC 5515, RFC 4679): `circuit_id` and"
-            " `remote_id` (hex), `numbers` (object: sub-option number as text to integer), `encapsulation` (hex)",
-        ),
-        Field("lcp_want", "text", "LCP Want Options (RFC 3437), hex; empty: none"),
-        Field("lcp_allow", "text", "LCP Allow Options (RFC 3437), hex; empty: none"),
+        *SUBSCRIBER,
     ),
     "An L2TP session that wants a PPP link.",
 )

@@ -70,3 +70,21 @@ COUNTERS_RECORD = Record(
     ),
     "Data path counters of a session.",
 )
+SUBSCRIBER = (
+    Field(
+        "proxy",
+        "json",
+        "null, or an object with what is known of proxy LCP and authentication (RFC 2661 section 4.4.5), octets as hex:"
+        " `initial_received_confreq`, `last_sent_confreq`, `last_received_confreq` (options only), `authen_type`"
+        " (number), `authen_name`, `authen_challenge`, `authen_id` (number), `authen_response`",
+    ),
+    Field(
+        "line",
+        "json",
+        "null, or an object with what is known of the subscriber's line (RFC 5515, RFC 4679): `circuit_id` and"
+        " `remote_id` (hex), `numbers` (object: sub-option number as text to integer), `encapsulation` (hex)",
+    ),
+    Field("lcp_want", "text", "LCP Want Options (RFC 3437), hex; empty: none"),
+    Field("lcp_allow", "text", "LCP Allow Options (RFC 3437), hex; empty: none"),
+)
+"""What a LAC says of a subscriber: fields of the records of calls and sessions."""
