@@ -18,6 +18,8 @@ from prol2tp.spool.queue import AccountingQueue
 
 AT_ONCE = 100
 """Sessions in one turn of the reactor."""
+_STOPS = {"Tunnel-Start": "Tunnel-Stop", "Tunnel-Link-Start": "Tunnel-Link-Stop"}
+"""Of what began otherwise than a session does (RFC 2867)."""
 NAS_REBOOT = TERMINATE_CAUSES["NAS-Reboot"]
 Counters = Mapping[int, tuple[Any, ...]]
 
@@ -79,7 +81,8 @@ class Recovery:
 
     def _end(self, session: str, stored: Stored, counters: Counters) -> Deferred[None]:
         clocks, request = self._clocks, stored.request
-        stop = replace(request, status=STOP, terminate_cause=NAS_REBOOT, session_time=request.session_time or 0)
+        stop = replace(request, status=_STOPS.get(request.status, STOP), terminate_cause=NAS_REBOOT,
+                       session_time=request.session_time or 0)
         at, boot = stored.at, stored.boot
         known = counters.get(stored.port) if stored.path else None
         if known is not None:

@@ -30,6 +30,8 @@ class Destination:
     """Parameters of a `session` block."""
     key: str = ""
     """Calls with the same key and tunnel parameters share a tunnel."""
+    assignment_id: str = ""
+    """Tunnel-Assignment-ID, where RADIUS gave one."""
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ class Call(Destination):
     kind = "l2tp"
 
     __slots__ = ("place", "port", "tunnel_id", "session_id", "peer_tunnel_id", "peer_session_id", "peer", "version",
-                 "interface_mtu", "_tunnels")
+                 "interface_mtu", "local", "host_name", "peer_host_name", "call_serial_number", "_tunnels")
 
     def __init__(self, id: str, route: Route, place: Place, exchange: Exchange, tunnels: dict[int, int]) -> None:
         super().__init__(id, route, exchange)
@@ -73,6 +73,9 @@ class Call(Destination):
         self.peer = ""
         self.version = 0
         self.interface_mtu = 0
+        self.local = self.host_name = self.peer_host_name = ""
+        """Our address, and the names of both ends of the tunnel."""
+        self.call_serial_number = 0
 
     @property
     def label(self) -> str:
@@ -112,6 +115,9 @@ class Call(Destination):
         self.peer_tunnel_id, self.peer_session_id = int(row["peer_tunnel_id"]), int(row["peer_session_id"])
         self.peer, self.version = str(row["peer"]), int(row["version"])
         self.interface_mtu = int(row["interface_mtu"])
+        self.local, self.host_name = str(row.get("local") or ""), str(row.get("host_name") or "")
+        self.peer_host_name = str(row.get("peer_host_name") or "")
+        self.call_serial_number = int(row.get("call_serial_number") or 0)
         self.route.routes.destination_opened(self.route, self)
 
     def closed(self, row: dict[str, Any]) -> None:

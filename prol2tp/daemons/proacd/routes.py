@@ -183,6 +183,9 @@ class Follower:
     def route_opened(self, route: Route) -> None:
         """Source and destination are joined."""
 
+    def destination_failed(self, route: Route, cause: str, dead: bool) -> None:
+        """`route.destination` did not open, and another one is tried if there is one. `dead`: nor did its tunnel."""
+
     def route_closed(self, route: Route) -> None:
         """It has ended, opened or not; `cause`, `message` and the last `counters` are set."""
 
@@ -190,10 +193,10 @@ class Follower:
 class Followers(list[Follower]):
     """Told one after the other; what one of them does wrong costs the others nothing."""
 
-    def tell(self, what: str, route: Route) -> None:
+    def tell(self, what: str, route: Route, *arguments: object) -> None:
         for follower in self:
             try:
-                getattr(follower, what)(route)
+                getattr(follower, what)(route, *arguments)
             except Exception:
                 _log.failure("{what} of {route}", what=what, route=route.label)
 
@@ -332,6 +335,7 @@ class Routes:
         if route.place is not None:
             report = self.balance.failed if dead else self.balance.refused
             report(route.place, self._clock.seconds(), message or cause)
+        self.followers.tell("destination_failed", route, cause, dead)
         route.destination = None
         route.fire(Event.FAILED)
         self._try_next(route, cause, message)

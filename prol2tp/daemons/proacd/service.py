@@ -20,6 +20,7 @@ from prol2tp.config.proacd import (
     PppDestination,
     ProacdConfig,
     RadiusDestination,
+    RadiusProfile,
     load,
 )
 from prol2tp.config.problems import Wrong
@@ -27,11 +28,15 @@ from prol2tp.control.client import ControlClient
 from prol2tp.control.command import Refused
 from prol2tp.control.commands import prol2tpd as prol2tpd_commands
 from prol2tp.control.commands import propppd as propppd_commands
-from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, read_config
+from prol2tp.control.commands.proacd import EVENTS
+from prol2tp.control.events import Events
+from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, make_directory, read_config
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.proacd import settings
 from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
 from prol2tp.daemons.proacd.concentrator import Concentrator
+from prol2tp.daemons.proacd.profiles import Profile, Profiles
+from prol2tp.daemons.proacd.radius import RadiusChoice
 from prol2tp.dataplane.client import PathClient
 from prol2tp.net.ethernet import EthernetPort
 from prol2tp.net.linkwatch import LinkWatch, link_of
@@ -69,6 +74,16 @@ class Options(DaemonOptions):
         self.config = load_config(self["config-file"])
         self["log-file"] = self["log-file"] or self.config.system.log_file
 
+    def postOptions(self) -> None:
+        super().postOptions()
+        make_state_directory(self.config, self["state-dir"])
+
+
+def make_state_directory(config: ProacdConfig, path: str) -> None:
+    """Where accounting has its queues. Raises `usage.UsageError`."""
+    if any(profile.accounts for profile in config.radius.values()):
+        make_directory(path, "state directory")
+
 
 def load_config(path: str) -> ProacdConfig:
     """Raises `usage.UsageError` with all that is wrong with the file."""
@@ -104,11 +119,15 @@ class ProacdService(DaemonService):
         self._delay = FIRST_DELAY
         self._retry: Any = None
         self._stopping = False
+        self.events = Events(EVENTS)
+        self.profiles = Profiles(self._make_profile)
         static = StaticChoice(settings.static_choice)
-        self.choice = ChoiceByKind({L2tpDestination: static, PppDestination: static, RadiusDestination: static})
+        self.radius = RadiusChoice(reactor, os.urandom, self.logs["radius"], self.profiles.by_name)
+        self.choice = ChoiceByKind({L2tpDestination: static, PppDestination: static, RadiusDestination: self.radius})
         self.concentrator = Concentrator(
             reactor, self.logs, os.urandom, random.random, socket.gethostname(), self.config, self.choice,
             self._open_ethernet, link_of)
+        self.concentrator.routes.followers.append(self.profiles)
         run_dir = options["run-dir"]
         calls_of, attachments = self.concentrator.calls, self.concentrator.attachments
         responders = {"CallsChanged": lambda connection, calls: calls_of.calls_changed(calls),
@@ -135,9 +154,14 @@ class ProacdService(DaemonService):
         except OSError as error:
             self.fail(f"cannot watch interfaces: {error.strerror}")
             return
-        self.prol2tpd.startService()
-        self.propppd.startService()
-        self._connect_path()
+        self._configure_radius().addCallback(self._connected)
+
+    def _connected(self, _: Any) -> None:
+        """What was left by a former run is known: routes may come."""
+        if not self._stopping:
+            self.prol2tpd.startService()
+            self.propppd.startService()
+            self._connect_path()
 
     def _open_ethernet(self, interface: str, receive: Any, burst_done: Any, lost: Any, tagged: bool) -> EthernetPort:
         return EthernetPort(self.reactor, interface, receive, burst_done, lost, tagged=tagged)
@@ -151,6 +175,7 @@ class ProacdService(DaemonService):
         try:
             path = yield self._open_path(self.reactor, self.options["run-dir"], "proacd")
             yield path.start(self)
+            yield self.profiles.path_ready(path)
         except Exception as error:
             self.log.error("no data path: {reason}", reason=error)
             self._try_again()
@@ -215,12 +240,30 @@ class ProacdService(DaemonService):
         """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
         try:
             config = load_config(self.options["config-file"])
+            make_state_directory(config, self.options["state-dir"])
         except usage.UsageError as error:
             raise Refused(first_problem(error)) from None
         summary = self.concentrator.configure(config)
         self.config = config
         self._set_levels()
+        self._configure_radius()
         return summary
+
+    def _make_profile(self, name: str, config: RadiusProfile) -> Profile:
+        return Profile(self.reactor, name, config, self.options["state-dir"], self.logs["radius"], self.events.publish)
+
+    def _configure_radius(self) -> Deferred[None]:
+        """-> Deferred, when accounting has its queues."""
+        self.radius.name = self.config.system.hostname or socket.gethostname()
+        self.radius.l2tp = self.config.l2tp
+        for profile in self.config.radius.values():
+            profile.nas_identifier = profile.nas_identifier or self.radius.name
+        return self.profiles.configure(self.config.radius).addCallback(self._queues_opened)
+
+    def _queues_opened(self, results: list[Any]) -> None:
+        for success, failure in results:
+            if not success:
+                self.log.error("{reason}: nothing is accounted", reason=failure.getErrorMessage())
 
     def _set_levels(self) -> None:
         system = self.config.system
@@ -246,6 +289,8 @@ class ProacdService(DaemonService):
         concentrator.stop()
         for client in (self.prol2tpd, self.propppd):
             yield self._within(client.stopService(), STOP_PATIENCE)
+        self.radius.stop()
+        yield self.profiles.stop()
         if self._watch is not None:
             self._watch.stop()
         if self._path is not None:
