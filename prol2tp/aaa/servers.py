@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from prol2tp.common.tally import Histogram
 from prol2tp.config.radius import Radius, RadiusServer
 from prol2tp.control.paging import page
 from prol2tp.net.deadlines import LazyTimer
@@ -97,12 +98,12 @@ class RadiusServers:
         if service is None:
             host, port = self._radius.servers[name].address, 0
             return {"name": name, "kind": kind, "address": f"{host}:{port}", "alive": False, "state_seconds": 0,
-                    **dict.fromkeys(_COUNTS, 0)}
+                    **dict.fromkeys(_COUNTS, 0), "round_trips": Histogram().record()}
         host = f"[{service.host}]" if ":" in service.host else service.host
         return {
             "name": name, "kind": kind, "address": f"{host}:{service.port}", "alive": service.alive,
             "state_seconds": round(self._clock.seconds() - service.since, 3),
-            **{count: getattr(service, count) for count in _COUNTS},
+            **{count: getattr(service, count) for count in _COUNTS}, "round_trips": service.round_trips.record(),
         }
 
     def stop(self) -> None:

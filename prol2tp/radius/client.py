@@ -174,6 +174,7 @@ class RadiusClient:
             service.proved = False
         else:
             service.proved = True
+            service.round_trips.observe(now - waiting.exchange.sent_at)
             self._answered(waiting.exchange, packet, service, now)
         if not service.alive:
             self._revive(service, now)

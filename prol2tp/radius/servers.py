@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from prol2tp.common.tally import Histogram
+
 if TYPE_CHECKING:
     from prol2tp.radius.exchange import Exchange
 
@@ -81,7 +83,7 @@ class Service:
     __slots__ = (
         "settings", "kind", "host", "port", "alive", "since", "heard_at", "lanes", "parked", "probe", "removed",
         "proved", "hold",
-        "requests", "answers", "retransmits", "timeouts", "probes", "dropped", "told_at",
+        "round_trips", "requests", "answers", "retransmits", "timeouts", "probes", "dropped", "told_at",
     )
 
     def __init__(self, settings: ServerSettings, kind: Kind, now: float) -> None:
@@ -102,6 +104,8 @@ class Service:
         """It has answered a request since Status-Server said that it lives."""
         self.hold = 0.0
         """Seconds that it stays dead at least, whatever Status-Server says."""
+        self.round_trips = Histogram()
+        """Seconds from the first transmission of a request to its answer."""
         self.requests = self.answers = self.retransmits = self.timeouts = self.probes = 0
         self.dropped = 0
         """Answers with a wrong authenticator, or without Message-Authenticator."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+SETUP = {"bounds": [0.1, 1.0], "counts": [3, 1, 0], "sum": 0.5}
+
 
 def moment(text: str) -> float:
     """Local time as seconds since 1970, so that the outputs are the same in every time zone."""
@@ -21,6 +23,10 @@ SYSTEM: dict[str, Any] = {
     "tunnels": 1,
     "sessions": 3,
     "data_path": "user",
+    "tunnels_up": 1,
+    "sessions_up": 1,
+    "setup": {"tunnels": SETUP, "sessions": SETUP},
+    "ends": {"tunnels": {}, "sessions": {"User Request": 2}},
     "started_at": 0.0,
     "config_file": "/etc/prol2tp/prol2tpd.conf",
     "counters": {},
@@ -149,6 +155,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "in_progress": 0,
         "probes": 7,
         "dropped": 0,
+        "round_trips": SETUP,
     },
     {
         "name": "r1",
@@ -163,6 +170,7 @@ SERVER_ROWS: list[dict[str, Any]] = [
         "in_progress": 0,
         "probes": 0,
         "dropped": 0,
+        "round_trips": SETUP,
     },
 ]
 STATUS: dict[str, Any] = {
@@ -197,6 +205,8 @@ STATUS: dict[str, Any] = {
     "config_file": "/etc/prol2tp/propppd.conf",
     "filters": None,
     "rate_limits": None,
+    "setup": SETUP,
+    "ends": {"User Request": 2},
 }
 RATES_STATUS = STATUS | {
     "rate_limits": {

@@ -42,6 +42,13 @@ SYSTEM_RECORD = Record(
         Field("log_level", "text", "of the daemon, lower case"),
         Field("tunnels", "integer", "number of tunnels, whatever their state"),
         Field("sessions", "integer", "number of sessions, whatever their state"),
+        Field("tunnels_up", "integer", "of these, established"),
+        Field("sessions_up", "integer", "of these, established"),
+        Field("setup", "json", "how long tunnels and sessions took to come up: {tunnels, sessions}, each"
+                               " {bounds, counts, sum} in seconds; `counts` has one more than `bounds`, for what"
+                               " took longer"),
+        Field("ends", "json", "why they ended, since the start: {tunnels: {result: number},"
+                              " sessions: {cause: number}}"),
         Field("data_path", "text", "name of the data path in use: `user`, `memory`, ...; empty: none"),
         Field("started_at", "number", "start of the daemon, seconds since 1970"),
         Field("config_file", "text", ""),

@@ -113,6 +113,9 @@ STATUS_RECORD = Record(
         Field("config_file", "text", ""),
         Field("filters", "filter-counts?", "null: no filter has failed"),
         Field("rate_limits", "rate-limits?", "null: no link has had one yet"),
+        Field("setup", "json", "how long links took until their first network protocol: {bounds, counts, sum} in"
+                               " seconds; `counts` has one more than `bounds`, for what took longer"),
+        Field("ends", "json", "object: links that ended since the start, by Acct-Terminate-Cause"),
     ),
     "The daemon as a whole (`propppctl status`).",
 )
@@ -131,6 +134,8 @@ SERVER_ROW = Record(
         Field("in_progress", "integer", "requests that wait for its answer"),
         Field("probes", "integer", "Status-Server requests, while it was dead"),
         Field("dropped", "integer", "answers with a wrong authenticator, or without Message-Authenticator"),
+        Field("round_trips", "json", "time to its answers, from the first transmission to it: {bounds, counts,"
+                                     " sum} as in `setup` of `status`"),
     ),
     "A line of `propppctl servers`.",
 )

@@ -23,6 +23,7 @@ from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.shared import SharedTunnels
+from prol2tp.daemons.prol2tpd.tallies import Tallies
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
@@ -102,6 +103,7 @@ class Plane:
                                            self._own_circuit)
         self.paths = SessionPaths(path, self.driver, self.find, log, self.ethernet)
         self.admission = Admission(self)
+        self.tallies = Tallies()
         self.faults = 0
         """Datagrams on which the core failed."""
         self.established = 0
@@ -345,6 +347,7 @@ class Plane:
         self._tunnel_event("tunnel-up", record)
         record.up, record.told = True, False
         self.established += 1
+        self.tallies.tunnel_setup.observe(self.clock.seconds() - core.created_at)
         most = self.config.system.max_tunnels
         if record.instance is not None:
             record.instance.up()
@@ -358,6 +361,7 @@ class Plane:
         if record.up:
             record.up = False
             self.established -= 1
+        self.tallies.tunnel_ends.add(result_text("StopCCN", output.result, output.error))
         why = result_text("StopCCN", output.result, output.error, output.message)
         self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
                       own=record.log_level, tunnel=record.label, peer=record.peer,
@@ -410,6 +414,9 @@ class Plane:
             return
         if self.log.enabled(Level.NOTICE, self._level(record)):
             self._say_up(record, core)
+        record.up = True
+        self.tallies.sessions_up += 1
+        self.tallies.session_setup.observe(self.clock.seconds() - core.created_at)
         self._session_event("session-up", record)
         if record.instance is not None:
             record.instance.came_up()
@@ -437,6 +444,10 @@ class Plane:
                           session=record.label, who="by peer" if output.by_peer else "by us", why=why)
         lost = output.by_peer or output.result != CDN_ADMINISTRATIVE
         cause = causes.cause_of(output.disconnect, lost)
+        self.tallies.session_ends.add(cause)
+        if record.up:
+            record.up = False
+            self.tallies.sessions_up -= 1
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer, cause=cause, reason=why)
         if record.instance is not None:

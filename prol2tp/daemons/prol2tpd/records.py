@@ -57,7 +57,7 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim", "core", "taker", "accepted")
+                 "interface", "told", "claim", "core", "taker", "accepted", "up")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
@@ -69,6 +69,7 @@ class SessionRecord:
         self.instance: Any = None
         self.port = 0
         """Data path port; 0: none yet."""
+        self.up = False
         self.gone = False
         """The core closed it while the data path was still opening it."""
         self.taker: Any = None

@@ -46,6 +46,7 @@ from prol2tp.daemons.propppd.radius import RadiusUsers
 from prol2tp.daemons.propppd.rates import Rates
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.daemons.propppd.steps import soft
+from prol2tp.daemons.propppd.tallies import Tallies
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
 from prol2tp.daemons.propppd.tty import TtyDial
 from prol2tp.dataplane.client import PathClient
@@ -144,6 +145,8 @@ class PropppdService(DaemonService):
         self.shaping = shaping or LinuxShaping(reactor, group_of(options["run-dir"]))
         self.rates = Rates(self.links, self.shaping, log)
         self.links.followers.add(self.rates)
+        tallies = Tallies()
+        self.links.followers.add(tallies)
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
         self.links.publish = self.events.publish
@@ -155,7 +158,7 @@ class PropppdService(DaemonService):
         self.radius_port.server_changed = self._server_changed
         self.attachments = Owners(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
-                        self.dynamic.counters, self.accounting, self.rates)
+                        self.dynamic.counters, self.accounting, self.rates, tallies)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
         responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders()}
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,

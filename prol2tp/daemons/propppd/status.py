@@ -16,6 +16,7 @@ from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.prefixes import PrefixPool
 from prol2tp.daemons.propppd.rates import DOWN, UP, Rates
+from prol2tp.daemons.propppd.tallies import Tallies
 from prol2tp.ppp import chap, eap, eappeer, pap
 from prol2tp.ppp.automaton import Automaton
 from prol2tp.ppp.link import Phase
@@ -60,8 +61,10 @@ class Status:
 
     def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
                  radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None,
-                 accounting: AccountingService | None = None, rates: Rates | None = None) -> None:
+                 accounting: AccountingService | None = None, rates: Rates | None = None,
+                 tallies: Tallies | None = None) -> None:
         self._links = links
+        self._tallies = tallies or Tallies()
         self._dynamic = dynamic
         self._log = log
         self._radius = radius
@@ -93,6 +96,8 @@ class Status:
             "config_file": self._config_file,
             "filters": self._filters(),
             "rate_limits": self._rate_limits(),
+            "setup": self._tallies.setup.record(),
+            "ends": self._tallies.ends.record(),
         }
 
     def _radius_counts(self) -> dict[str, int]:
