@@ -8,7 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from prol2tp.control.command import Invalid, NotFound, Refused
-from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS, STATUS_RECORD
+from prol2tp.control.commands.propppd import LINK_RECORD, LINK_ROW, RECORDS
+from prol2tp.control.commands.propppd_status import STATUS_RECORD
 from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from tests.shell.propppd_world import CONFIG, LinksWorld, Prol2tpd, result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
-from prol2tp.control.commands.propppd import ACCOUNTING_QUEUE
+from prol2tp.control.commands.propppd_status import ACCOUNTING_QUEUE
 from prol2tp.control.commands.shared import EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
 
 SOCKET = "proacd.sock"

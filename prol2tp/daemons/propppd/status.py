@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prol2tp import __version__
-from prol2tp.control.commands.propppd import LINK_KINDS, RADIUS_COUNTS
+from prol2tp.control.commands.propppd import LINK_KINDS
+from prol2tp.control.commands.propppd_status import RADIUS_COUNTS
 from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
