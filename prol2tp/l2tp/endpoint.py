@@ -42,9 +42,6 @@ NOT_IN_TIME = 10
 UNKNOWN = TunnelSettings(host_name="")
 """Stands for the settings of a tunnel that is not admitted yet."""
 UNKNOWN_3 = TunnelSettings(host_name="", version=L2TPV3)
-
-
-
 _ACK = messages3.ACK.number.to_bytes(2, "big")
 
 

@@ -11,6 +11,7 @@ from prol2tp import __version__
 from prol2tp.config.prol2tpd import circuit, match_tunnel_profile, session_settings, tunnel_settings
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.prol2tpd.addresses import text
+from prol2tp.daemons.prol2tpd.shared import ORIGIN
 from prol2tp.l2tp.messages import OCRQ, vendor_name
 from prol2tp.l2tp.outputs import AskSessionAdmission, AskTunnelAdmission
 from prol2tp.l2tp.results import LOST_TIE
@@ -132,6 +133,8 @@ class Admission:
             return
         around = self._current_profile(record.tunnel)
         refusal = self._session_limit(around)
+        if refusal is None and record.tunnel.instance is not None and record.tunnel.instance.origin == ORIGIN:
+            refusal = CDN_ADMINISTRATIVE, 0, "the tunnel is for calls of proacd"
         if refusal is not None:
             plane.log.notice("session {key} refused: {why}", key=record.key, why=refusal[2])
             record.told = True
