@@ -113,7 +113,7 @@ def misfit(record: ProxyRecord, settings: LinkSettings) -> str:
         return str(error)
     if MAGIC in asked and asked[MAGIC] == granted.get(MAGIC) != NO_MAGIC:
         return "both ends have the same magic number"
-    if int.from_bytes(asked.get(MRU, OPTIONS[MRU].default), "big") > settings.mru:
+    if int.from_bytes(asked.get(MRU, OPTIONS[MRU].default), "big") > (settings.proxy_mru or settings.mru):
         return "the peer may send larger packets than we take"
     return _authentication_misfit(asked.get(AUTH), granted.get(AUTH), settings)
 

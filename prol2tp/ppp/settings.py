@@ -39,6 +39,9 @@ class LinkSettings:
     # LCP (RFC 1661)
     mru: int = 1500
     """What we ask for; option left out when 1500."""
+    proxy_mru: int = 0
+    """Largest MRU that is taken over from another end that has negotiated it: what is more than the path carries in one
+    piece comes in fragments, which costs less than a second negotiation; 0: `mru`."""
     mtu: int = 1500
     """Largest we would send, whatever the peer's MRU."""
     asyncmap: int | None = None

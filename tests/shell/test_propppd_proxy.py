@@ -114,6 +114,14 @@ def test_a_user_of_a_trusted_lac_is_online_without_a_second_negotiation(world: L
     assert link.proxy is None, "a password must not stay"
 
 
+def test_the_mru_of_a_lac_may_be_more_than_the_tunnel_carries_in_one_piece(world: LinksWorld) -> None:
+    arrival = Arrival(world)
+    assert world.attach(row_of(world, arrival, "trusting", mtu=1460)) == [None]
+    world.settle()
+    link = world.links.by_port[arrival.near]
+    assert link.core.proxied == (True, True) and (link.mtu, link.mru) == (1460, 1492)
+
+
 def test_a_wrong_password_that_was_given_to_the_lac_is_refused(world: LinksWorld) -> None:
     arrival = Arrival(world, password="guess")
     assert world.attach(row_of(world, arrival, "trusting")) == [None]

@@ -26,6 +26,7 @@ def link_settings(profile: Profile, carrier: Carrier, password: str) -> LinkSett
             values[name] = value
     settings = LinkSettings(**values)
     settings.mtu, settings.mru = limits(profile, carrier)
+    settings.proxy_mru = profile.mru
     # after the Identity it is known whether the user is one of ours
     settings.eap_passthrough = profile.use_radius
     # only the data path knows of traffic: propppd watches it (`idle.IdleWatch`)

@@ -27,7 +27,7 @@ def test_defaults_of_a_profile_are_those_of_the_link() -> None:
 
 
 def test_every_setting_of_a_link_can_be_configured() -> None:
-    of_the_shell = {"extra", "eap_passthrough", "tls", "refuse", "access"}
+    of_the_shell = {"extra", "eap_passthrough", "tls", "refuse", "access", "proxy_mru"}
     names = {one.name for one in dataclasses.fields(LinkSettings)} - of_the_shell
     assert set(link_settings(conf("").profiles["default"])) == names
 

@@ -103,7 +103,7 @@ def test_options_that_the_peer_may_not_have_are_rejected() -> None:
 
 
 def test_why_lcp_is_negotiated_anew_is_said() -> None:
-    settings = LinkSettings(auth=True, auth_methods=("chap",))
+    settings = LinkSettings(auth=True, auth_methods=("chap",), mru=1400, proxy_mru=1500)
     good = ProxyRecord(last_sent_confreq=CHAP + MAGIC, last_received_confreq=b"\x01\x04\x05\xd4")
     assert misfit(good, settings) == ""
     for last_sent, last_received, why in (
@@ -122,6 +122,13 @@ def test_why_lcp_is_negotiated_anew_is_said() -> None:
     ):
         record = ProxyRecord(last_sent_confreq=last_sent, last_received_confreq=last_received)
         assert why in misfit(record, settings), (last_sent, last_received)
+
+
+def test_the_largest_mru_that_is_taken_over_may_be_more_than_is_asked_for() -> None:
+    record = ProxyRecord(last_sent_confreq=b"\x01\x04\x05\xd4", last_received_confreq=b"")
+    assert "larger" in misfit(record, LinkSettings(mru=1460))
+    assert "larger" in misfit(record, LinkSettings(mru=1460, proxy_mru=1480))
+    assert misfit(record, LinkSettings(mru=1460, proxy_mru=1492)) == ""
 
 
 def test_a_lac_restricts_what_an_lns_negotiates() -> None:
