@@ -241,7 +241,9 @@ class Prol2tpd(Daemon):
         self.ports[id] = port
         changed = self.up[id] = {
             "id": id, "state": "up", "tunnel_id": number, "session_id": session, "peer_tunnel_id": number + 1000,
-            "peer_session_id": session, "peer": "192.0.2.1:1701", "port": port, "version": 2, "interface_mtu": 1460,
+            "peer_session_id": session, "peer": "192.0.2.1:1701", "local": "192.0.2.99",
+            "host_name": "lac", "peer_host_name": "lns", "call_serial_number": session,
+            "port": port, "version": 2, "interface_mtu": 1460,
             "tunnel_up": True, "dns": False, "established": True, "by_peer": False, "cause": "", "message": "",
             "result": 0, "error": 0}
         self.world.parts.calls.calls_changed([changed])

@@ -50,8 +50,7 @@ def test_a_user_is_asked_who_he_is_and_radius_where_he_belongs(world: World) -> 
     (call,) = world.calls
     assert call.place is not None
     assert (call.place.name, call.place.key) == ("192.0.2.1", "isp@192.0.2.1")
-    assert call.place.tunnel == {"peer": "192.0.2.1", "secret": f"hex:{b'default'.hex()}", "hello_timeout": "20",
-                                 "idle_timeout": "60"}
+    assert call.place.tunnel == {"peer": "192.0.2.1", "secret": f"hex:{b'default'.hex()}", "hello_timeout": "20"}
     call.up()
     assert (route.state.value, route.user) == ("joined", "u1@isp.example")
 

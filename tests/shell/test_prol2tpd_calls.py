@@ -203,7 +203,7 @@ def test_a_tunnel_of_the_configuration_is_used_by_name_whether_it_is_up_or_has_e
     ac.lac.call("DestroyTunnel", tunnel_name="core")
     ac.run(1)
     row = ac.proacd.last("1.1")
-    assert (row["state"], row["tunnel_up"], row["established"]) == ("closed", True, True)
+    assert (row["state"], row["tunnel_up"], row["established"]) == ("closed", False, True)
     assert ac.proacd.open(call("1.2", {"name": "core"})) == [None]
     ac.run(2)
     assert ac.proacd.last("1.2")["state"] == "up"
@@ -333,7 +333,7 @@ def test_a_tunnel_that_dies_ends_its_calls_and_is_not_tried_again(ac):
     ac.wire.lost = True
     ac.run(120)
     closed = [row for row in ac.proacd.changed if row["state"] == "closed"]
-    assert len(closed) == 10 and all(row["tunnel_up"] and row["cause"] == "Lost Carrier" for row in closed)
+    assert len(closed) == 10 and all(not row["tunnel_up"] and row["cause"] == "Lost Carrier" for row in closed)
     assert states(ac.lac) == ([], []) and not len(ac.lac.plane.shared)
 
 

@@ -96,7 +96,7 @@ class Call(Destination):
             "key": place.key or place.name, "parameters": place.tunnel}
         return {
             "id": self.id, "tunnel": tunnel, "session": {"parameters": {**_session_of(route), **place.session}},
-            "proxy": route.proxy, "line": _line_of(route.source.line),
+            "line": _line_of(route.source.line), **_proxy_of(route.proxy),
         }  # fmt: skip
 
     def accepted(self) -> None:
@@ -115,9 +115,9 @@ class Call(Destination):
         self.peer_tunnel_id, self.peer_session_id = int(row["peer_tunnel_id"]), int(row["peer_session_id"])
         self.peer, self.version = str(row["peer"]), int(row["version"])
         self.interface_mtu = int(row["interface_mtu"])
-        self.local, self.host_name = str(row.get("local") or ""), str(row.get("host_name") or "")
-        self.peer_host_name = str(row.get("peer_host_name") or "")
-        self.call_serial_number = int(row.get("call_serial_number") or 0)
+        self.local, self.host_name = str(row["local"]), str(row["host_name"])
+        self.peer_host_name = str(row["peer_host_name"])
+        self.call_serial_number = int(row["call_serial_number"])
         self.route.routes.destination_opened(self.route, self)
 
     def closed(self, row: dict[str, Any]) -> None:
@@ -230,6 +230,13 @@ def _session_of(route: Route) -> dict[str, str]:
     if down:
         given["connect_speed"] = f"{down}:{up}" if up else str(down)
     return {name: value for name, value in given.items() if value}
+
+
+def _proxy_of(record: dict[str, Any] | None) -> dict[str, Any]:
+    """A proxy record in a row, where what LCP should be like (RFC 3437) has a place of its own."""
+    proxy = dict(record or {})
+    want, allow = proxy.pop("want_options", ""), proxy.pop("allow_options", "")
+    return {"proxy": proxy or None, "lcp_want": want, "lcp_allow": allow}
 
 
 def _line_of(line: Line | None) -> dict[str, Any] | None:

@@ -6,8 +6,6 @@ from prol2tp.config.routes import L2tpProfile
 from prol2tp.daemons.proacd.choice import Destination
 from prol2tp.radius.tunnels import TunnelGroup
 
-IDLE_TIMEOUT = "60"
-"""Seconds without calls after which a tunnel of RADIUS is closed, where nobody says otherwise."""
 _NO_AUTHENTICATION, _CHALLENGE = "none", "challenge"
 _LONGEST_KEY = 255
 
@@ -27,8 +25,6 @@ def _destination(group: TunnelGroup, preference: int, defaults: L2tpProfile | No
     session = {**defaults.session} if defaults is not None else {}
     if defaults is not None and defaults.tunnel_profile:
         tunnel["tunnel_profile"] = defaults.tunnel_profile
-    else:
-        tunnel.setdefault("idle_timeout", IDLE_TIMEOUT)
     tunnel["peer"] = group.server_endpoint
     if group.password:
         tunnel["secret"] = _octets(group.password)

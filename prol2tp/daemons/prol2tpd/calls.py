@@ -84,8 +84,9 @@ class Call:
     def ended(self, output: SessionDown, cause: str, why: str) -> None:
         if not self.up and output.disconnect is None:
             cause = NEVER_UP
-        self.calls.over(self, tunnel_up=True, cause=cause, message=why, by_peer=output.by_peer, result=output.result,
-                        error=output.error)
+        core = self.calls.plane.endpoint.tunnels.get(output.tunnel_id)
+        self.calls.over(self, tunnel_up=core is not None and core.established, cause=cause, message=why,
+                        by_peer=output.by_peer, result=output.result, error=output.error)
 
     def closed(self) -> None:
         """The id of its session is free; all was told when it ended."""
@@ -259,7 +260,9 @@ class Calls:
         wire = session.pseudowire
         self._tell(call.id, "up", tunnel_id=tunnel_id, session_id=session.session_id,
                    peer_tunnel_id=core.peer_tunnel_id, peer_session_id=session.peer_session_id,
-                   peer=text(core.peer), port=record.port, version=core.version.number,
+                   peer=text(core.peer), local=core.local[0], host_name=core.settings.host_name,
+                   peer_host_name=core.peer_host_name, call_serial_number=session.call_serial_number,
+                   port=record.port, version=core.version.number,
                    interface_mtu=wire.mtu if wire is not None and wire.mtu else call.config.mtu, tunnel_up=True,
                    established=True)
 
@@ -355,6 +358,7 @@ class Calls:
 
 _NOTHING: dict[str, Any] = {
     "id": "", "state": "", "tunnel_id": 0, "session_id": 0, "peer_tunnel_id": 0, "peer_session_id": 0, "peer": "",
+    "local": "", "host_name": "", "peer_host_name": "", "call_serial_number": 0,
     "port": 0, "version": 0, "interface_mtu": 0, "tunnel_up": False, "dns": False, "established": False,
     "by_peer": False, "cause": "", "message": "", "result": 0, "error": 0,
 }
