@@ -97,3 +97,299 @@ def test_sessions_of_lacs_are_switched(world: ProacdWorld) -> None:
     world.settle()
     assert not world.routes and world.prol2tpd.ended[route.destination.id]["cause"] == "Lost Carrier"
     assert world.prol2tpd.offer("7/9", tunnel_profile="others") is not None
+
+
+def test_an_lns_that_does_not_answer_in_its_share_of_the_time_gives_way_to_the_next_one(world: ProacdWorld) -> None:
+    world.prol2tpd.auto = False
+    host = world.dialled()
+    (route,) = world.routes
+    first = route.destination
+    world.later(15)
+    assert route.place.name == "192.0.2.2" and first.id in world.prol2tpd.ended
+    world.prol2tpd.try_open(route.destination.id)
+    world.settle()
+    assert host.session_id and route.state.value == "joined"
+    world.later(40)
+    assert route.state.value == "joined"
+    world.prol2tpd.auto = True
+    world.dialled()
+    assert [one.place.name for one in world.routes] == ["192.0.2.2", "192.0.2.2"], "the dead one is left alone"
+    world.check()
+
+
+def test_a_host_is_refused_when_nothing_answers(world: ProacdWorld) -> None:
+    world.prol2tpd.auto = False
+    host = world.dialled()
+    world.later(32)
+    assert not host.session_id and isinstance(host.answers[-1], PADS) and host.answers[-1].errors
+    world.nothing_left()
+    assert not world.prol2tpd.rows
+
+
+def test_a_host_gets_its_session_before_frames_of_the_lns(world: ProacdWorld) -> None:
+    world.prol2tpd.auto = False
+    host = world.dialled()
+    (route,) = world.routes
+    assert not host.session_id
+    world.prol2tpd.try_open(route.destination.id)
+    world.settle()
+    assert host.session_id
+    world.check()
+
+
+def test_interfaces_that_go_down_take_their_routes_along_and_serve_again_when_they_are_up(world: ProacdWorld) -> None:
+    hosts = [world.dialled(), world.dialled(), world.dialled(interface="eth1")]
+    assert all(host.session_id for host in hosts)
+    world.set_link("eth0", up=False)
+    (left,) = world.routes
+    assert left.source.interface == "eth1"
+    assert {route.cause for route in world.watcher.closed} == {"Lost Carrier"}
+    assert {row["cause"] for row in world.prol2tpd.ended.values()} == {"Lost Carrier"}
+    assert len(world.plane.ethernets) == 1
+    world.check()
+    hosts[0].dial()
+    world.settle()
+    assert len(world.routes) == 1
+    world.set_link("eth0", up=True)
+    hosts[0].dial()
+    world.settle()
+    assert len(world.routes) == 2 and hosts[0].session_id
+    del world.links["eth0"]
+    world.parts.discovery.link_changed()
+    world.settle()
+    assert len(world.routes) == 1
+    world.check()
+
+
+def test_an_interface_with_another_address_begins_anew_and_one_with_another_mtu_does_not(world: ProacdWorld) -> None:
+    host = world.dialled()
+    world.set_link("eth0", mtu=1600)
+    assert len(world.routes) == 1 and world.parts.discovery.core.interfaces["eth0"].settings.mtu == 1600
+    world.plane.addresses["eth0"] = b"\x02\0\0\0\0\x77"
+    world.set_link("eth0", address=b"\x02\0\0\0\0\x77")
+    assert not world.routes
+    host.dial()
+    world.settle()
+    assert host.session_id
+    world.check()
+
+
+def test_a_restart_of_prol2tpd_ends_routes_on_both_sides(world: ProacdWorld) -> None:
+    host = world.dialled()
+    ppp = world.dialled("local")
+    world.prol2tpd.restart()
+    world.settle()
+    assert len(world.routes) == 2, "they wait for it"
+    world.prol2tpd.connect()
+    world.settle()
+    (left,) = world.routes
+    assert left.destination.kind == "ppp" and ppp.session_id and not host.session_id
+    world.check()
+
+
+def test_calls_live_on_while_the_connection_to_prol2tpd_is_lost_for_a_moment(world: ProacdWorld) -> None:
+    host, other = world.dialled(), world.dialled()
+    assert world.prol2tpd.offer("7/8") is None
+    world.settle()
+    world.prol2tpd.disconnect()
+    other.hang_up()
+    late = world.dialled()
+    assert world.parts.routes.counters.destination_close_failures == 1
+    world.prol2tpd.connect()
+    world.settle()
+    assert len(world.routes) == 3 and host.session_id and late.session_id
+    assert len(world.prol2tpd.rows) == 4, "that of the host which has gone was not claimed, and ended"
+    world.check()
+
+
+def test_what_was_asked_for_when_the_connection_was_lost_is_asked_for_again(world: ProacdWorld) -> None:
+    host = world.host().dial()
+    for _ in range(3):
+        world.clock.advance(0)
+    (route,) = world.routes
+    assert route.destination.id in world.prol2tpd.rows, "asked for, and not answered yet"
+    world.prol2tpd.restart()
+    world.settle()
+    world.prol2tpd.connect()
+    world.settle()
+    assert host.session_id and route.state.value == "joined"
+    world.check()
+
+
+def test_routes_do_not_wait_for_prol2tpd_for_ever(world: ProacdWorld) -> None:
+    host = world.dialled()
+    world.prol2tpd.offer("7/8")
+    world.settle()
+    world.prol2tpd.disconnect()
+    world.later(31)
+    assert not world.routes and not host.session_id
+    late = world.dialled()
+    assert not late.session_id and late.answers[-1].errors
+    world.prol2tpd.connect()
+    world.settle()
+    world.nothing_left()
+
+
+def test_a_restart_of_propppd_begins_ppp_anew(world: ProacdWorld) -> None:
+    host = world.dialled("local")
+    (route,) = world.routes
+    world.propppd.disconnect()
+    world.propppd.rows.clear()
+    world.later(5)
+    world.propppd.connect()
+    world.settle()
+    (row,) = world.propppd.rows.values()
+    assert row["proxy"] is None and row["port"] == route.source.port and host.session_id
+    world.propppd.disconnect()
+    world.later(31)
+    assert not world.routes and not host.session_id
+    world.nothing_left()
+
+
+def test_a_lost_data_path_ends_all_and_the_next_one_serves_again(world: ProacdWorld) -> None:
+    from prol2tp.dataplane.memory import MemoryDataPlane
+
+    hosts = [world.dialled(), world.dialled("local")]
+    world.parts.path_lost()
+    world.settle()
+    assert not world.routes and not any(host.session_id for host in hosts)
+    assert not world.prol2tpd.rows and not world.propppd.rows
+    assert not world.dialled().session_id
+    world.plane = MemoryDataPlane(world.clock)
+    world.plane.addresses.update({name: link.address for name, link in world.links.items()})
+    world.plane.start(world)
+    world.parts.use(world.plane)
+    world.settle()
+    assert world.dialled().session_id
+    world.check()
+
+
+def test_the_end_tells_everybody(world: ProacdWorld) -> None:
+    hosts = [world.dialled(), world.dialled("local"), world.dialled(interface="eth1")]
+    world.prol2tpd.offer("7/8")
+    world.settle()
+    done = world.parts.end_all("Admin Reboot", "proacd stops")
+    world.settle()
+    assert done.called
+    assert not any(host.session_id for host in hosts)
+    assert {row["cause"] for row in world.prol2tpd.ended.values()} == {"Admin Reboot"}
+    assert {row["cause"] for row in world.propppd.ended.values()} == {"Admin Reboot"}
+    world.nothing_left()
+    world.parts.stop()
+    assert not world.plane.ethernets and not world.clock.getDelayedCalls()
+
+
+def test_frames_of_sessions_from_before_a_restart_are_answered_with_padt(world: ProacdWorld) -> None:
+    host = world.host()
+    host.session_id = 4711
+    host.send(LCP)
+    world.settle()
+    assert isinstance(host.answers[-1], PADT) and not host.session_id
+
+
+def test_a_spoofed_padt_changes_nothing(world: ProacdWorld) -> None:
+    host = world.dialled()
+    thief = world.host()
+    thief.session_id = host.session_id
+    thief.hang_up()
+    world.settle()
+    assert len(world.routes) == 1 and world.parts.discovery.core.counters.invalid_padt_received == 1
+
+
+def test_routes_that_the_configuration_takes_away_end_and_others_stay(world: ProacdWorld) -> None:
+    from prol2tp.config.proacd import load
+    from tests.shell.proacd_world import CONFIG
+
+    kept, changed = world.dialled(), world.dialled("named")
+    world.parts.configure(load(CONFIG.replace('tunnel "core"', 'tunnel "edge"'), "test.conf"))
+    world.settle()
+    (route,) = world.routes
+    assert kept.session_id and not changed.session_id and route.name == "static"
+    changed.dial()
+    world.settle()
+    assert world.routes[-1].place.tunnel == {"name": "edge"}
+    world.check()
+
+
+def test_a_route_takes_no_more_than_its_sessions_and_none_while_it_drains() -> None:
+    text = 'route "r" { max_sessions 1 %s source pppoe { interface eth0 } destination ppp { ppp_profile "users" } }'
+    world = ProacdWorld(text % "")
+    assert world.dialled("").session_id
+    refused = world.dialled("")
+    assert not refused.session_id and refused.answers[-1].errors
+    assert world.parts.routes.counters.route_create_failures == 1
+    drained = ProacdWorld(text % "drain true")
+    assert not drained.dialled("").session_id
+
+
+def test_a_choice_that_is_under_way_is_cancelled_when_the_host_goes(world: ProacdWorld) -> None:
+    host = world.dialled("radius")
+    (route,) = world.routes
+    assert route.state.value == "choosing" and not host.session_id
+    route.source.open()
+    world.settle()
+    frames: list[bytes] = []
+    host.send(LCP)
+    route.source.frames(frames.append)
+    host.send(LCP)
+    assert frames == [LCP, LCP]
+    route.source.send(FF03 + LCP)
+    assert world.plane.sent[-1] == (route.source.port, LCP)
+    host.hang_up()
+    world.settle()
+    assert world.asked.cancelled == [route.number]
+    world.nothing_left()
+
+
+def test_frames_that_come_while_the_destination_opens_reach_it_in_order(world: ProacdWorld) -> None:
+    from prol2tp.daemons.proacd.choice import Choice, Destination
+
+    host = world.dialled("radius")
+    (route,) = world.routes
+    route.source.open()
+    route.source.frames(lambda frame: None)
+    world.prol2tpd.auto = False
+    route.source.frames(None)
+    proxy = {"authen_type": 2}
+    world.asked.waiting[route.number].callback(
+        Choice("l2tp", [Destination("lns", tunnel={"peer": "192.0.2.1"}, key="a")], proxy=proxy, user="u1"))
+    world.settle()
+    frames = [LCP[:-1] + bytes((number,)) for number in range(12)]
+    for frame in frames:
+        host.send(frame)
+    assert world.prol2tpd.rows[route.destination.id]["proxy"] == proxy
+    world.prol2tpd.try_open(route.destination.id)
+    host.send(LCP)
+    world.settle()
+    onward = [frame for port, frame in world.plane.sent if port == route.destination.port]
+    assert onward == [FF03 + frame for frame in [*frames[:8], LCP]]
+    assert route.user == "u1"
+    world.check()
+
+
+def test_a_refused_choice_closes_the_session(world: ProacdWorld) -> None:
+    from prol2tp.daemons.proacd.choice import Choice
+
+    host = world.dialled("radius")
+    (route,) = world.routes
+    route.source.open()
+    world.settle()
+    world.asked.waiting[route.number].callback(Choice("refused", cause="User Error", message="wrong password"))
+    world.settle()
+    assert (route.cause, route.message) == ("User Error", "wrong password")
+    assert isinstance(host.answers[-1], PADT) and not host.session_id
+    world.nothing_left()
+
+
+def test_a_session_ends_when_its_time_is_over(world: ProacdWorld) -> None:
+    from prol2tp.daemons.proacd.choice import Choice
+
+    world.dialled("radius")
+    (route,) = world.routes
+    world.asked.waiting[route.number].callback(Choice("ppp", ppp_profile="users", session_timeout=60))
+    world.settle()
+    world.later(59)
+    assert route.state.value == "joined"
+    world.later(2)
+    assert route.cause == "Session Timeout"
+    world.nothing_left()

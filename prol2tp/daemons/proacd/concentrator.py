@@ -71,6 +71,7 @@ class Concentrator:
     def _configure(self) -> None:
         system = self.config.system
         self.balance.lockout_time = system.lockout_time
+        self.routes.timeout = system.route_timeout
         self.calls.exchange.grace = self.attachments.exchange.grace = system.grace_timeout
         self.discovery.configure(settings.concentrator(system, self._hostname),
                                  settings.interfaces(self.config, self.index))

@@ -8,6 +8,7 @@ from prol2tp.daemons.proacd.choice import Choice
 from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.daemons.proacd.routes import Route, State
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
+from prol2tp.pppoe.packets import vids
 from prol2tp.pppoe.tags import Line
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class LocalPPP(Destination):
         elif isinstance(source, PPPoESource):
             row.update(carrier="pppoe", interface=source.interface, peer_mac=source.calling_number,
                        session_id=source.key.session_id, service_name=source.service_name, max_payload=source.mtu,
-                       user_name="", user_password="")
+                       vlans=list(vids(source.vlans)), user_name="", user_password="")
         row.update(id=self.id, port=source.port, ppp_profile=self.ppp_profile, calling_number=source.calling_number,
                    called_number=source.called_number, line=_line_of(source.line),
                    proxy=None if self.again else route.proxy)

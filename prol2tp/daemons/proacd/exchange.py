@@ -54,7 +54,7 @@ class Exchange:
 
     :param daemon: its name, for texts.
     :param begin: the command that begins things; end: the one that ends them; argument: both commands' list of rows.
-    :param more: further arguments of `begin`.
+    :param more: further arguments of both.
     :param grace: seconds that things wait for the daemon while it is away.
     """
 
@@ -114,7 +114,7 @@ class Exchange:
         self._unanswered.discard(id)
         if self._to_begin.pop(id, None) is not None:
             return True
-        if self._held:
+        if not self.connected:
             return False
         self._to_end.append({"id": id, "cause": cause, "message": message})
         self._flush_soon()
@@ -186,7 +186,7 @@ class Exchange:
         # ends first: they make room
         ended, self._to_end = self._to_end, []
         for rows in batches(ended):
-            channel.call(self._end, **{self._argument: rows}).addErrback(self._failed, self._end)
+            channel.call(self._end, **{self._argument: rows}, **self._more).addErrback(self._failed, self._end)
         waiting = self._to_begin
         turn = [waiting.pop(id) for id in list(islice(waiting, TURN))]
         if waiting:

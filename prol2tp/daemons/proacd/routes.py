@@ -103,6 +103,10 @@ class Counters:
     """Ends of local PPP by Acct-Terminate-Cause."""
 
 
+MARGIN = 1.0
+"""Seconds that destinations have less than the host's PADR waits for its answer."""
+SHORTEST = 3.0
+"""Seconds that every destination gets."""
 TURN = 500
 """Routes that are ended in one turn of the reactor."""
 
@@ -116,7 +120,7 @@ class Route:
 
     __slots__ = ("number", "name", "config", "source", "destination", "state", "place", "balanced", "user", "proxy",
                  "choice", "cause", "message", "closed_by", "created_at", "opened_at", "closed_at", "counters",
-                 "accounting", "waiting", "candidates", "routes")
+                 "open_until", "accounting", "waiting", "candidates", "routes")
 
     def __init__(self, routes: Routes, number: int, config: Any, source: Source, now: float) -> None:
         self.number = number
@@ -140,6 +144,8 @@ class Route:
         self.message = ""
         self.closed_by: By | None = None
         self.created_at = now
+        self.open_until = 0.0
+        """By then a destination must have opened."""
         self.opened_at: float | None = None
         """When it was joined, on the reactor's clock."""
         self.closed_at: float | None = None
@@ -170,8 +176,11 @@ class Route:
         self.routes.close(self, By.NEITHER, cause, message)
 
     def expired(self, now: float) -> None:
-        """Of `ReactorDeadlines`: the session's time is over."""
-        self.close("Session Timeout", "the session's time is over")
+        """Of `ReactorDeadlines`."""
+        if self.state is State.OPENING:
+            self.routes.no_answer(self)
+        else:
+            self.close("Session Timeout", "the session's time is over")
 
 
 class Follower:
@@ -211,12 +220,14 @@ class Routes:
     :param choice: where routes lead.
     :param open_destination: see `Open`.
     :param join: joins the ends of a route in the data path; part: takes them apart again -> Deferred(counters).
+    :param timeout: seconds for a destination to open, shared by those that are tried.
     """
 
     def __init__(self, clock: IReactorTime, log: Log, random_bytes: Callable[[int], bytes], choice: IChoice,
                  balance: Balance, open_destination: Open, join: Callable[[Route], Deferred[None]],
-                 part: Callable[[Route], Deferred[Any]]) -> None:
+                 part: Callable[[Route], Deferred[Any]], timeout: float = 30.0) -> None:
         self.choice = choice
+        self.timeout = timeout
         self.balance = balance
         self.counters = Counters()
         self.followers = Followers()
@@ -226,8 +237,8 @@ class Routes:
         """Numbers in the order of creation, for pages."""
         self.refusing = ""
         """Why there are no new routes now."""
-        self.empty: Deferred[None] | None = None
-        """Fires when the last route has gone (`end_all`)."""
+        self._empty: list[Deferred[None]] = []
+        """Fire when the last route has gone (`end_all`)."""
         self._clock = clock
         self._log = log
         self._ids = IdPool(16, random_bytes)
@@ -291,11 +302,14 @@ class Routes:
         if route.state is not State.CHOOSING:
             return
         route.choice = choice
-        route.user, route.proxy = choice.user or route.user, choice.proxy
+        route.user = choice.user or route.user
+        route.proxy = choice.proxy if choice.proxy is not None else route.source.proxy
         if choice.kind == REFUSED:
             self.close(route, By.NEITHER, choice.cause or "NAS Error", choice.message or "refused")
             return
         route.fire(Event.CHOSEN)
+        # before the host is refused for want of an answer
+        route.open_until = self._clock.seconds() + max(self.timeout - MARGIN, 0.0)
         if choice.kind == "l2tp":
             route.candidates = self.balance.order(choice.destinations, self._clock.seconds())
             self._try_next(route, "Service Unavailable", "no LNS can be asked now")
@@ -310,8 +324,27 @@ class Routes:
 
     def _begin(self, route: Route, place: Place | None) -> None:
         assert route.choice is not None
+        now = self._clock.seconds()
+        share = (route.open_until - now) / (len(route.candidates) + 1)
+        self._limits.set(route, now + max(share, SHORTEST))
         route.place = place
         route.destination = self._open(route, route.choice, place)
+
+    def no_answer(self, route: Route) -> None:
+        """The destination has not opened in its time: it is as good as dead."""
+        destination = route.destination
+        if destination is None:
+            return
+        message = "no answer in time"
+        if route.balanced:
+            # it is up, and the data path hangs
+            self.close(route, By.NEITHER, "NAS Error", message)
+            return
+        if not destination.close("NAS Error", message):
+            self.counters.destination_close_failures += 1
+        if self._clock.seconds() >= route.open_until:
+            route.candidates.clear()
+        self.destination_failed(route, destination, "NAS Error", message, dead=True)
 
     # what destinations report
 
@@ -353,8 +386,8 @@ class Routes:
         if not route.fire(Event.JOIN):
             return
         now = route.opened_at = self._clock.seconds()
-        if route.choice is not None and route.choice.session_timeout:
-            self._limits.set(route, now + route.choice.session_timeout)
+        limit = route.choice.session_timeout if route.choice is not None else 0
+        self._limits.set(route, now + limit if limit else None)
         self._say(route, Level.INFO, "joined to {destination}",
                   destination=route.destination.label if route.destination is not None else "")
         self.followers.tell("route_opened", route)
@@ -412,9 +445,10 @@ class Routes:
         self._ids.release(route.number)
         self.counters.routes_deleted += 1
         self.followers.tell("route_closed", route)
-        if not self.by_number and self.empty is not None:
-            empty, self.empty = self.empty, None
-            empty.callback(None)
+        if not self.by_number:
+            empty, self._empty = self._empty, []
+            for waiting in empty:
+                waiting.callback(None)
 
     def end_all(self, cause: str, message: str) -> Deferred[None]:
         """End all; fires when none is left."""
@@ -422,7 +456,7 @@ class Routes:
         if not self.by_number:
             done.callback(None)
             return done
-        self.empty = done
+        self._empty.append(done)
         self._end_some(iter(list(self.by_number.values())), cause, message)
         return done
 

@@ -34,8 +34,8 @@ class Source:
 
     kind = ""
 
-    __slots__ = ("route", "port", "plane", "line", "calling_number", "called_number", "mtu", "interface", "gone",
-                 "_callback", "_early", "_onward")
+    __slots__ = ("route", "port", "plane", "line", "calling_number", "called_number", "mtu", "interface", "proxy",
+                 "gone", "_callback", "_early", "_onward")
 
     def __init__(self, plane: IDataPlane, line: Line | None, calling_number: str, called_number: str, mtu: int,
                  interface: str, port: int = 0) -> None:
@@ -50,6 +50,8 @@ class Source:
         """The largest PPP payload."""
         self.interface = interface
         """Of Ethernet; '' for L2TP."""
+        self.proxy: dict[str, Any] | None = None
+        """A proxy record that came with it (RFC 2661 section 4.4.5)."""
         self.gone = False
         self._callback: Callable[[bytes], None] | None = None
         self._early: list[bytes] = []
@@ -229,6 +231,7 @@ class L2TPSource(Source):
         super().__init__(plane, Line.from_record(line) if line else None, str(offer.get("calling_number") or ""),
                          str(offer.get("called_number") or ""), int(offer.get("mtu") or 0), "", int(offer["port"]))
         self.id = str(offer["id"])
+        self.proxy = offer.get("proxy") or None
         self.offer = offer
         self._closing = closing
 
