@@ -16,6 +16,7 @@ FORMS = (
     Form("pools", "pools", "A line for each pool of addresses or prefixes, and how much of it is free."),
     Form("servers", "servers", "A line for each RADIUS server and what it does: authentication, accounting."),
     Form("list", "list [FILTER]", "A line for each link, or for each that is up or down."),
+    Form("find", "find LOGIN", "A line for each link of a user."),
     Form("show", "show NAME", "One link."),
     Form("create", "create ARGUMENT [ARGUMENT ...]", "Make a link; its name is printed."),
     Form("destroy", "destroy NAME", "Terminate a link and remove it."),
@@ -30,6 +31,7 @@ FORMS = (
 )
 WORDS = {
     "NAME": Word("name", "name of a link: session-N"),
+    "LOGIN": Word("user", "authenticated user"),
     "FILTER": Word("filter", "up or down", "choice", ("up", "down")),
     "ARGUMENT": Word("arguments", "option of the new link in pppd's words, its value as the following word", "list"),
     "EVENT": Word("types", "only these: " + ", ".join(propppd.EVENTS), "list"),
@@ -55,6 +57,11 @@ def _servers(program: Program, values: dict[str, Any]) -> None:
 
 def _list(program: Program, values: dict[str, Any]) -> None:
     program.rows(propppd.LIST, format.links, **values)
+
+
+def _find(program: Program, values: dict[str, Any]) -> None:
+    rows = program.call(propppd.FIND, **values)["rows"]
+    program.record(rows, lambda rows: format.links([rows]))
 
 
 def _show(program: Program, values: dict[str, Any]) -> None:
@@ -101,6 +108,7 @@ ACTIONS: dict[str, Action] = {
     "pools": _pools,
     "servers": _servers,
     "list": _list,
+    "find": _find,
     "show": _show,
     "create": _create,
     "destroy": _destroy,

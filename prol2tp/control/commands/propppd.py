@@ -400,6 +400,12 @@ LIST = listing(
     "All links, or those that are up or down.",
     Argument("filter", "text", True, "`up` or `down`; left out: all"),
 )
+FIND = Command(
+    "Find",
+    (Argument("user", "text", False, "authenticated user"),),
+    (Argument("rows", "json", False, "list of `link-row` records, the oldest first; at most 1000"),),
+    "The links of a user.",
+)
 POOLS = listing("Pools", "pool-row", "The pools of addresses and prefixes.")
 SERVERS = listing("Servers", "server-row", "The RADIUS servers and what they do.")
 SHOW = Command("Show", (NAME,), (Argument("link", "json", False, "`link` record"),), "One link.")
@@ -461,6 +467,7 @@ COMMANDS = table(
         SERVERS,
         POOLS,
         LIST,
+        FIND,
         SHOW,
         CREATE,
         DESTROY,

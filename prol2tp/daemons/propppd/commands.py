@@ -37,6 +37,7 @@ class Commands:
             "Status": lambda connection: {"status": self._status.system()},
             "Pools": lambda connection, cursor, limit: self._status.pools(cursor, limit),
             "List": self._list,
+            "Find": lambda connection, user: {"rows": self._status.of_user(user)},
             "Show": self._show,
             "Create": self._create,
             "Destroy": self._destroy,

@@ -36,6 +36,7 @@ from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
 from prol2tp.daemons.propppd.attach import Owners
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.dials import Dials
+from prol2tp.daemons.propppd.directory import Directory
 from prol2tp.daemons.propppd.duid import ServerDUID
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
 from prol2tp.daemons.propppd.ipv6 import IPv6
@@ -147,6 +148,8 @@ class PropppdService(DaemonService):
         self.links.followers.add(self.rates)
         tallies = Tallies()
         self.links.followers.add(tallies)
+        directory = Directory()
+        self.links.followers.add(directory)
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
         self.links.publish = self.events.publish
@@ -158,7 +161,8 @@ class PropppdService(DaemonService):
         self.radius_port.server_changed = self._server_changed
         self.attachments = Owners(self.links, reactor, self.logs["mgmt"])
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
-                        self.dynamic.counters, self.accounting, self.rates, tallies)
+                        self.dynamic.counters, self.accounting, self.rates, tallies,
+                        directory)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
         responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders()}
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,

@@ -13,6 +13,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.addresses import Pool
 from prol2tp.daemons.propppd.authorization import place
+from prol2tp.daemons.propppd.directory import Directory
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links
 from prol2tp.daemons.propppd.prefixes import PrefixPool
@@ -25,6 +26,7 @@ from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.counters import DynamicCounters
 from prol2tp.radius.values import Route
 
+MOST_FOUND = 1000
 SUPPORT = "https://github.com/prol2tp/prol2tp"
 LICENSE = "open source, MIT"
 
@@ -63,9 +65,11 @@ class Status:
     def __init__(self, links: Links, configs: ConfigCounts, config_file: str, log: Log,
                  radius: RadiusClient | None = None, dynamic: DynamicCounters | None = None,
                  accounting: AccountingService | None = None, rates: Rates | None = None,
-                 tallies: Tallies | None = None) -> None:
+                 tallies: Tallies | None = None,
+                 directory: Directory | None = None) -> None:
         self._links = links
         self._tallies = tallies or Tallies()
+        self._directory = directory or Directory()
         self._dynamic = dynamic
         self._log = log
         self._radius = radius
@@ -131,6 +135,10 @@ class Status:
             return None if filter and link.up != (filter == "up") else self.row(link)
 
         return page(self._links.roll, cursor, limit, row)
+
+    def of_user(self, user: str) -> Sequence[dict[str, Any]]:
+        """`link-row` records."""
+        return [self.row(link) for link in self._directory.find(user)[:MOST_FOUND]]
 
     def row(self, link: PPPLink) -> dict[str, Any]:
         """A `link-row` record."""
