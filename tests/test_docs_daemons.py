@@ -17,10 +17,12 @@ from prol2tp.daemons.launch import with_foreground
 from prol2tp.daemons.pathd.service import Options as Pathd
 from prol2tp.daemons.prol2tpd.service import Options as Prol2tpd
 from prol2tp.daemons.propppd.service import Options as Propppd
+from prol2tp.daemons.scriptd.scripts import OWN_VARIABLES, SCRIPTS, VARIABLES
+from prol2tp.daemons.scriptd.service import Options as Scriptd
 
 MAN = Path(__file__).resolve().parent.parent / "man"
 PAGES = sorted(MAN.iterdir())
-DAEMONS = (Prol2tpd, Propppd, Pathd)
+DAEMONS = (Prol2tpd, Propppd, Pathd, Scriptd)
 
 
 def declared(options: CommonOptions) -> set[str]:
@@ -94,3 +96,11 @@ def test_an_installation_has_all_pages_and_all_example_configurations():
         assert installed[page] == f"share/man/man{page.suffix[1:]}"
     for example in sorted((root / "etc").rglob("*.conf")):
         assert installed[example].startswith("share/doc/prol2tp/example-configs")
+
+
+def test_the_page_of_scripts_has_all_scripts_and_all_variables_and_no_others():
+    page = (MAN / "prol2tp-scriptd.8").read_text()
+    scripts = page.partition(".Sh SCRIPTS")[2].partition(".El")[0]
+    assert re.findall(r"^\.It Pa (\S+)$", scripts, re.MULTILINE) == list(SCRIPTS)
+    found = re.findall(r"^\.It Ev (\S+)\n(.*)$", page.partition(".Ss Environment of a script")[2], re.MULTILINE)
+    assert found == [(one.name, one.help) for one in OWN_VARIABLES + VARIABLES]

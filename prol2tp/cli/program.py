@@ -110,9 +110,9 @@ class Program:
 
     # the daemon
 
-    def connect(self) -> Connection:
-        """A connection to the daemon. Raises `Unreachable`."""
-        return Connection(os.path.join(run_directory(self._run_dir), self._socket))
+    def connect(self, socket: str = "") -> Connection:
+        """A connection to the daemon, or to another one. Raises `Unreachable`."""
+        return Connection(os.path.join(run_directory(self._run_dir), socket or self._socket))
 
     def call(self, command: Command, **arguments: Any) -> dict[str, Any]:
         """One command on a connection of its own."""

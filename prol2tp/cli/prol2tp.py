@@ -8,7 +8,7 @@ from prol2tp.cli import format
 from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
-from prol2tp.control.commands import prol2tpd
+from prol2tp.control.commands import prol2tpd, scriptd
 from prol2tp.control.commands.shared import LEVELS, RELOAD
 
 _TUNNEL = "tunnel {id TUNNEL_ID | name TUNNEL_NAME}"
@@ -20,6 +20,7 @@ FORMS = (
     Form("show_tunnel", f"show {_TUNNEL}", "One tunnel."),
     Form("show_sessions", f"show sessions [in {_TUNNEL}]", "A line for each session, of all tunnels or of one."),
     Form("show_session", f"show {_SESSION} [stats]", "One session, with its counters if asked for."),
+    Form("show_scripts", "show scripts", "The scripts that run at events, and what became of them."),
     Form(
         "create_tunnel",
         "create tunnel name NAME peer ADDRESS [PARAMETER VALUE ...]",
@@ -77,6 +78,11 @@ def _show_session(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(prol2tpd.SHOW_SESSION, **values)["session"], format.session)
 
 
+def _show_scripts(program: Program, values: dict[str, Any]) -> None:
+    with program.connect(scriptd.SOCKET) as connection:
+        program.record(connection.call(scriptd.SHOW_SCRIPTS)["scripts"], format.scripts)
+
+
 def _create_tunnel(program: Program, values: dict[str, Any]) -> None:
     parameters = {"name": values["name"], "peer": values["peer"], **values.get("parameters", {})}
     program.record(
@@ -131,6 +137,7 @@ ACTIONS: dict[str, Action] = {
     "show_tunnel": _show_tunnel,
     "show_sessions": _show_sessions,
     "show_session": _show_session,
+    "show_scripts": _show_scripts,
     "create_tunnel": _create_tunnel,
     "create_session": _create_session,
     "destroy_tunnel": _destroy_tunnel,

@@ -15,6 +15,7 @@ from prol2tp.config.types import (
     Choice,
     DsField,
     Endpoint,
+    File,
     Flags,
     Ip,
     IPNetwork,
@@ -82,6 +83,12 @@ class System:
     proacd_grace_timeout: float = row(
         Seconds(0, 3600), 30.0, "Time for which calls and sessions of proacd are held while it is away."
     )
+    scripts: str = row(
+        Choice(("auto", "true", "false")),
+        "auto",
+        "Start prol2tp-scriptd, which runs scripts at events; auto: where script_dir has one.",
+    )
+    script_dir: str = row(File(), "/etc/prol2tp", "Directory of the scripts.")
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ class _Keeper:
 
 
 class _Subscriber:
-    __slots__ = ("ring", "connection", "events", "cursor", "dropped", "open", "keeper")
+    __slots__ = ("ring", "connection", "events", "cursor", "dropped", "open", "keeper", "told")
 
     def __init__(self, ring: Events, connection: Connection, events: frozenset[str], cursor: int) -> None:
         self.ring = ring
@@ -65,6 +65,8 @@ class _Subscriber:
         self.dropped = 0
         self.open = False
         self.keeper: _Keeper | None = None
+        self.told = False
+        """It knows which run of the daemon this is."""
 
     def send(self) -> None:
         ring = self.ring
@@ -88,7 +90,9 @@ class _Subscriber:
         rows.encoded = b"[" + b",".join(texts) + b"]"
         dropped, self.dropped = self.dropped, 0
         self.open = True
-        answer = self.connection.call("Notify", events=rows, dropped=dropped)
+        instance = None if self.told else self.ring.instance
+        self.told = True
+        answer = self.connection.call("Notify", events=rows, dropped=dropped, instance=instance)
         answer.addCallbacks(self._answered, self._refused)
 
     def _taken(self) -> None:
@@ -140,6 +144,16 @@ class Events:
         """Keep everything for a keeper from now on, before it has subscribed for the first time."""
         if keeper not in self._keepers:
             self._keepers[keeper] = _Keeper(self.sequence, self._monotonic())
+
+    def is_listening(self, keeper: str) -> bool:
+        """Whether this keeper is subscribed now."""
+        known = self._keepers.get(keeper)
+        return known is not None and known.away_since is None
+
+    def has_taken_all(self, keeper: str) -> bool:
+        """Whether this keeper has answered for all events; also when there is none of that name."""
+        known = self._keepers.get(keeper)
+        return known is None or known.taken >= self.sequence
 
     def publish(self, event: str, **data: Any) -> None:
         """Keep an event and tell all who want to hear of it. `data` is not to be changed any more."""

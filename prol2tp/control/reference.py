@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prol2tp.control.command import Argument, Command, Record
-from prol2tp.control.commands import proacd, prol2tpd, propppd
+from prol2tp.control.commands import proacd, prol2tpd, propppd, scriptd
 
 
 def _arguments(arguments: Iterable[Argument]) -> list[str]:
@@ -47,6 +47,8 @@ def sections() -> dict[str, str]:
         parts[f"{name} callbacks"] = "\n".join(map(command_text, module.CALLBACKS.values()))
         parts[f"{name} records"] = "\n".join(map(record_text, module.RECORDS.values()))
         parts[f"{name} events"] = ", ".join(f"`{event}`" for event in module.EVENTS) + "\n"
+    parts["scriptd commands"] = "\n".join(map(command_text, scriptd.COMMANDS.values()))
+    parts["scriptd records"] = "\n".join(map(record_text, scriptd.RECORDS.values()))
     return parts
 
 

@@ -106,6 +106,13 @@ def proacd() -> None:
     _run("proacd", "proac", Options)
 
 
+def scriptd() -> None:
+    """Console script `prol2tp-scriptd`."""
+    from prol2tp.daemons.scriptd.service import Options
+
+    _run("prol2tp-scriptd", "prol2tp-scriptd", Options)
+
+
 def pathd() -> None:
     """Console script `prol2tp-pathd`."""
     from prol2tp.daemons.pathd.service import Options

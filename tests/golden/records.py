@@ -438,3 +438,17 @@ TRACE_ROWS: list[dict[str, Any]] = [
     {"time": _OPENED + 1.5, "kind": "route", "interface": "enp0s8", "mac": "08:00:27:64:4a:2b", "route": "r1",
      "number": 33975, "text": "created"},
 ]  # fmt: skip
+
+_SCRIPT = {"there": True, "run": 0, "failed": 0, "timed_out": 0, "running": 0, "waiting": 0, "suspect": False,
+           "last_error": ""}
+SCRIPTS = {
+    "version": "0.1.0", "directory": "/etc/prol2tp", "most": 16, "timeout": 30.0, "running": 1, "waiting": 12,
+    "lost": 0,    "connected": ["prol2tpd", "propppd"],
+    "scripts": [
+        {**_SCRIPT, "script": "tunnel-created", "there": False},
+        {**_SCRIPT, "script": "tunnel-up", "run": 3, "failed": 1, "timed_out": 1, "running": 1, "waiting": 12,
+         "suspect": True, "last_error": "tunnel-up 7: ended by force after 30 s"},
+        {**_SCRIPT, "script": "session-down", "run": 487},
+        {**_SCRIPT, "script": "ppp-up", "there": False, "run": 2},
+    ],
+}

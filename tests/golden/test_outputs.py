@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prol2tp.cli import access, format
-from prol2tp.control.commands import proacd, prol2tpd, propppd
+from prol2tp.control.commands import proacd, prol2tpd, propppd, scriptd
 from prol2tp.control.shapes import problems
 from tests.golden import records
 
@@ -18,6 +18,7 @@ OUTPUTS = {
     "show-sessions": lambda: format.sessions([records.SESSION_ROWS]),
     "show-sessions-ethernet": lambda: format.sessions([[records.ETHERNET_ROW]]),
     "show-session-stats": lambda: format.session(records.SESSION),
+    "show-scripts": lambda: format.scripts(records.SCRIPTS),
     "propppctl-status": lambda: format.status(records.STATUS),
     "propppctl-pools": lambda: format.pools([records.POOL_ROWS]),
     "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),
@@ -64,6 +65,7 @@ def test_every_golden_file_is_compared():
         (records.SESSION_ROWS[0], prol2tpd, "session-row"),
         (records.ETHERNET_ROW, prol2tpd, "session-row"),
         (records.SESSION, prol2tpd, "session"),
+        (records.SCRIPTS, scriptd, "scripts"),
         (records.STATUS, propppd, "status"),
         (records.POOL_ROWS[0], propppd, "pool-row"),
         (records.SERVER_ROWS[0], propppd, "server-row"),

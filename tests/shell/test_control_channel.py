@@ -351,7 +351,7 @@ async def test_a_client_connects_again_when_the_daemon_comes_back(tmp_path, monk
 async def test_subscribers_hear_what_they_asked_for(daemons):
     heard, done, connected = [], Deferred(), Deferred()
 
-    def notify(connection, events, dropped):
+    def notify(connection, events, dropped, instance):
         heard.extend(events)
         assert dropped == 0
         if heard[-1]["event"] == "tunnel-deleted":
@@ -389,7 +389,7 @@ async def test_a_slow_subscriber_loses_the_oldest_events_and_is_told_how_many(da
     monkeypatch.setattr(events_module, "KEPT", 1000)
     heard, answer, connected, done = [], Deferred(), Deferred(), Deferred()
 
-    def notify(connection, events, dropped):
+    def notify(connection, events, dropped, instance):
         heard.append((events, dropped))
         if len(heard) == 1:
             return answer

@@ -6,3 +6,5 @@ prol2tp = ServiceMaker("prol2tpd", "prol2tp.daemons.prol2tpd.service", "L2TP con
 proppp = ServiceMaker("propppd", "prol2tp.daemons.propppd.service", "PPP daemon for all links.", "proppp")
 proac = ServiceMaker("proacd", "prol2tp.daemons.proacd.service", "Access concentrator.", "proac")
 path = ServiceMaker("prol2tp-pathd", "prol2tp.daemons.pathd.service", "Owner of the data path.", "prol2tp-path")
+scripts = ServiceMaker("prol2tp-scriptd", "prol2tp.daemons.scriptd.service", "Runs scripts at events.",
+                       "prol2tp-scriptd")

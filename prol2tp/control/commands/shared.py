@@ -35,6 +35,7 @@ NOTIFY = Command(
         Argument("events", "json", False, "list of `event` records, oldest first"),
         Argument("dropped", "integer", False, "events that this subscriber lost since the last call, being too slow or"
                                               " away too long"),
+        Argument("instance", "text", True, "run of the daemon; in the first call after `Subscribe`"),
     ),
     (),
     "Events. The subscriber's answer makes room for the next call.",

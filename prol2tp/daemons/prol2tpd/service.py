@@ -33,12 +33,17 @@ from prol2tp.daemons.prol2tpd.calls import Calls
 from prol2tp.daemons.prol2tpd.commands import Commands
 from prol2tp.daemons.prol2tpd.offers import Offers
 from prol2tp.daemons.prol2tpd.plane import Plane
+from prol2tp.daemons.prol2tpd.scripts import ScriptDaemon
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.interface import IPathEvents
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for the peers to acknowledge StopCCN."""
+
+
+DRAIN_PATIENCE = 2.0
+"""Seconds for prol2tp-scriptd to take the last events."""
 
 
 class Options(DaemonOptions):
@@ -81,6 +86,8 @@ class Prol2tpdService(DaemonService):
         self.calls: Calls
         self.control: ControlServer | None = None
         self.propppd: ControlClient | None = None
+        self.events = Events(EVENTS)
+        self.scripts = ScriptDaemon(reactor, log, options)
         self._started = False
         self._stopping = False
 
@@ -107,10 +114,10 @@ class Prol2tpdService(DaemonService):
         commands = Commands(self.plane, status, self.reload)
         grace = self.config.system.proacd_grace_timeout
         self.calls = Calls(self.plane, Offers(self.reactor, self.log, grace), self.reactor, self.log, grace)
-        events = Events(EVENTS)
-        self.plane.events = events
+        self.plane.events = self.events
+        self.scripts.configure(self.config.system, self.events)
         self.control = ControlServer(os.path.join(run_dir, SOCKET), COMMANDS,
-                                     {**commands.table(), **events.responders(), **self.calls.table()}, CALLBACKS,
+                                     {**commands.table(), **self.events.responders(), **self.calls.table()}, CALLBACKS,
                                      reactor=self.reactor)
         self.control.startService()
         self.propppd = ControlClient(
@@ -160,6 +167,7 @@ class Prol2tpdService(DaemonService):
         self.config = config
         self.log.level = self.options.level(config.system.log_level)
         self.plane.retrace()
+        self.scripts.configure(config.system, self.events)
         return summary
 
     def stopService(self) -> Deferred:
@@ -172,6 +180,7 @@ class Prol2tpdService(DaemonService):
             self.log.notice("stopping: {tunnels} tunnels, {sessions} sessions", tunnels=len(self.plane.tunnels),
                             sessions=self.plane.session_count)
             yield self._stop_parts(STOP_PATIENCE)
+        yield self.scripts.stop()
         if self.path is not None:
             yield self.path.stop()
         yield super().stopService()
@@ -183,6 +192,7 @@ class Prol2tpdService(DaemonService):
         yield self.plane.stop(patience)
         self.attachment.flush()
         self.calls.flush()
+        yield self.scripts.drained(DRAIN_PATIENCE)
         for part in (self.propppd, self.control):
             if part is not None:
                 yield part.stopService()

@@ -1,1 +1,1 @@
-"""prol2tp-scriptd: runs event scripts. Its wiring comes with the events."""
+"""prol2tp-scriptd: runs the operator's scripts at events of the daemons."""

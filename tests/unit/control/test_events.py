@@ -18,7 +18,7 @@ class Connection:
     def __init__(self, at_once=True):
         self.on_lost, self.calls, self.open, self.at_once = [], [], [], at_once
 
-    def call(self, name, events, dropped):
+    def call(self, name, events, dropped, instance):
         assert name == "Notify"
         self.calls.append((json.loads(events.encoded), dropped))
         done = Deferred()

@@ -1,0 +1,146 @@
+"""prol2tp-scriptd as a child: started where there are scripts, started again when it dies, ended with us."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+
+from prol2tp.control.events import Events
+from prol2tp.daemons.logs import Log
+
+KEEPER = "scriptd"
+"""Its name as a subscriber."""
+NAMES = frozenset(f"{kind}-{what}" for kind in ("tunnel", "session") for what in ("created", "up", "down", "deleted"))
+PPP_NAMES = frozenset(f"ppp-{what}" for what in ("created", "up", "down", "destroyed"))
+FIRST_DELAY, LAST_DELAY = 1.0, 60.0
+STEADY = 30.0
+"""Seconds of life after which it is started again at once when it dies."""
+DRAIN_LOOK = 0.02
+
+
+def wanted(system: Any) -> bool:
+    """Whether the configuration, or what is in the directory, asks for it."""
+    if system.scripts != "auto":
+        return bool(system.scripts == "true")
+    return any(os.access(os.path.join(system.script_dir, name), os.X_OK) for name in NAMES | PPP_NAMES)
+
+
+def command() -> list[str]:
+    """The program beside ours, else its module."""
+    program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "prol2tp-scriptd")
+    return [program] if os.access(program, os.X_OK) else [sys.executable, "-m", "prol2tp.daemons.scriptd"]
+
+
+class _Child(ProcessProtocol):
+    def __init__(self, ended: Callable[[Any], None]) -> None:
+        self._ended = ended
+
+    def processEnded(self, reason: Any) -> None:
+        self._ended(reason.value)
+
+
+class ScriptDaemon:
+    """The child. `configure` at start and after each reload; it watches itself from then on."""
+
+    def __init__(self, reactor: Any, log: Log, options: Any) -> None:
+        self._reactor = reactor
+        self._log = log
+        self._options = options
+        self._process: Any = None
+        self._retry: Any = None
+        self._delay = FIRST_DELAY
+        self._since = 0.0
+        self._directory = ""
+        self._events: Events | None = None
+        self._stopping = False
+        self._gone: Deferred[None] | None = None
+
+    def configure(self, system: Any, events: Events) -> None:
+        """Start or end it as the configuration says."""
+        self._events = events
+        directory = system.script_dir if wanted(system) else ""
+        if directory:
+            events.expect(KEEPER)
+        if directory == self._directory and (self._process is not None or self._retry is not None or not directory):
+            return
+        self._directory = directory
+        if self._process is not None:
+            self._signal()  # its end starts the next one
+        elif directory:
+            self._start()
+
+    def _start(self) -> None:
+        self._retry = None
+        if self._stopping or not self._directory or self._process is not None:
+            return
+        if self._events is not None and self._events.is_listening(KEEPER):
+            # one that was started by somebody else does it
+            self._again()
+            return
+        words = [*command(), "-f", "--script-dir", self._directory]
+        if self._options["log-file"]:
+            words += ["-o", os.path.abspath(self._options["log-file"])]
+        if self._options["debug"]:
+            words.append("-" + "d" * self._options["debug"])
+        environment = {**os.environ, "PROL2TP_RUN_DIR": os.path.abspath(self._options["run-dir"]),
+                       "PROL2TP_STATE_DIR": os.path.abspath(self._options["state-dir"]),
+                       "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._since = self._reactor.seconds()
+        self._process = self._reactor.spawnProcess(_Child(self._ended), words[0], words, environment, path="/",
+                                                   childFDs={0: 0, 1: 1, 2: 2})
+        self._log.info("prol2tp-scriptd started, pid {pid}", pid=self._process.pid)
+
+    def _ended(self, reason: Any) -> None:
+        self._process = None
+        if self._gone is not None:
+            self._gone.callback(None)
+            return
+        if not self._directory:
+            return
+        self._log.warning("prol2tp-scriptd ended: {reason}; it is started again", reason=reason)
+        if self._reactor.seconds() - self._since >= STEADY:
+            self._delay = FIRST_DELAY
+        self._again()
+
+    def _again(self) -> None:
+        self._retry = self._reactor.callLater(self._delay, self._start)
+        self._delay = min(LAST_DELAY, self._delay * 2)
+
+    def _signal(self) -> None:
+        try:
+            self._process.signalProcess("TERM")
+        except ProcessExitedAlready:
+            pass
+
+    def drained(self, patience: float) -> Deferred[None]:
+        """Fires when it has taken all events, or after `patience` seconds."""
+        done: Deferred[None] = Deferred()
+        end = self._reactor.seconds() + patience
+
+        def look() -> None:
+            if (self._process is None or self._events is None or self._events.has_taken_all(KEEPER)
+                    or self._reactor.seconds() >= end):
+                done.callback(None)
+            else:
+                self._reactor.callLater(DRAIN_LOOK, look)
+
+        look()
+        return done
+
+    def stop(self) -> Deferred[None]:
+        """End it; call it when our control channel is closed, so that it waits for no more."""
+        self._stopping = True
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._process is None:
+            return succeed(None)
+        self._gone = Deferred()
+        self._signal()
+        return self._gone

@@ -1,0 +1,253 @@
+"""prol2tp-scriptd as a process, killed and started again; the daemon whose events it hears is in the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from prol2tp.control.blocking import Connection
+from prol2tp.control.commands import prol2tpd, scriptd
+from prol2tp.control.events import Events
+from prol2tp.control.server import ControlServer
+from prol2tp.control.shapes import problems
+from prol2tp.daemons.scriptd.scripts import SCRIPTS
+
+ROOT = Path(__file__).parents[2]
+NOTE = '#!/bin/sh\necho "$1 $2 ${3:--} $PROL2TP_ATTEMPT" >> "$(dirname "$0")/ran"\n'
+
+
+class World:
+    """A daemon with events, a directory of scripts, and prol2tp-scriptd."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.scripts = directory / "scripts"
+        self.scripts.mkdir()
+        self.events = Events(prol2tpd.EVENTS)
+        self.events.expect("scriptd")
+        self.server = ControlServer(str(directory / "prol2tpd.sock"), prol2tpd.COMMANDS, self.events.responders(),
+                                    prol2tpd.CALLBACKS)
+        self.server.startService()
+        self.process = None
+
+    def script(self, name, text=NOTE):
+        path = self.scripts / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def start(self, *words):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "prol2tp.daemons.scriptd", "-f", "--run-dir", str(self.directory),
+             "--state-dir", str(self.directory), "--script-dir", str(self.scripts),
+             "-o", str(self.directory / "log"), *words],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+    async def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+        return await deferToThread(self.process.wait, 30)
+
+    async def status(self):
+        def ask():
+            with Connection(str(self.directory / "scriptd.sock")) as connection:
+                return connection.call(scriptd.SHOW_SCRIPTS)["scripts"]
+        return await deferToThread(ask)
+
+    async def until(self, condition, seconds=60):
+        for _ in range(int(seconds / 0.05)):
+            found = condition()
+            if found:
+                return found
+            await deferLater(reactor, 0.05, lambda: None)
+        raise AssertionError("not in time:\n" + (self.directory / "log").read_text())
+
+    def ran(self):
+        path = self.scripts / "ran"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def publish(self, event, tunnel, session=None, **more):
+        ids = {"tunnel_id": tunnel} if session is None else {"tunnel_id": tunnel, "session_id": session}
+        self.events.publish(event, **ids, **more)
+
+    async def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            await self.kill()
+        await self.server.stopService()
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    yield world
+    pytest_twisted.blockon(ensureDeferred(world.stop()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_script_is_told_what_has_happened(world):
+    world.script("session-down", '#!/bin/sh\n{ echo "$@"; env; } > "$(dirname "$0")/told.new"\n'
+                                 'mv "$(dirname "$0")/told.new" "$(dirname "$0")/told"\n')
+    world.publish("session-down", 7, 8, name="u1", type="ppp", interface="ppp0", peer="192.0.2.1:1701", result=3,
+                  by_peer=True, message="bye\0bye", user="u1@example.com", unheard_of=1)
+    world.start()
+    told = world.scripts / "told"
+    await world.until(told.exists)
+    lines = told.read_text().splitlines()
+    assert lines[0] == "session-down 7 8"
+    told_of = set(lines[1:])
+    assert {"PROL2TP_EVENT=session-down", "PROL2TP_DAEMON=prol2tpd", "PROL2TP_ATTEMPT=1", "TUNNEL_ID=7", "SESSION_ID=8",
+            "NAME=u1", "PW_TYPE=ppp", "IFNAME=ppp0", "PEER_ADDR=192.0.2.1:1701", "RESULT=3", "BY_PEER=true",
+            "MESSAGE=byebye", "USER_NAME=u1@example.com", f"PROL2TP_RUN_DIR={world.directory}"} <= told_of
+    assert not any("unheard" in line.lower() or "HOME" in line for line in told_of)
+
+
+async def lives(world, tunnels, sessions, words=()):
+    """All four events of every tunnel and of its sessions, with prol2tp-scriptd killed again and again meanwhile."""
+    world.start(*words)
+    total = 0
+    for what in ("created", "up", "down", "deleted"):
+        for tunnel in range(1, tunnels + 1):
+            world.publish(f"tunnel-{what}", tunnel)
+            total += 1
+            for session in range(1, sessions + 1):
+                world.publish(f"session-{what}", tunnel, session)
+                total += 1
+        enough = len(world.ran()) + total // 12
+        await world.until(lambda enough=enough: len(world.ran()) > enough)
+        await world.kill()
+        world.start(*words)
+    return total
+
+
+def first_runs(world):
+    """For each instance the scripts in the order in which they ran, doubles of one that was begun anew left out."""
+    found = {}
+    for script, tunnel, session, _ in world.ran():
+        ran = found.setdefault((tunnel, session), [])
+        if script not in ran:
+            ran.append(script)
+    return found
+
+
+async def check_lives(world, tunnels, sessions):
+    for name in SCRIPTS:
+        world.script(name)
+    world.script("tunnel-up", NOTE + "exec sleep 1000\n")
+    world.script("session-down", NOTE + "echo no such thing >&2\nexit 3\n")
+    total = await lives(world, tunnels, sessions, ("--timeout", "0.2", "--max-running", "12"))
+
+    def all_ran():
+        return sum(map(len, first_runs(world).values())) == total
+
+    await world.until(all_ran, 300)
+    order = ("created", "up", "down", "deleted")
+    for (_, session), ran in first_runs(world).items():
+        kind = "tunnel" if session == "-" else "session"
+        assert ran == [f"{kind}-{what}" for what in order]
+    for _ in range(600):
+        status = await world.status()
+        if not status["waiting"] and not status["running"]:
+            break
+        await deferLater(reactor, 0.1, lambda: None)
+    assert problems(status, scriptd.RECORDS["scripts"], scriptd.RECORDS) == [] and status["lost"] == 0
+    rows = {row["script"]: row for row in status["scripts"]}
+    assert (status["waiting"], status["running"]) == (0, 0)
+    assert rows["session-down"]["failed"] == rows["session-down"]["run"] > 0
+    assert rows["session-down"]["last_error"].endswith(": status 3: no such thing")
+    assert rows["session-up"]["failed"] == rows["tunnel-down"]["failed"] == 0
+    attempts = [int(attempt) for *_, attempt in world.ran()]
+    # of four kills each may have met as many as ran at that moment
+    assert len(attempts) - total <= 4 * 12
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_event_is_lost_and_order_is_kept_when_scripts_hang_and_fail_and_we_are_killed(world):
+    await check_lives(world, 4, 20)
+
+
+@pytest.mark.long
+@pytest_twisted.ensureDeferred
+async def test_ten_thousand_events_with_a_script_that_hangs_and_one_that_fails(world):
+    await check_lives(world, 25, 99)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_script_that_ran_while_we_were_killed_is_waited_for_and_not_run_twice(world):
+    world.script("tunnel-up", NOTE + 'while [ ! -e "$(dirname "$0")/go" ]; do sleep 0.05; done\n')
+    world.script("tunnel-down")
+    world.start()
+    world.publish("tunnel-up", 1)
+    world.publish("tunnel-down", 1)
+    await world.until(world.ran)
+    await world.kill()
+    world.start()
+    await world.until(lambda: (world.directory / "log").read_text().count("are heard") == 2 or
+                      "2 events wait" in (world.directory / "log").read_text())
+    assert len(world.ran()) == 1
+    (world.scripts / "go").touch()
+    await world.until(lambda: len(world.ran()) == 2)
+    assert world.ran() == [["tunnel-up", "1", "-", "1"], ["tunnel-down", "1", "-", "1"]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_events_wait_in_the_daemon_while_we_are_away_and_follow_a_restart_of_it(world):
+    world.script("tunnel-created")
+    world.start()
+    world.publish("tunnel-created", 1)
+    await world.until(lambda: len(world.ran()) == 1)
+    assert await world.kill(signal.SIGTERM) == -signal.SIGTERM
+    world.publish("tunnel-created", 2)
+    world.start()
+    await world.until(lambda: len(world.ran()) == 2)
+    await world.server.stopService()
+    world.events = Events(prol2tpd.EVENTS)
+    world.server = ControlServer(str(world.directory / "prol2tpd.sock"), prol2tpd.COMMANDS, world.events.responders(),
+                                 prol2tpd.CALLBACKS)
+    world.publish("tunnel-created", 3)
+    world.server.startService()
+    await world.until(lambda: len(world.ran()) == 3)
+    assert [tunnel for _, tunnel, *_ in world.ran()] == ["1", "2", "3"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_scripts_that_everybody_may_write_or_that_cannot_run_are_failures_with_a_reason(world):
+    world.script("tunnel-created")
+    (world.scripts / "tunnel-created").chmod(0o757)
+    world.script("tunnel-up", "#!/no/such/shell\n")
+    world.script("tunnel-down", "no program\n")
+    (world.scripts / "tunnel-deleted").write_text(NOTE)
+    world.start()
+    for what in ("created", "up", "down", "deleted"):
+        world.publish(f"tunnel-{what}", 1)
+    log = world.directory / "log"
+    await world.until(lambda: log.exists() and log.read_text().count("script ") >= 4)
+    rows = {row["script"]: row for row in (await world.status())["scripts"]}
+    errors = {name: row["last_error"] for name, row in rows.items() if row["failed"]}
+    assert errors == {"tunnel-created": "everybody may write it", "tunnel-up": "No such file or directory",
+                      "tunnel-down": "Exec format error", "tunnel-deleted": "is not executable"}
+    assert json.dumps(errors) and not world.ran()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_script_that_comes_later_is_found_and_only_what_has_a_script_is_heard(world):
+    world.script("tunnel-up")
+    world.start()
+    world.publish("tunnel-up", 1)
+    await world.until(lambda: len(world.ran()) == 1)
+    world.publish("tunnel-down", 1)
+    world.script("tunnel-down")
+    subscriber, = world.events._subscribers.values()
+    await world.until(lambda: "tunnel-down" in subscriber.events)
+    world.publish("tunnel-down", 2)
+    await world.until(lambda: len(world.ran()) == 2)
+    assert world.ran()[1][:2] == ["tunnel-down", "2"]
+    assert os.path.exists(world.directory / "scriptd.sqlite")

@@ -1,0 +1,46 @@
+"""prol2tp-scriptd as prol2tpd starts it: scripts run, it comes back when it is killed, and hears the last events."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.daemons import Suite
+from tests.netns import World, wait_until
+
+pytestmark = pytest.mark.root
+
+SCRIPT = '#!/bin/sh\necho "$1 $NAME" >> "$(dirname "$0")/ran"\n'
+
+
+def test_prol2tpd_starts_the_daemon_of_scripts_and_starts_it_again_when_it_is_killed():
+    with World() as world:
+        host = world.namespace("one")
+        scripts = world.path("scripts")
+        scripts.mkdir(exist_ok=True)
+        for what in ("created", "up", "down", "deleted"):
+            script = scripts / f"tunnel-{what}"
+            script.write_text(SCRIPT)
+            script.chmod(0o755)
+        suite = Suite(host, f'system {{ listen 127.0.0.1:1701; script_dir "{scripts}" }}\n')
+
+        def ran() -> list[str]:
+            path = scripts / "ran"
+            return path.read_text().splitlines() if path.exists() else []
+
+        suite.tool("prol2tp", "create", "tunnel", "name", "t1", "peer", "127.0.0.9", "persist", "false")
+        wait_until(lambda: "tunnel-created t1" in ran(), 20, "the script of t1")
+        killed = int((suite.run_dir / "prol2tp-scriptd.pid").read_text())
+        os.kill(killed, signal.SIGKILL)
+        suite.tool("prol2tp", "create", "tunnel", "name", "t2", "peer", "127.0.0.9", "persist", "false")
+        wait_until(lambda: "tunnel-created t2" in ran(), 20, "the script of t2, after it was killed")
+        shown = suite.json("prol2tp", "show", "scripts")
+        assert shown["lost"] == 0 and "prol2tpd" in shown["connected"]
+        child = int((suite.run_dir / "prol2tp-scriptd.pid").read_text())
+        assert child != killed
+        suite.stop("prol2tpd")
+        wait_until(lambda: "tunnel-down t1" in ran() and "tunnel-down t2" in ran(), 5, "the last events")
+        assert sorted(ran()) == sorted(set(ran()))
+        assert not os.path.exists(f"/proc/{child}")
