@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.cli import format
+from prol2tp.cli import format, reports
 from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
@@ -80,7 +80,7 @@ def _show_session(program: Program, values: dict[str, Any]) -> None:
 
 def _show_scripts(program: Program, values: dict[str, Any]) -> None:
     with program.connect(scriptd.SOCKET) as connection:
-        program.record(connection.call(scriptd.SHOW_SCRIPTS)["scripts"], format.scripts)
+        program.record(connection.call(scriptd.SHOW_SCRIPTS)["scripts"], reports.scripts)
 
 
 def _create_tunnel(program: Program, values: dict[str, Any]) -> None:
