@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.cli import access, format
+from prol2tp.cli import access, format, reports
 from prol2tp.control.commands import proacd, prol2tpd, propppd, scriptd
 from prol2tp.control.shapes import problems
 from tests.golden import records
@@ -18,7 +18,7 @@ OUTPUTS = {
     "show-sessions": lambda: format.sessions([records.SESSION_ROWS]),
     "show-sessions-ethernet": lambda: format.sessions([[records.ETHERNET_ROW]]),
     "show-session-stats": lambda: format.session(records.SESSION),
-    "show-scripts": lambda: format.scripts(records.SCRIPTS),
+    "show-scripts": lambda: reports.scripts(records.SCRIPTS),
     "propppctl-status": lambda: format.status(records.STATUS),
     "propppctl-pools": lambda: format.pools([records.POOL_ROWS]),
     "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),

@@ -24,7 +24,7 @@ from prol2tp.control.shapes import problems
 from prol2tp.daemons.scriptd.scripts import SCRIPTS
 
 ROOT = Path(__file__).parents[2]
-NOTE = '#!/bin/sh\necho "$1 $2 ${3:--} $PROL2TP_ATTEMPT" >> "$(dirname "$0")/ran"\n'
+NOTE = '#!/bin/sh\necho "$1 $2 ${3:--} $PROL2TP_ATTEMPT" >> "${0%/*}/ran"\n'
 
 
 class World:
@@ -75,6 +75,10 @@ class World:
         path = self.scripts / "ran"
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
+    def lines(self):
+        path = self.scripts / "ran"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
     def publish(self, event, tunnel, session=None, **more):
         ids = {"tunnel_id": tunnel} if session is None else {"tunnel_id": tunnel, "session_id": session}
         self.events.publish(event, **ids, **more)
@@ -122,7 +126,7 @@ async def lives(world, tunnels, sessions, words=()):
                 world.publish(f"session-{what}", tunnel, session)
                 total += 1
         enough = len(world.ran()) + total // 12
-        await world.until(lambda enough=enough: len(world.ran()) > enough)
+        await world.until(lambda enough=enough: world.lines() > enough, 300)
         await world.kill()
         world.start(*words)
     return total
@@ -146,7 +150,7 @@ async def check_lives(world, tunnels, sessions):
     total = await lives(world, tunnels, sessions, ("--timeout", "0.2", "--max-running", "12"))
 
     def all_ran():
-        return sum(map(len, first_runs(world).values())) == total
+        return world.lines() >= total and sum(map(len, first_runs(world).values())) == total
 
     await world.until(all_ran, 300)
     order = ("created", "up", "down", "deleted")
