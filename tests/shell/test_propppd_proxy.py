@@ -18,7 +18,7 @@ from prol2tp.ppp import outputs
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.proxy import ProxyRecord, for_ethernet
 from prol2tp.ppp.settings import LinkSettings
-from prol2tp.radius.attributes import PPPOE_OVER_ETHERNET, PPPOE_OVER_VLAN
+from prol2tp.radius.attributes import PPPOE_OVER_ETHERNET, PPPOE_OVER_QINQ
 from tests.shell.propppd_world import CONFIG, Client, LinksWorld, Prol2tpd
 from tests.shell.test_log_lines import heard
 from tests.shell.test_propppd_radius import RadiusWorld
@@ -221,7 +221,7 @@ def test_radius_hears_of_the_line_and_of_where_the_subscriber_is(world: LinksWor
     near, _ = world.session()
     world.attachments.attach(Prol2tpd(), [access_row(world, near)], "proacd")
     port = port_of(world.links.by_port[near])
-    assert (port.nas_port_type, port.nas_port_id) == (PPPOE_OVER_VLAN, "pppoe eth1.10.20:5")
+    assert (port.nas_port_type, port.nas_port_id) == (PPPOE_OVER_QINQ, "pppoe eth1.10.20:5")
     assert (port.calling_station_id, port.called_station_id) == (MAC, "internet")
     assert dict(port.line) == {(3561, 1): b"eth 1/2", (3561, 2): b"\xff\x00",
                                (3561, 129): (1_000_000).to_bytes(4, "big"),
@@ -269,16 +269,37 @@ def test_ids_of_two_owners_do_not_meet(world: LinksWorld) -> None:
 
 
 def test_each_owner_has_a_grace_time_of_its_own(world: LinksWorld) -> None:
-    ours, theirs = world.session()[0], world.session()[0]
+    (ours, one), (theirs, other) = world.session(), world.session()
     proacd = Prol2tpd()
     world.attach(world.row(ours, "open"))
+    for far in (one, other):
+        Client(world, far, LinkSettings()).open()
     world.attachments.attach(proacd, [access_row(world, theirs, ppp_profile="open")], "proacd")
     proacd.lose()
-    world.later(20, 5)
+    world.later(29)
+    assert theirs in world.links.by_port
+    world.later(10)
+    assert theirs not in world.links.by_port and ours in world.links.by_port
+
+
+def test_links_that_an_owner_has_no_more_when_it_is_there_again_do_not_wait_for_the_grace_time(
+        world: LinksWorld) -> None:
+    ours, theirs, kept = world.session()[0], world.session()[0], world.session()[0]
+    proacd = Prol2tpd()
+    world.attach(world.row(ours, "open"))
+    rows = [access_row(world, port, id=id, ppp_profile="open") for id, port in (("7.1", theirs), ("8.1", kept))]
+    world.attachments.attach(proacd, rows, "proacd")
+    proacd.lose()
+    world.later(2)
     again = Prol2tpd()
     assert world.attachments.attach(again, [], "proacd") == {"results": []}
-    world.later(20, 5)
-    assert theirs not in world.links.by_port and ours in world.links.by_port
+    world.later(4)
+    assert theirs in world.links.by_port, "it may still be on its way"
+    world.attachments.attach(again, rows[1:], "proacd")
+    world.later(4)
+    assert theirs in world.links.by_port
+    world.later(8)
+    assert kept in world.links.by_port and theirs not in world.links.by_port and ours in world.links.by_port
     assert [(row["id"], row["cause"]) for row in again.rows] == [("7.1", "Lost Carrier")]
 
 

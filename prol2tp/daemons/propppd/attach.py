@@ -21,6 +21,9 @@ _log = Logger(namespace="propppd")
 
 GRACE = 30.0
 """Seconds that links wait for their owner to come again."""
+SETTLED = 5.0
+"""Seconds after the last AttachSessions of an owner that came again, in which it attaches all that it has: what it has
+not attached by then it has no more."""
 OWNERS = ("prol2tpd", "proacd")
 TEXT = 500
 """Most characters of a message or name in a row."""
@@ -90,6 +93,8 @@ class Attachments:
         if connection is not self._connection:
             self._connection = connection
             connection.on_lost.append(self._lost)
+        if self._waiting is not None:
+            self._waiting.reset(SETTLED)
         return {"results": [self._asked(row) for row in rows]}
 
     def _asked(self, row: dict[str, Any]) -> str | None:
@@ -211,7 +216,7 @@ class Attachments:
             link.confirmed = False
         self._log.warning("{owner} is gone: {count} links wait {grace:.0f} s for it", owner=self.owner,
                           count=len(attached), grace=self.grace)
-        if self._waiting is not None and self._waiting.active():
+        if self._waiting is not None:
             self._waiting.cancel()
         self._waiting = self._clock.callLater(self.grace, self._over)
 
@@ -219,13 +224,15 @@ class Attachments:
         self._waiting = None
         forgotten = [link for link in self.links.by_number.values() if not link.confirmed and link.listener is self]
         if forgotten:
+            back = self._connection is not None
+            why = f"{self.owner} has come again without it" if back else f"{self.owner} is not running"
             self._log.warning("{count} links end: their sessions were not attached again", count=len(forgotten))
-            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", f"{self.owner} is not running"))
+            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", why))
 
     def stop(self) -> None:
         """No calls and no timers any more."""
         self.flush()
         self._connection = None
-        if self._waiting is not None and self._waiting.active():
+        if self._waiting is not None:
             self._waiting.cancel()
         self._waiting = None

@@ -29,6 +29,7 @@ from prol2tp.radius.attributes import (
     IPV6,
     PPP,
     PPPOE_OVER_ETHERNET,
+    PPPOE_OVER_QINQ,
     PPPOE_OVER_VLAN,
     Nas,
     Port,
@@ -134,7 +135,8 @@ def _pppoe_port(carrier: PPPoESession) -> Port:
 
 def _access_port(carrier: PPPoEAccess) -> Port:
     vlans = "".join(f".{vid}" for vid in carrier.vlans)
-    return Port(nas_port_type=PPPOE_OVER_VLAN if carrier.vlans else PPPOE_OVER_ETHERNET,
+    kinds = (PPPOE_OVER_ETHERNET, PPPOE_OVER_VLAN, PPPOE_OVER_QINQ)
+    return Port(nas_port_type=kinds[len(carrier.vlans)],
                 nas_port_id=f"pppoe {carrier.interface}{vlans}:{carrier.session_id}",
                 calling_station_id=carrier.calling_number or carrier.peer_mac,
                 called_station_id=carrier.called_number or carrier.service_name, line=carrier.line)
