@@ -75,6 +75,10 @@ class User:
         self.offer: dict[str, Any] = {}
         self.id = "7/8"
 
+    @property
+    def proxy(self) -> dict[str, Any] | None:
+        return self.offer.get("proxy")
+
     # what proacd asks of a source
 
     def open(self) -> Deferred[None]:

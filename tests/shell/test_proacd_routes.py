@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from prol2tp.ppp.proxy import for_ethernet
 from prol2tp.pppoe.packets import PADS, PADT
 from tests.shell.proacd_world import ProacdWorld
 
@@ -393,3 +394,21 @@ def test_a_session_ends_when_its_time_is_over(world: ProacdWorld) -> None:
     world.later(2)
     assert route.cause == "Session Timeout"
     world.nothing_left()
+
+
+def test_the_next_end_hears_what_the_line_of_the_user_cannot_do(world: ProacdWorld) -> None:
+    world.dialled()
+    (route,) = world.routes
+    line = for_ethernet(1492).to_record()
+    row = world.prol2tpd.rows[route.destination.id]
+    assert (row["lcp_want"], row["lcp_allow"]) == (line["want_options"], line["allow_options"])
+    assert row["proxy"] is None
+
+
+def test_what_a_lac_says_of_its_user_goes_on_to_the_next_lns(world: ProacdWorld) -> None:
+    proxy = {"last_sent_confreq": "0304c023", "last_received_confreq": "", "authen_type": 4}
+    assert world.prol2tpd.offer("7/8", proxy=proxy, lcp_want="010405d4", lcp_allow="0702") is None
+    world.settle()
+    (route,) = world.routes
+    row = world.prol2tpd.rows[route.destination.id]
+    assert (row["proxy"], row["lcp_want"], row["lcp_allow"]) == (proxy, "010405d4", "0702")

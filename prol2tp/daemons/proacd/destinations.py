@@ -8,7 +8,8 @@ from prol2tp.daemons.proacd.choice import Choice
 from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.daemons.proacd.routes import Route, State
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
-from prol2tp.pppoe.packets import vids
+from prol2tp.ppp.proxy import for_ethernet
+from prol2tp.pppoe.packets import mac_text, vids
 from prol2tp.pppoe.tags import Line
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Call(Destination):
             "key": place.key or place.name, "parameters": place.tunnel}
         return {
             "id": self.id, "tunnel": tunnel, "session": {"parameters": {**_session_of(route), **place.session}},
-            "line": _line_of(route.source.line), **_proxy_of(route.proxy),
+            "line": _line_of(route.source.line), **_proxy_of(route),
         }  # fmt: skip
 
     def accepted(self) -> None:
@@ -177,12 +178,14 @@ class LocalPPP(Destination):
         if isinstance(source, L2TPSource):
             row.update(source.offer)
         elif isinstance(source, PPPoESource):
-            row.update(carrier="pppoe", interface=source.interface, peer_mac=source.calling_number,
+            row.update(carrier="pppoe", interface=source.interface, peer_mac=mac_text(source.key.peer),
                        session_id=source.key.session_id, service_name=source.service_name, max_payload=source.mtu,
                        vlans=list(vids(source.vlans)), user_name="", user_password="")
         row.update(id=self.id, port=source.port, ppp_profile=self.ppp_profile, calling_number=source.calling_number,
                    called_number=source.called_number, line=_line_of(source.line),
-                   proxy=None if self.again else route.proxy)
+                   **_proxy_of(route))
+        if self.again:
+            row["proxy"] = None
         return row
 
     def accepted(self) -> None:
@@ -233,10 +236,17 @@ def _session_of(route: Route) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _proxy_of(record: dict[str, Any] | None) -> dict[str, Any]:
-    """A proxy record in a row, where what LCP should be like (RFC 3437) has a place of its own."""
-    proxy = dict(record or {})
+def _proxy_of(route: Route) -> dict[str, Any]:
+    """What the next end hears of LCP and authentication, and with it what the user's line cannot do (RFC 3437)."""
+    source = route.source
+    proxy = dict(route.proxy or {})
     want, allow = proxy.pop("want_options", ""), proxy.pop("allow_options", "")
+    if isinstance(source, L2TPSource):
+        offer = source.offer
+        want, allow = want or offer.get("lcp_want") or "", allow or offer.get("lcp_allow") or ""
+    elif not want:
+        line = for_ethernet(source.mtu).to_record()
+        want, allow = line["want_options"], line["allow_options"]
     return {"proxy": proxy or None, "lcp_want": want, "lcp_allow": allow}
 
 

@@ -42,8 +42,10 @@ def settings_of(source: FrameSource, methods: tuple[str, ...], name: str, patien
     payload = min(source.mtu or LARGEST_PAYLOAD, LARGEST_PAYLOAD)
     # RFC 2516 section 7: an Ethernet has no use for compressed headers and escapes
     refuse = ("accomp", "asyncmap", "pcomp") if source.kind == "pppoe" else ()
-    return LinkSettings(auth=True, auth_methods=methods, name=name, mru=payload, mtu=payload, pcomp=False,
-                        accomp=False, refuse=refuse, access=True, auth_deadline=patience, ip=False, ipv6=False)
+    return LinkSettings(
+        access=True, auth=True, auth_methods=methods, auth_deadline=patience, name=name, mru=payload, mtu=payload,
+        proxy_mru=LARGEST_PAYLOAD, pcomp=False, accomp=False, refuse=refuse, ip=False, ipv6=False,
+    )  # fmt: skip
 
 
 class Negotiation:
