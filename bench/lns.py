@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.daemons import Suite  # noqa: E402
+from tests.kernel import peers as kernel_peers  # noqa: E402
 from tests.netns import Namespace, World, cpu_seconds, rss  # noqa: E402
 from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS, L2tpns, Xl2tpd, version  # noqa: E402
 
@@ -69,7 +71,7 @@ class Ours(LNSUnderTest):
 
     def __init__(
         self, host: Namespace, ppp: bool, users: int = 0, interface: str = "shared", radius: bool = False,
-        tunnel: str = "", pseudowire: str = "ppp"
+        tunnel: str = "", pseudowire: str = "ppp", data_path: str = "auto"
     ) -> None:
         super().__init__()
         attach = '\n    ppp_profile "subscribers"' if ppp else ""
@@ -78,6 +80,7 @@ system {{
     hostname "lns"
     listen {LNS}:1701
     log_level warning
+    data_path {data_path}
 }}
 session profile "lac" {{
     pseudowire_type {pseudowire}{attach}
@@ -151,6 +154,38 @@ class ForeignXl2tpd(LNSUnderTest):
         super().__init__()
         self.peer = Xl2tpd(host, LNS, pppd="exit 0")
         self.pids = {"xl2tpd": self.peer.process.pid}
+
+
+class ForeignPppd(LNSUnderTest):
+    """xl2tpd with a pppd for each session, both with the kernel's L2TP and PPP: in a guest."""
+
+    title = f"xl2tpd {version('xl2tpd')}, pppd {version('ppp')}"
+
+    def __init__(self, host: Namespace) -> None:
+        super().__init__()
+        self.host = host
+        options = ["auth", "require-pap", "name lns", "noccp", "novj", "lcp-echo-interval 0", "nolog"]
+        self.peer = kernel_peers.Xl2tpd(host, LNS, pool="10.64.0.1-10.64.250.250", options=options,
+                                        users=[("*", PASSWORD.decode())], debug=False)  # fmt: skip
+        self.pids = {"xl2tpd": self.peer.process.pid}
+
+    def _all(self) -> list[int]:
+        return [pid for pid in self.host.pids() if Path(f"/proc/{pid}").exists()]
+
+    def cpu(self) -> dict[str, float]:
+        return {"xl2tpd and pppd": sum(cpu_seconds(pid) for pid in self._all())}
+
+    def rss(self) -> dict[str, int]:
+        return {"xl2tpd and pppd": sum(rss(pid) for pid in self._all())}
+
+
+GUEST = os.environ.get("PROL2TP_GUEST", "")
+
+
+def in_guest(kernel: str, words: Sequence[str]) -> int:
+    """This bench again, in a guest with this kernel."""
+    guest = [ROOT / "tools" / "guest", "-k", kernel, "-t", "3600", sys.executable]
+    return subprocess.run([*map(str, guest), *words], check=False).returncode
 
 
 def machine() -> str:

@@ -13,7 +13,7 @@ PPP_OPTIONS = "nodetach\nnodefaultroute\nnoipv6\nmtu 1400\nmru 1400\n"
 
 class Xl2tpd:
     """xl2tpd with pppd, their configuration in a private directory. As LNS by default; as LAC with `lns` it dials at
-    once, `calls` times (a tunnel each), and again after a while when `redial`."""
+    once, `calls` times (a tunnel each), and again after a while when `redial`. A user named * is anybody."""
 
     def __init__(
         self,
@@ -26,20 +26,22 @@ class Xl2tpd:
         pool: str = "10.7.0.10-10.7.3.250",
         options: Sequence[str] = (),
         users: Sequence[tuple[str, str]] = (("u1@example.com", "pw1"),),
+        debug: bool = True,
     ) -> None:
         directory = host.world.path(f"xl2tpd{next(_serial)}", "xl2tpd.conf").parent
         ppp = directory / "ppp"
         ppp.mkdir()
-        secrets = "".join(f'"{user}" * "{password}" *\n' for user, password in users)
+        secrets = "".join(f"{user} * {password} *\n" for user, password in users)
         for name in ("chap-secrets", "pap-secrets"):
             (ppp / name).write_text(secrets)
             (ppp / name).chmod(0o600)
         (ppp / "options").write_text("")
         (directory / "options").write_text(PPP_OPTIONS + "".join(f"{option}\n" for option in options))
         (directory / "secrets").write_text("")
-        common = f"pppoptfile = {directory}/options\nlength bit = yes\nrequire authentication = no\nppp debug = yes\n"
+        common = f"pppoptfile = {directory}/options\nlength bit = yes\nrequire authentication = no\n"
+        common += "ppp debug = yes\n" if debug else ""
         text = f"[global]\nport = 1701\nlisten-addr = {address}\nauth file = {directory}/secrets\n"
-        text += "debug tunnel = yes\ndebug state = yes\n"
+        text += "debug tunnel = yes\ndebug state = yes\n" if debug else ""
         if lns:
             again = "redial = yes\nredial timeout = 15\n" if redial else "redial = no\n"
             for number in range(calls):
