@@ -47,6 +47,12 @@ def diff(old: Configuration, new: Configuration) -> list[Change]:
     return changes
 
 
+def describe(change: Change) -> str:
+    """For a log: kind, names, what became of it, and the parameters that differ."""
+    what = " ".join([change.kind, *(f'"{name}"' for name in change.name)])
+    return f"{what} {change.action}" + (f" ({', '.join(change.parameters)})" if change.parameters else "")
+
+
 def changed_parameters(old: Any, new: Any) -> tuple[str, ...]:
     """Names of the fields that differ between two records; nested records (not compared fields) do not
     count."""

@@ -142,8 +142,12 @@ class DaemonOptions(CommonOptions):
         self["state-dir"] = self["state-dir"] or os.environ.get("PROL2TP_STATE_DIR") or STATE_DIR
         self.load()
         if self["dry-run"]:
-            print(f"{self['config-file']}: no errors found")
+            print(self.checked())
             sys.exit(0)
+
+    def checked(self) -> str:
+        """What a dry run prints when all is well."""
+        return f"{self['config-file']}: no errors found"
 
     def load(self) -> None:
         """Read the configuration. Raises `usage.UsageError` with text for people."""

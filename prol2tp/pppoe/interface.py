@@ -176,11 +176,15 @@ class Interface:
         most = self.settings.max_sessions_per_mac or RESERVED_ID - 1
         return pool is not None and len(pool.used) - 1 >= most
 
+    def of_host(self, mac: bytes) -> list[Session]:
+        """All sessions of a host."""
+        pool = self._ids.get(mac)
+        used = pool.used if pool is not None else ()
+        return [self.sessions[mac, session_id] for session_id in used if session_id != RESERVED_ID]
+
     def oldest(self, mac: bytes) -> Session:
         """Looks at all sessions of the host: for hosts with a limit."""
-        ids = self._ids[mac].used
-        mine = [self.sessions[mac, session_id] for session_id in ids if session_id != RESERVED_ID]
-        return min(mine, key=lambda session: session.created_at)
+        return min(self.of_host(mac), key=lambda session: session.created_at)
 
     # sessions
 

@@ -174,8 +174,8 @@ INTERFACE_ROW = Record(
     "interface-row",
     (
         Field("name", "text", ""),
-        Field("state", "text", "`up`, `down` or `absent`"),
-        Field("mac", "text", "its address; empty: it is absent"),
+        Field("state", "text", "`up`, or why hosts are not served: `is down`, `is not there`, ..."),
+        Field("mac", "text", "its address; empty: hosts are not served"),
         Field("mtu", "integer", "Ethernet payload; 0: not known"),
         Field("vlans", "words", "as in proacd.conf"),
         Field("services", "words", "service names that routes serve; hidden ones in parentheses, `*`: any other"),

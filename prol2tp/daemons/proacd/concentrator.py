@@ -8,12 +8,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from prol2tp.config.diff import diff
 from prol2tp.config.proacd import ProacdConfig
 from prol2tp.config.proacd import Route as RouteConfig
 from prol2tp.config.serving import RouteIndex
 from prol2tp.daemons.logs import Log
-from prol2tp.daemons.proacd import settings
+from prol2tp.daemons.proacd import reload, settings
 from prol2tp.daemons.proacd.attach import Attachments
 from prol2tp.daemons.proacd.balance import Balance
 from prol2tp.daemons.proacd.calls import Calls
@@ -27,6 +26,7 @@ from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
 from prol2tp.dataplane.interface import IDataPlane
 from prol2tp.net.linkwatch import Link
 from prol2tp.pppoe import outputs, tags
+from prol2tp.pppoe.settings import InterfaceSettings
 
 NO_DATA_PATH = "the data path is not there yet"
 
@@ -54,43 +54,57 @@ class Concentrator:
         self.attachments = Attachments(clock, logs["pppd"], grace)
         self.discovery = Discovery(clock, logs["pppoe"], settings.concentrator(config.system, hostname), random_bytes,
                                    open_ethernet, link_of, self._asked)
+        self.hosts: Callable[[dict[str, InterfaceSettings]], dict[str, InterfaceSettings]] = dict
+        """Puts what commands have said about hosts into the settings of interfaces."""
+        self.ac_name = ""
+        self._drained = False
         self._hostname = hostname
         self._configure()
 
     # configuration
 
     def configure(self, config: ProacdConfig) -> str:
-        """Take over another configuration -> what changed. Routes whose block is gone or leads elsewhere end."""
-        changes = diff(self.config, config)
+        """Take over another configuration -> what changed; see `reload`."""
+        return reload.apply(self, config)
+
+    def use_config(self, config: ProacdConfig) -> None:
+        """For all who come from now on."""
         self.config = config
         self.index = RouteIndex(config.routes.values())
         self._configure()
-        self._end_changed()
-        return f"{len(changes)} changes" if changes else "no changes"
 
     def _configure(self) -> None:
         system = self.config.system
         self.balance.lockout_time = system.lockout_time
         self.routes.timeout = system.route_timeout
         self.calls.exchange.grace = self.attachments.exchange.grace = system.grace_timeout
-        self.discovery.configure(settings.concentrator(system, self._hostname),
-                                 settings.interfaces(self.config, self.index))
         self.calls.serve(self.index.tunnel_profiles)
+        self.refresh()
 
-    def _end_changed(self) -> None:
-        for name, routes in list(self.routes.by_name.items()):
-            now = self.config.routes.get(name)
-            for route in list(routes.values()):
-                if now is None or (now.source, now.destination) != (route.config.source, route.config.destination):
-                    route.close("Admin Reset", "the route was changed" if now else "the route is no longer configured")
-                else:
-                    route.config = now
+    def refresh(self) -> None:
+        """Who is served on the interfaces may be others now."""
+        of_all = settings.concentrator(self.config.system, self._hostname)
+        self.ac_name = of_all.ac_name
+        if self.draining:
+            # nobody is to be offered what he will not get
+            of_all.delays = ((0, None),)
+        self.discovery.configure(of_all, self.hosts(settings.interfaces(self.config, self.index)))
+
+    @property
+    def draining(self) -> bool:
+        """Nobody new is let in."""
+        return self._drained or self.config.system.drain
+
+    def drain(self, on: bool) -> None:
+        """Let nobody in, until that is taken back."""
+        self._drained = on
+        self.refresh()
 
     # sources
 
     def _refusal(self, config: RouteConfig) -> str:
         """Why the route takes nobody now; empty: it does."""
-        if config.drain or self.config.system.drain:
+        if config.drain or self.draining:
             return "the route takes no new sessions"
         if 0 < config.max_sessions <= len(self.routes.by_name.get(config.name, ())):
             return "too many sessions on the route"

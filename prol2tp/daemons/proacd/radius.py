@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -45,6 +46,8 @@ class RadiusChoice:
         """`profile l2tp` blocks, by name; set by a reload."""
         self.name = ""
         """Ours, in challenges; set by a reload."""
+        self.trace: Callable[[Route, str, str], None] | None = None
+        """Hears of what is negotiated with users, when set: route, kind, text."""
         self.profiles = profiles
         self.clock = clock
         self.random_bytes = random_bytes
@@ -130,6 +133,8 @@ class Enquiry:
         settings = settings_of(self._route.source, config.auth_methods, choice.name, config.negotiation_timeout)
         self._negotiation = Negotiation(self._route.source, settings, choice.random_bytes, choice.clock,
                                         choice.deadlines, config.negotiation_timeout, self._claimed, self._ended)
+        if choice.trace is not None:
+            self._negotiation.link.trace = partial(choice.trace, self._route)
         self._negotiation.start(self._proxy)
 
     def _not_opened(self, failure: Failure) -> None:

@@ -233,6 +233,8 @@ class Routes:
         self.followers = Followers()
         self.by_number: dict[int, Route] = {}
         self.by_name: dict[str, dict[int, Route]] = {}
+        self.rolls: dict[str, Roll] = {}
+        """As `roll`, of each name."""
         self.roll = Roll()
         """Numbers in the order of creation, for pages."""
         self.refusing = ""
@@ -250,13 +252,9 @@ class Routes:
     def __len__(self) -> int:
         return len(self.by_number)
 
-    def find(self, name_or_number: str) -> list[Route]:
-        """The route of that number, or all of that name."""
-        if name_or_number.isascii() and name_or_number.isdigit():
-            route = self.by_number.get(int(name_or_number[:6]))
-            if route is not None:
-                return [route]
-        return list(self.by_name.get(name_or_number, {}).values())
+    def of_name(self, name: str) -> list[Route]:
+        """All of a `route` block."""
+        return list(self.by_name.get(name, {}).values())
 
     # begin
 
@@ -276,6 +274,7 @@ class Routes:
         source.route = route
         self.by_number[number] = route
         self.by_name.setdefault(route.name, {})[number] = route
+        self.rolls.setdefault(route.name, Roll()).add(number)
         self.roll.add(number)
         self.counters.routes_created += 1
         self._say(route, Level.INFO, "created for {source}", source=source.label)
@@ -439,8 +438,9 @@ class Routes:
         del self.by_number[route.number]
         named = self.by_name[route.name]
         del named[route.number]
+        self.rolls[route.name].discard(route.number)
         if not named:
-            del self.by_name[route.name]
+            del self.by_name[route.name], self.rolls[route.name]
         self.roll.discard(route.number)
         self._ids.release(route.number)
         self.counters.routes_deleted += 1

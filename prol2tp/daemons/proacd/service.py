@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
@@ -24,19 +26,26 @@ from prol2tp.config.proacd import (
     load,
 )
 from prol2tp.config.problems import Wrong
+from prol2tp.config.written import written
 from prol2tp.control.client import ControlClient
 from prol2tp.control.command import Refused
 from prol2tp.control.commands import prol2tpd as prol2tpd_commands
 from prol2tp.control.commands import propppd as propppd_commands
-from prol2tp.control.commands.proacd import EVENTS
+from prol2tp.control.commands.proacd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
+from prol2tp.control.server import ControlServer
 from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, make_directory, read_config
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.proacd import settings
+from prol2tp.daemons.proacd.announce import Announcements
 from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
+from prol2tp.daemons.proacd.commands import Commands
 from prol2tp.daemons.proacd.concentrator import Concentrator
+from prol2tp.daemons.proacd.maclists import MacLists
 from prol2tp.daemons.proacd.profiles import Profile, Profiles
 from prol2tp.daemons.proacd.radius import RadiusChoice
+from prol2tp.daemons.proacd.status import Status
+from prol2tp.daemons.proacd.trace import Trace
 from prol2tp.dataplane.client import PathClient
 from prol2tp.net.ethernet import EthernetPort
 from prol2tp.net.linkwatch import LinkWatch, link_of
@@ -70,6 +79,10 @@ class Options(DaemonOptions):
         except Wrong as error:
             raise usage.UsageError(f"-d: {error.wrong}; {error.right}") from None
 
+    def checked(self) -> str:
+        """The configuration that results, as text, without secrets."""
+        return written(self.config).rstrip("\n")
+
     def load(self) -> None:
         self.config = load_config(self["config-file"])
         self["log-file"] = self["log-file"] or self.config.system.log_file
@@ -88,9 +101,12 @@ def make_state_directory(config: ProacdConfig, path: str) -> None:
 def load_config(path: str) -> ProacdConfig:
     """Raises `usage.UsageError` with all that is wrong with the file."""
     try:
-        return read_config(path, load)
+        config: ProacdConfig = read_config(path, load)
     except ConfigError as error:
         raise usage.UsageError(str(error)) from error
+    for profile in config.radius.values():
+        profile.nas_identifier = profile.nas_identifier or socket.gethostname()
+    return config
 
 
 def makeService(options: Options) -> ProacdService:
@@ -127,8 +143,15 @@ class ProacdService(DaemonService):
         self.concentrator = Concentrator(
             reactor, self.logs, os.urandom, random.random, socket.gethostname(), self.config, self.choice,
             self._open_ethernet, link_of)
-        self.concentrator.routes.followers.append(self.profiles)
+        self.hosts = MacLists(options["state-dir"], log)
+        self.concentrator.hosts = self.hosts.merged
+        self.concentrator.refresh()
+        self.trace = Trace(self._trace)
+        self.concentrator.routes.followers += (self.profiles, self.trace, Announcements(self.events.publish))
         run_dir = options["run-dir"]
+        self.control = ControlServer(
+            os.path.join(run_dir, SOCKET), COMMANDS, {**self._commands().table(), **self.events.responders()},
+            CALLBACKS, reactor=reactor)
         calls_of, attachments = self.concentrator.calls, self.concentrator.attachments
         responders = {"CallsChanged": lambda connection, calls: calls_of.calls_changed(calls),
                       "OfferCalls": lambda connection, calls: calls_of.offer_calls(calls)}
@@ -143,6 +166,14 @@ class ProacdService(DaemonService):
             {"SessionsChanged": lambda connection, sessions: attachments.sessions_changed(sessions)},
             on_connected=attachments.connected, on_lost=attachments.disconnected, reactor=reactor)
         self._watch: LinkWatch | None = None
+
+    def _commands(self) -> Commands:
+        clock = self.reactor
+        status = Status(
+            self.concentrator, self.options["config-file"],
+            lambda moment: time.time() - clock.seconds() + moment, time.time(), lambda: self.log.level,
+            lambda: asdict(self.profiles.counters), self.profiles.queue_record)
+        return Commands(clock, self.concentrator, status, self.hosts, self.trace, self._set_levels, self.reload)
 
     def startService(self) -> None:
         super().startService()
@@ -159,6 +190,7 @@ class ProacdService(DaemonService):
     def _connected(self, _: Any) -> None:
         """What was left by a former run is known: routes may come."""
         if not self._stopping:
+            self.control.startService()
             self.prol2tpd.startService()
             self.propppd.startService()
             self._connect_path()
@@ -256,8 +288,6 @@ class ProacdService(DaemonService):
         """-> Deferred, when accounting has its queues."""
         self.radius.name = self.config.system.hostname or socket.gethostname()
         self.radius.l2tp = self.config.l2tp
-        for profile in self.config.radius.values():
-            profile.nas_identifier = profile.nas_identifier or self.radius.name
         return self.profiles.configure(self.config.radius).addCallback(self._queues_opened)
 
     def _queues_opened(self, results: list[Any]) -> None:
@@ -265,11 +295,18 @@ class ProacdService(DaemonService):
             if not success:
                 self.log.error("{reason}: nothing is accounted", reason=failure.getErrorMessage())
 
-    def _set_levels(self) -> None:
+    def _set_levels(self, level: Level | None = None) -> None:
+        """:param level: by command; None: the configuration's."""
         system = self.config.system
         detailed = {*system.debug, *self.options["debug-mask"]}
         for category, log in self.logs.items():
-            log.level = Level.DEBUG if category in detailed else Level.named(system.log_level)
+            configured = Level.DEBUG if category in detailed else Level.named(system.log_level)
+            log.level = configured if level is None else level
+
+    def _trace(self, on: bool) -> None:
+        """Of `Trace`: lines are made only while there is a trace."""
+        self.concentrator.discovery.core.trace = self.trace.discovery if on else None
+        self.radius.trace = self.trace.ppp if on else None
 
     # the end
 
@@ -287,8 +324,9 @@ class ProacdService(DaemonService):
             self.log.notice("stopping: {count} routes", count=len(concentrator.routes))
         yield self._within(concentrator.end_all("Admin Reboot", "proacd stops"), self.config.system.stop_timeout)
         concentrator.stop()
-        for client in (self.prol2tpd, self.propppd):
-            yield self._within(client.stopService(), STOP_PATIENCE)
+        for part in (self.prol2tpd, self.propppd, self.control):
+            if part.running:
+                yield self._within(part.stopService(), STOP_PATIENCE)
         self.radius.stop()
         yield self.profiles.stop()
         if self._watch is not None:

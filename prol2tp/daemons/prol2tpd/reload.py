@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
 
-from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, diff
+from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, describe, diff
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.admission import own_level
 from prol2tp.daemons.prol2tpd.instances import ClientTunnel
@@ -64,11 +64,6 @@ def _own_levels(plane: Plane) -> None:
                 instance = session.instance
                 level = own_level(instance.config, instance.tunnel.config) if instance is not None else None
                 plane.set_level(session, level)
-
-
-def describe(change: Change) -> str:
-    what = " ".join([change.kind, *(f'"{name}"' for name in change.name)])
-    return f"{what} {change.action}" + (f" ({', '.join(change.parameters)})" if change.parameters else "")
 
 
 def _nothing(plane: Plane, change: Change) -> None:

@@ -1,0 +1,147 @@
+"""Another configuration taken over as a difference: what does not have to end lives on.
+
+A route ends when its block is gone, or serves its source no longer, or leads elsewhere; and when its interface or VLAN
+is no longer served. All else counts for those who come after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prol2tp.config.access import vlan_set
+from prol2tp.config.diff import Change, describe, diff
+from prol2tp.config.proacd import (
+    L2tpDestination,
+    PppDestination,
+    PppoeSource,
+    ProacdConfig,
+    RadiusDestination,
+)
+from prol2tp.config.proacd import Route as RouteConfig
+from prol2tp.config.serving import RouteIndex
+from prol2tp.daemons.proacd import settings
+from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
+from prol2tp.pppoe.packets import vids
+
+if TYPE_CHECKING:
+    from prol2tp.daemons.proacd.concentrator import Concentrator
+    from prol2tp.daemons.proacd.routes import Route
+
+MOST_SAID = 20
+"""Changes that the summary names."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a configuration would change."""
+
+    changes: list[Change]
+    ends: list[tuple[Route, str]] = field(default_factory=list)
+    """Routes that would end, and why."""
+
+    def summary(self) -> str:
+        """One line."""
+        if not self.changes:
+            return "nothing changed"
+        said = [describe(change) for change in self.changes[:MOST_SAID]]
+        if len(self.changes) > MOST_SAID:
+            said.append(f"and {len(self.changes) - MOST_SAID} changes more")
+        if self.ends:
+            said.append(f"{len(self.ends)} {'routes end' if len(self.ends) > 1 else 'route ends'}")
+        return "; ".join(said)
+
+
+def plan(concentrator: Concentrator, new: ProacdConfig) -> Plan:
+    """What would change; nothing does. Only routes of blocks and interfaces that differ are looked at."""
+    old = concentrator.config
+    made = Plan(diff(old, new))
+    changed = {change.name[0] for change in made.changes if change.kind == "route"}
+    interfaces = {change.name[0] for change in made.changes if change.kind == "interface"}
+    interfaces |= set(concentrator.index.interfaces) - set(RouteIndex(new.routes.values()).interfaces)
+    for name, routes in concentrator.routes.by_name.items():
+        config = old.routes.get(name)
+        touched = config is None or _touches(config, interfaces)
+        if name not in changed and not touched:
+            continue
+        judge = _Judge(new, new.routes.get(name), old)
+        made.ends += [(route, why) for route in routes.values() if (why := judge.why_ends(route))]
+    return made
+
+
+def _touches(config: RouteConfig, interfaces: set[str]) -> bool:
+    return isinstance(config.source, PppoeSource) and not interfaces.isdisjoint(config.source.interface)
+
+
+class _Judge:
+    """Of the routes of one block. What is the same for all of them is found once."""
+
+    def __init__(self, new: ProacdConfig, config: RouteConfig | None, old: ProacdConfig) -> None:
+        self._config = config
+        self._old = old
+        self._new = new
+        self._served: dict[str, str] = {}
+        self._index = RouteIndex([config] if config is not None else [])
+        self._places: list[tuple[str, dict[str, str], dict[str, str]]] = []
+        if config is not None and isinstance(config.destination, L2tpDestination):
+            choice = settings.static_choice(config)
+            self._places = [(place.name, place.tunnel, place.session) for place in choice.destinations]
+
+    def why_ends(self, route: Route) -> str:
+        """Empty: it does not."""
+        if self._config is None:
+            return "the route is no longer configured"
+        return self._source(route) or self._destination(route, self._config)
+
+    def _source(self, route: Route) -> str:
+        source = route.source
+        if isinstance(source, L2TPSource):
+            profile = str(source.offer.get("tunnel_profile") or "")
+            return "" if self._index.find_l2tp(profile) else "the route no longer serves this LAC"
+        if not isinstance(source, PPPoESource):
+            return ""
+        vlans = tuple(vid for vid in vids(source.vlans) if vid)
+        if self._index.find(source.interface, vlans, source.service_name) is None:
+            return "the route no longer serves this host"
+        return self._interface(source.interface, vlans)
+
+    def _interface(self, name: str, vlans: tuple[int, ...]) -> str:
+        before, now = self._old.interfaces.get(name), self._new.interfaces[name]
+        if before is None or before.vlans == now.vlans:
+            return ""
+        served, was_served = vlan_set(now.vlans), vlan_set(before.vlans)
+        if (served != settings.UNTAGGED) != (was_served != settings.UNTAGGED):
+            # its socket for session frames is another one
+            return f"interface {name} is opened again, with or without VLAN tags"
+        return "" if served is None or vlans in served else "the VLAN is no longer served"
+
+    def _destination(self, route: Route, config: RouteConfig) -> str:
+        old, new = route.config.destination, config.destination
+        if old == new:
+            return ""
+        place = route.place
+        if isinstance(new, L2tpDestination) and isinstance(old, L2tpDestination):
+            if place is None or (place.name, place.tunnel, place.session) in self._places:
+                return ""
+            return "the LNS is no longer that of the route, or has other parameters"
+        if isinstance(new, RadiusDestination) and isinstance(old, RadiusDestination):
+            local = route.choice is not None and place is None
+            if not local or route.choice is None or route.choice.ppp_profile == new.ppp_profile:
+                return ""
+        if isinstance(new, PppDestination) and isinstance(old, PppDestination) and old == new:
+            return ""
+        return "the route leads elsewhere"
+
+
+def apply(concentrator: Concentrator, new: ProacdConfig) -> str:
+    """Take `new` over. -> one line: what changed."""
+    made = plan(concentrator, new)
+    for route, why in made.ends:
+        route.close("Admin Reset", why)
+    concentrator.use_config(new)
+    for name, routes in concentrator.routes.by_name.items():
+        config = new.routes.get(name)
+        if config is not None:
+            for route in routes.values():
+                route.config = config
+    return made.summary()
