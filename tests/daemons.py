@@ -12,20 +12,21 @@ from tests.netns import Failed, Namespace, Process, wait_until
 
 _OWN = Path(sys.executable).parent
 BIN = _OWN if (_OWN / "twistd").exists() else Path(__file__).parent.parent / ".venv" / "bin"
-PLUGINS = {"prol2tpd": "prol2tp", "propppd": "proppp"}
+PLUGINS = {"prol2tpd": "prol2tp", "propppd": "proppp", "proacd": "proac"}
 Row = Mapping[str, Any]
 
 
 class Suite:
-    """prol2tpd, and propppd when it has a configuration, on one host."""
+    """prol2tpd, propppd and proacd, as far as they have a configuration, on one host."""
 
-    def __init__(self, host: Namespace, prol2tpd: str, propppd: str = "", debug: bool = False) -> None:
+    def __init__(self, host: Namespace, prol2tpd: str, propppd: str = "", debug: bool = False,
+                 proacd: str = "") -> None:
         self.host = host
         self.directory = host.world.path(host.name, "prol2tpd.conf").parent
         self.run_dir = self.directory / "run"
         self.debug = debug
         self.processes: dict[str, Process] = {}
-        for daemon, text in (("propppd", propppd), ("prol2tpd", prol2tpd)):
+        for daemon, text in (("propppd", propppd), ("prol2tpd", prol2tpd), ("proacd", proacd)):
             if text:
                 self.configure(daemon, text)
                 self.start(daemon)
@@ -47,7 +48,8 @@ class Suite:
         for process in self.processes.values():
             if not process.running():
                 raise Failed(f"{process.name} ended ({process.popen.poll()}):\n{process.output}")
-        return all((self.run_dir / f"{daemon}.sock").exists() for daemon in self.processes)
+        return all("connected to prol2tpd" in process.output if daemon == "proacd"
+                   else (self.run_dir / f"{daemon}.sock").exists() for daemon, process in self.processes.items())
 
     # the tools
 

@@ -362,7 +362,7 @@ class Routes:
         if route.destination is not destination or route.state is not State.OPENING:
             return
         self.counters.destination_open_failures += 1
-        self._say(route, Level.NOTICE, "{destination} did not open: {cause}: {message}", cause=cause, message=message,
+        self._say(route, Level.NOTICE, "{destination} did not open: {cause}: {reason}", cause=cause, reason=message,
                   destination=destination.label)
         if route.place is not None:
             report = self.balance.failed if dead else self.balance.refused
@@ -416,8 +416,8 @@ class Routes:
         if route.balanced and route.place is not None:
             route.balanced = False
             self.balance.closed(route.place, route.closed_at)
-        self._say(route, Level.INFO, "ends: {cause}{colon}{message}", cause=cause, colon=": " if message else "",
-                  message=message)
+        self._say(route, Level.INFO, "ends: {cause}{colon}{reason}", cause=cause, colon=": " if message else "",
+                  reason=message)
         if route.waiting is not None:
             route.waiting.cancel()
         parted = self._part(route)

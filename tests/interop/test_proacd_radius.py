@@ -1,0 +1,192 @@
+"""proacd between PPPoE subscribers and LNSs, where FreeRADIUS says which LNS each of them belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemons import Suite
+from tests.interop.conftest import BAD, dissect
+from tests.interop.test_freeradius import CONFIGURATION
+from tests.netns import Capture, World, wait_until
+from tests.peers import RADIUS_SECRET, FreeRADIUS, L2tpns, users_file
+
+pytestmark = [pytest.mark.root, pytest.mark.interop("freeradius", "tshark")]
+
+INSIDE = "192.0.2.1"
+"""Of every LNS, behind the subscribers' links."""
+LNS_LINKS = """
+profile "subscribers" {
+    auth true
+    auth_methods chap pap
+    proxy_lcp true
+    proxy_auth true
+    local_ip 192.0.2.1
+    ip_pool "all"
+    ipv6 false
+}
+ip_pool "all" { range 10.6.0.101-10.6.0.199 }
+user "u1@isp.example" { password "pw1" }
+user "u2@isp.example" { password "pw2" }
+user "u3@isp.example" { password "pw3" }
+"""
+PROACD = """
+system { hostname "lac1" lockout_time 20 }
+profile radius "aaa" {
+    server 127.0.0.1 secret "%s" timeout 1
+    nas_identifier "lac1"
+    accounting sessions tunnels
+    interim_interval 0
+    %s
+}
+route "dynamic" { source pppoe { interface sub0 service any } destination radius { profile "aaa" %s } }
+"""
+
+
+def lns_tunnels(address: str, secret: str, name: str = "lns1") -> str:
+    return f"""
+system {{ hostname "{name}"; listen {address}:1701 }}
+session profile "lac" {{ pseudowire_type ppp; ppp_profile "subscribers" }}
+tunnel profile "lac1" {{ peer 10.99.0.0/16; secret "{secret}"; auth_mode challenge; session_profile "lac" }}
+"""
+
+
+def tunnel(tag: int, server: str, secret: str, preference: int, more: str = "") -> str:
+    return f"""    Tunnel-Type:{tag} = L2TP,
+    Tunnel-Medium-Type:{tag} = IPv4,
+    Tunnel-Server-Endpoint:{tag} = "{server}",
+    Tunnel-Password:{tag} = "{secret}",
+    Tunnel-Assignment-ID:{tag} = "isp",
+    Tunnel-Client-Auth-ID:{tag} = "lac7",
+    Tunnel-Preference:{tag} = {preference}{more}"""
+
+
+
+class Network:
+    """Subscribers, and LNSs 10.99.N.1, around one access concentrator 10.99.N.2; RADIUS is on its host."""
+
+    def __init__(self, world: World, users: str, profile: str = "", destination: str = "", lnss: int = 1,
+                 links: str = "") -> None:
+        self.world = world
+        self.client, lac = world.namespace("client"), world.namespace("lac")
+        world.cable(self.client, lac, [], [], device_two="sub0")
+        self.lnss = []
+        for number in range(1, lnss + 1):
+            lns = world.namespace(f"lns{number}")
+            world.cable(lac, lns, [f"10.99.{number}.2/24"], [f"10.99.{number}.1/24"], device_one=f"lns{number}")
+            self.lnss.append(lns)
+        self.capture = Capture(self.lnss[0], "eth0", world.path("capture.pcap"))
+        self.radius = FreeRADIUS(lac, users, configuration=CONFIGURATION)
+        self.lac = Suite(lac, 'system { hostname "lac1" }\n', links,
+                         proacd=PROACD % (RADIUS_SECRET, profile, destination))
+        profiles = "".join(f'profile "u{n}" {{ user "u{n}@isp.example"; password "pw{n}"; ipv6 false }}\n'
+                           for n in range(1, 4))
+        profiles += 'profile "wrong" { user "u1@isp.example"; password "x" }\n'
+        self.subscribers = Suite(self.client, "", profiles)
+
+    def dial(self, *profiles: str) -> None:
+        for profile in profiles:
+            self.subscribers.tool("propppctl", "create", "pppoe", "interface", "eth0", "profile", profile)
+
+    def records(self, status: str, count: int = 1, seconds: float = 10) -> list[dict[str, str]]:
+        """Accounting packets of that type, when there are as many."""
+
+        def found() -> list[dict[str, str]]:
+            return [record for record in self.radius.records() if record["Acct-Status-Type"] == status]
+
+        wait_until(lambda: len(found()) >= count, seconds, f"{count} records {status}", every=0.1)
+        return found()
+
+    def judge(self) -> None:
+        """Nothing malformed has passed."""
+        path = str(self.capture.stop())
+        assert dissect(path, "l2tp"), "nothing was captured"
+        bad = dissect(path, BAD)
+        assert not bad, "\n".join(bad[:20])
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as made:
+        yield made
+
+
+def user(number: int, *groups: str, more: str = "") -> str:
+    """An entry of FreeRADIUS's users file."""
+    rows = ",\n".join([*groups, *([f"    {more}"] if more else [])])
+    return f'u{number}@isp.example Cleartext-Password := "pw{number}"\n{rows}\n\n'
+
+
+def test_subscribers_go_where_freeradius_says_and_are_online_without_a_second_negotiation(world: World) -> None:
+    there = tunnel(1, "10.99.1.1", "s3cret", 1)
+    network = Network(world, user(1, there, more='Class = "gold"') + user(2, there))
+    lns = Suite(network.lnss[0], lns_tunnels("10.99.1.1", "s3cret"), LNS_LINKS)
+    network.dial("u1", "u2", "u3", "wrong")
+    links = network.subscribers.wait_online(2)
+    assert {row["user"] for row in lns.wait_online(2)} == {"u1@isp.example", "u2@isp.example"}
+    for link in links:
+        network.client.ping(INSIDE, interface=str(link["interface"]), size=1432)
+    (only,) = lns.tunnels()
+    assert "lac7" in lns.tool("prol2tp", "show", "tunnel", "id", str(only["tunnel_id"]))
+    shown = lns.tool("propppctl", "show", "session-1")
+    assert "proxied: as the access concentrator has negotiated it" in shown
+    assert "proxied: the proof was given to the access concentrator" in shown
+
+    starts = {record["User-Name"]: record for record in network.records("Start", 2)}
+    start = starts["u1@isp.example"]
+    assert start["Class"] == f"0x{b'gold'.hex()}" and start["NAS-Identifier"] == "lac1"
+    assert {name: start[f"Tunnel-{name}:0"] for name in (
+        "Type", "Medium-Type", "Client-Endpoint", "Server-Endpoint", "Assignment-Id", "Client-Auth-Id",
+        "Server-Auth-Id")} == {
+            "Type": "L2TP", "Medium-Type": "IPv4", "Client-Endpoint": "10.99.1.2", "Server-Endpoint": "10.99.1.1",
+            "Assignment-Id": "isp", "Client-Auth-Id": "lac7", "Server-Auth-Id": "lns1"}
+    assert len({record["Acct-Tunnel-Connection"] for record in starts.values()}) == 2
+    (begun,) = network.records("Tunnel-Start")
+    assert {record["Acct-Multi-Session-Id"] for record in starts.values()} == {begun["Acct-Session-Id"]}
+
+    for link in network.subscribers.online():
+        network.subscribers.tool("propppctl", "destroy", str(link["name"]))
+    stops = {record["User-Name"]: record for record in network.records("Stop", 2)}
+    for name, stop in stops.items():
+        assert stop["Acct-Session-Id"] == starts[name]["Acct-Session-Id"]
+        assert stop["Acct-Terminate-Cause"] == "User-Request"
+        assert int(stop["Acct-Input-Octets"]) > 1432 and int(stop["Acct-Output-Octets"]) > 1432
+    (ended,) = network.records("Tunnel-Stop")
+    assert int(ended["Acct-Input-Octets"]) == sum(int(stop["Acct-Input-Octets"]) for stop in stops.values())
+    wait_until(lambda: not lns.sessions(), 10, "no session is left")
+    said = network.lac.processes["proacd"].output + network.lac.processes["prol2tpd"].output
+    assert not [word for word in ("s3cret", "pw1", RADIUS_SECRET) if word in said]
+    network.judge()
+
+
+@pytest.mark.interop("l2tpns")
+@pytest.mark.parametrize("method", ["pap", "chap"])
+def test_subscribers_are_online_at_l2tpns_behind_our_access_concentrator(world: World, method: str) -> None:
+    network = Network(world, user(1, tunnel(1, "10.99.1.1", "s3cret", 1)), f"auth_methods {method}")
+    lns = network.lnss[0]
+    lns.address("lo", f"{INSIDE}/32")
+    FreeRADIUS(lns, users_file([("u1@isp.example", "pw1", "10.6.0.101")]))
+    L2tpns(lns, "10.99.1.1", secret="s3cret").wait_ready()
+    network.dial("u1")
+    (link,) = network.subscribers.wait_online(1)
+    network.client.run("ip", "route", "replace", f"{INSIDE}/32", "dev", str(link["interface"]))
+    network.client.ping(INSIDE, interface=str(link["interface"]))
+    network.client.ping(INSIDE, interface=str(link["interface"]), size=1300)
+    (start,) = network.records("Start")
+    assert start["Tunnel-Server-Endpoint:0"] == "10.99.1.1"
+    network.subscribers.tool("propppctl", "destroy", str(link["name"]))
+    (stop,) = network.records("Stop")
+    assert int(stop["Acct-Input-Octets"]) > 1300
+    network.judge()
+
+
+def test_who_has_no_tunnel_is_online_by_local_ppp_without_a_second_negotiation(world: World) -> None:
+    network = Network(world, user(1, more="Session-Timeout = 3600"), "", 'ppp_profile "subscribers"', links=LNS_LINKS)
+    network.dial("u1")
+    (link,) = network.subscribers.wait_online(1)
+    network.client.ping(INSIDE, interface=str(link["interface"]))
+    (local,) = network.lac.wait_online(1)
+    assert local["user"] == "u1@isp.example"
+    assert "proxied: the proof was given" in network.lac.tool("propppctl", "show", str(local["name"]))
+    network.capture.stop()
