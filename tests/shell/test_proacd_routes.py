@@ -34,11 +34,11 @@ def test_a_static_route_joins_a_host_to_a_call(world: ProacdWorld) -> None:
     world.settle()
     world.nothing_left()
     (closed,) = world.watcher.closed
-    assert (closed.cause, closed.closed_by.value) == ("User Request", "source")
+    assert (closed.cause, closed.closed_by.value) == ("Peer Request", "source")
     assert closed.counters is not None and closed.counters[:2] == (1, len(LCP))
     counters = world.parts.routes.counters
     assert (counters.tunnels_opened, counters.sessions_opened, counters.sessions_closed) == (1, 1, 1)
-    assert world.prol2tpd.ended[closed.destination.id]["cause"] == "User Request"
+    assert world.prol2tpd.ended[closed.destination.id]["cause"] == "Peer Request"
 
 
 def test_a_host_is_told_when_its_call_ends(world: ProacdWorld) -> None:

@@ -297,7 +297,8 @@ class Discovery:
         if source is None or source.route is None:
             return
         if output.by_peer:
-            cause, message = "User Request", output.message or "the host has ended the session"
+            # in RFC 3145's words it was the peer of PPP, not this end: the LNS hears so
+            cause, message = "Peer Request", output.message or "the host has ended the session"
         else:
             cause, message = self.why or (_CAUSES.get(output.message, "NAS Error"), output.message)
         source.route.routes.source_closed(source.route, cause, message)
