@@ -322,7 +322,7 @@ def test_events_tell_what_becomes_of_a_route(world: Told) -> None:
     assert [event for event, _ in world.events] == ["route-created", "route-opened", "route-closed"]
     assert {event for event, _ in world.events} <= set(EVENTS)
     closed = world.events[-1][1]
-    assert (closed["name"], closed["cause"], closed["by"]) == ("static", "User Request", "source")
+    assert (closed["name"], closed["cause"], closed["by"]) == ("static", "Peer Request", "source")
     assert closed["destination"] == "L2TP tunnel 100 session 1 (192.0.2.1)"
 
 
