@@ -94,6 +94,7 @@ def test_the_link_is_silent_after_it_was_handed_over(world: World) -> None:
     assert user.callback is None
     said: list[bytes] = []
     user.send = said.append  # type: ignore[method-assign]
+    world.calls[0].up()
     world.settle(100)
     assert not said and not user.closed and len(world.choice.deadlines) == 0
 
@@ -333,6 +334,7 @@ def test_an_lns_that_is_dead_is_left_out_until_one_user_has_tried_it_again(world
     world.user().dial()
     world.accept(*groups)
     assert world.calls[1].label == "192.0.2.2"
+    world.calls[1].up()
     world.settle(61)
     for user in [world.user() for _ in range(3)]:
         user.dial()
