@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ class Connection:
         self.path = path
         self._tag = 0
         self._buffer = b""
+        self._held: list[dict[bytes, bytes]] = []
+        """What the daemon has asked while we waited for an answer."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
@@ -67,9 +70,11 @@ class Connection:
             self._socket.sendall(write_box(box), socket.MSG_NOSIGNAL)
             while True:
                 answer = self._read_box()
-                if answer.get(ANSWER) == tag:
+                if COMMAND in answer:
+                    self._held.append(answer)
+                elif answer.get(ANSWER) == tag:
                     return _response(command, answer)
-                if answer.get(ERROR) == tag:
+                elif answer.get(ERROR) == tag:
                     raise error_from_wire(
                         answer.get(ERROR_CODE, b"").decode("latin-1"),
                         answer.get(ERROR_DESCRIPTION, b"").decode("utf-8", "replace"),
@@ -98,13 +103,30 @@ class Connection:
         for page in self.pages(command, **arguments):
             yield from page
 
-    def notifications(self, events: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Subscribe; then the arguments of each `Notify` as it comes, without end. `events`: names, None for all."""
-        self.call(SUBSCRIBE, events=events)
+    def notifications(self, events: list[str] | None = None, instance: str | None = None, after: int | None = None,
+                      until: float | None = None) -> Iterator[dict[str, Any]]:
+        """Subscribe; then the arguments of each `Notify` as it comes, without end. `events`: names, None for all;
+        `instance` and `after`: as in `Subscribe`; `until`: end at this time of the monotonic clock."""
+        where = {} if instance is None else {"instance": instance, "after": after}
+        self._held = []
+        answer = self.call(SUBSCRIBE, events=events, **where)
+        if not self._held:
+            # nothing has happened that it is to be told: this is what it goes on from
+            yield {"events": [], "dropped": 0, **answer}
         self._socket.settimeout(None)
         try:
             while True:
-                box = self._read_box()
+                if self._held:
+                    box = self._held.pop(0)
+                else:
+                    if until is not None:
+                        self._socket.settimeout(max(until - time.monotonic(), 0.001))
+                    try:
+                        box = self._read_box()
+                    except TimeoutError:
+                        if until is not None and time.monotonic() >= until:
+                            return
+                        raise
                 if box.get(COMMAND) != NOTIFY.name.encode("ascii"):
                     continue
                 yield _arguments(NOTIFY, box)

@@ -162,6 +162,7 @@ SESSION_RECORD = Record(
 TUNNEL_EVENT = Record(
     "tunnel-event",
     (
+        Field("handle", "integer", "counts the tunnels of this run of the daemon"),
         Field("tunnel_id", "integer", "our id"),
         Field("peer_tunnel_id", "integer", "0: not known yet"),
         Field("name", "text", "administrative name; empty: none"),
@@ -177,6 +178,7 @@ TUNNEL_EVENT = Record(
 SESSION_EVENT = Record(
     "session-event",
     (
+        Field("handle", "integer", "counts the sessions of this run of the daemon"),
         Field("tunnel_id", "integer", "our tunnel id"),
         Field("session_id", "integer", "our session id"),
         Field("peer_tunnel_id", "integer"),

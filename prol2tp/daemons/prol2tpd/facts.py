@@ -14,6 +14,7 @@ def tunnel(record: TunnelRecord) -> dict[str, Any]:
     core = record.core
     settings = core.settings
     return {
+        "handle": record.number,
         "tunnel_id": record.tunnel_id,
         "peer_tunnel_id": core.peer_tunnel_id,
         "name": settings.name if settings is not None else "",
@@ -32,6 +33,7 @@ def session(record: SessionRecord) -> dict[str, Any]:
     settings = core.settings if core is not None else None
     wire = core.pseudowire if core is not None else None
     return {
+        "handle": record.number,
         "tunnel_id": record.tunnel.tunnel_id,
         "session_id": record.session_id,
         "peer_tunnel_id": above.peer_tunnel_id,

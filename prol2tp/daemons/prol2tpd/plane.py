@@ -110,6 +110,9 @@ class Plane:
         """Tunnels that are up."""
         self.told = Quota(clock, self._not_told)
         self._verbose = 0
+        self._made = 0
+        """Tunnels since the start."""
+        self._sessions_made = 0
         self.retrace()
 
     @property
@@ -325,6 +328,8 @@ class Plane:
             record = self.tunnels[tunnel_id] = TunnelRecord(tunnel_id, self.ports.find(core.local), core)
             record.peer = text(core.peer)
             self.tunnel_roll.add(record)
+            self._made += 1
+            record.number = self._made
         return record
 
     def _tunnel_created(self, output: outputs.TunnelCreated) -> None:
@@ -398,6 +403,8 @@ class Plane:
             record = tunnel.sessions[session_id] = SessionRecord(tunnel, session_id, core)
             tunnel.session_roll.add(record)
             self.session_roll.add(record)
+            self._sessions_made += 1
+            record.number = self._sessions_made
         return record
 
     def _session_created(self, output: outputs.SessionCreated) -> None:

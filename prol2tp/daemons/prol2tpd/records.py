@@ -17,12 +17,14 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
-                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core")
+                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core", "number")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None, core: Tunnel) -> None:
         self.tunnel_id = tunnel_id
         self.core = core
         """The protocol's, which may have ended before we hear of it."""
+        self.number = 0
+        """Counts the tunnels of this run."""
         self.log_level: Level | None = None
         """None: the system's."""
         self.port = port
@@ -57,13 +59,15 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim", "core", "taker", "accepted", "up")
+                 "interface", "told", "claim", "core", "number", "taker", "accepted", "up")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
         self.session_id = session_id
         self.core = core
         """The protocol's; None: it ended before we heard of its beginning."""
+        self.number = 0
+        """Counts the sessions of this run."""
         self.log_level: Level | None = None
         self.profile: Any = None
         self.instance: Any = None
