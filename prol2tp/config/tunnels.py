@@ -235,6 +235,9 @@ class SessionParameters(PseudowireParameters):
     called_number: str = row(Text(64), "", "Called Number AVP.")
     sub_address: str = row(Text(64), "", "Sub-Address AVP.")
     priv_group_id: bytes = row(Octets(255), b"", "Private Group ID AVP.")
+    access_line: bool = row(
+        Boolean(), False, "Send what proacd knows of the subscriber's line (RFC 5515); xl2tpd cannot bear it."
+    )
     persist: bool = row(Boolean(), True, "Start the session again when it ends.")
     establish_timeout: float = row(
         Seconds(1, DAY), 0.0, "Time to come up; without it session_establish_timeout of system."

@@ -230,6 +230,9 @@ def test_a_call_makes_a_tunnel_that_waits_for_its_next_try_try_now(ac):
     (call("1", {"key": "k", "parameters": {"peer": "10.99.0.1", "nonsense": "1"}}), "nonsense"),
     (call("1", {"key": "", "parameters": {"peer": "10.99.0.1"}}), "key must be"),
     (call("1", {"key": "k", "name": "core"}), "a name, or a key"),
+    (call("1", {"key": "k", "parameters": {"peer": "10.99.0.1", "drain": "true"}}), "drain"),
+    (call("1", {"key": "k", "parameters": {"peer": "10.99.0.1", "static": "true", "tunnel_id": "1",
+                                           "peer_tunnel_id": "1", "local": "10.99.0.2:1701"}}), "static"),
     (call("1", session={"parameters": {"calling_number": "x" * 65}}), "calling_number"),
     (call("1", session={"parameters": {"call": "outgoing"}}), "must be incoming"),
     (call("1", session={}), "parameters must be"),
@@ -262,6 +265,9 @@ def test_calls_are_refused_where_the_operator_wants_none(ac):
     assert ac.proacd.open(call("1")) == [None]
     ac.run(1)
     assert "too many" in ac.proacd.open(call("2"))[0]
+    reload.apply(ac.lac.plane, load(AC.replace("system {", "system { drain_tunnels true;"), "test.conf"))
+    assert "drain_tunnels" in ac.proacd.open(call("3"))[0]
+    assert len(all_sessions(ac.lac)) == 1
 
 
 def test_only_the_connection_that_serves_may_open_and_close(ac):
@@ -378,6 +384,33 @@ def test_the_ids_that_proacd_knows_may_come_in_several_parts(ac):
     ac.proacd.serve(calls=[f"{number}" for number in range(10, 20)])
     ac.run(1)
     assert len(all_sessions(ac.lns)) == 20 and len(ac.proacd.changed) == 20
+
+
+def test_proacd_that_comes_back_while_its_calls_are_being_ended_keeps_the_others(ac):
+    ac.proacd.open(*(call(f"{number}") for number in range(1000)))
+    ac.run(9)
+    ac.proacd.lose()
+    calls = ac.proacd.calls
+    calls._grace_over(ac.clock.seconds())
+    calls._turn_call.cancel()
+    calls._take_turn()
+    assert 0 < len(calls) < 1000
+    ac.proacd.back()
+    unknown = ac.proacd.serve(calls=[f"{number}" for number in range(1000)])
+    kept = 1000 - len(unknown)
+    ac.run(5)
+    assert kept == len(ac.proacd.calls) == len(all_sessions(ac.lns)) == len(ac.proacd.changed) and 0 < kept < 1000
+
+
+def test_a_subscriber_who_hangs_up_is_told_to_the_peer_as_such(ac):
+    ac.proacd.open(call("1.1"))
+    ac.run(2)
+    causes = []
+    down = ac.lns.ppp.session_down
+    ac.lns.ppp.session_down = lambda record, cause, message: (causes.append(cause), down(record, cause, message))
+    ac.proacd.close("1.1", "User Request")
+    ac.run(1)
+    assert causes == ["Peer Request"]
 
 
 def test_another_connection_takes_the_calls_over_and_the_end_of_the_first_means_nothing(ac):

@@ -47,7 +47,7 @@ def test_what_the_lac_says_of_its_subscriber_arrives_as_it_was(world, version, h
         "1.1", tunnel={"version": version, "hide_avps": hide}, proxy=PROXY, line=LINE, lcp_want="010405d4",
         lcp_allow="0206ffffffff",
         session={"calling_number": "00:11:22:33:44:55", "called_number": "internet", "sub_address": "7",
-                 "connect_speed": "16000000:1000000", "priv_group_id": "vpn1"}))
+                 "connect_speed": "16000000:1000000", "priv_group_id": "vpn1", "access_line": "true"}))
     lts.run(2)
     assert lts.upstream.last("1.1")["state"] == "up"
     (row,) = lts.proacd.offered
@@ -57,6 +57,13 @@ def test_what_the_lac_says_of_its_subscriber_arrives_as_it_was(world, version, h
     assert (row["tunnel_profile"], row["private_group_id"], row["version"]) == (
         "switched", b"vpn1".hex(), int(version[-1]))
     assert row["peer_host_name"] == "lac" and row["lns"] and row["ppp_profile"] == ""
+
+
+def test_the_line_is_told_only_to_a_peer_that_is_configured_for_it(lts):
+    lts.upstream.open(keyed("1.1", line=LINE, proxy=PROXY))
+    lts.run(2)
+    (row,) = lts.proacd.offered
+    assert row["line"] is None and row["proxy"] == PROXY
 
 
 def test_a_lac_that_says_nothing_gives_empty_records(lts):

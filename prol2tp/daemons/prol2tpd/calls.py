@@ -160,6 +160,8 @@ class Calls:
         if plane.stopping:
             raise ValueError("shutting down")
         system = plane.config.system
+        if system.drain_tunnels:
+            raise ValueError("drain_tunnels is set")
         if system.max_sessions and plane.session_count >= system.max_sessions:
             raise ValueError("too many sessions")
         session = row.get("session")
@@ -183,6 +185,8 @@ class Calls:
         settings.lcp_want_options = avps.octets(row.get("lcp_want"), "lcp_want")
         settings.lcp_allow_options = avps.octets(row.get("lcp_allow"), "lcp_allow")
         self.plane.endpoint.check_session(settings)
+        if not config.access_line:
+            settings.line = None
         return settings
 
     def close_calls(self, connection: Any, calls: Any) -> dict[str, Any]:
@@ -204,7 +208,8 @@ class Calls:
             record = self.offers.withdraw(id)
         self._told.pop(id, None)
         if record is not None:
-            self.plane.ppp_closed(record, cause, message)
+            # the user of a call is the peer's peer, and never one of this end
+            self.plane.ppp_closed(record, "Peer Request" if cause == "User Request" else cause, message)
 
     def serve_calls(self, connection: Any, profiles: Any, calls: Any, more: bool | None = None) -> dict[str, Any]:
         for value, what in ((profiles, "profiles"), (calls if calls is not None else [], "calls")):
@@ -232,6 +237,7 @@ class Calls:
         self.connection = connection
         self._known.clear()
         self._told.clear()
+        self._ending.clear()
         self._grace_timer.want(None)
         connection.on_lost.append(self._lost)
         self._log.notice("connected to proacd")

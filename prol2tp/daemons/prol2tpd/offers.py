@@ -67,6 +67,7 @@ class Offers(Handed):
         """Another connection has the calls now; nothing is offered on it before it has said what it serves."""
         self.channel = None
         self.to_hand.clear()
+        self.pending_since.clear()
 
     def serve(self, profiles: frozenset[str], known: set[str] | None) -> None:
         """Offer the sessions of these profiles that nobody has yet; end those that proacd had and does not know any

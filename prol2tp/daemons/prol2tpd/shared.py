@@ -75,6 +75,8 @@ class SharedTunnels:
     def _named(self, name: str) -> ClientTunnel:
         plane = self.plane
         instance = plane.instances.get(name)
+        if instance is not None and instance.config.static:
+            raise ValueError(f"tunnel {name!r} is static: it has no calls")
         if instance is None or instance.stopped:
             config = plane.config.tunnels.get(name)
             if config is None:
@@ -106,6 +108,8 @@ class SharedTunnels:
             raise ValueError(f"tunnel: {one_line(error)}") from None
         if config.static:
             raise ValueError("tunnel: a static tunnel has no calls")
+        if config.drain:
+            raise ValueError("tunnel: drain is set")
         if not config.idle_timeout:
             config.idle_timeout = IDLE
         tunnel = self._by_key[whole] = SharedTunnel(self, whole, config)
