@@ -15,6 +15,7 @@ from prol2tp.config import propppd as propppd_config
 from prol2tp.daemons.base import CommonOptions
 from prol2tp.daemons.launch import with_foreground
 from prol2tp.daemons.pathd.service import Options as Pathd
+from prol2tp.daemons.proacd.service import Options as Proacd
 from prol2tp.daemons.prol2tpd.service import Options as Prol2tpd
 from prol2tp.daemons.propppd.service import Options as Propppd
 from prol2tp.daemons.scriptd.scripts import OWN_VARIABLES, SCRIPTS, VARIABLES
@@ -22,7 +23,7 @@ from prol2tp.daemons.scriptd.service import Options as Scriptd
 
 MAN = Path(__file__).resolve().parent.parent / "man"
 PAGES = sorted(MAN.iterdir())
-DAEMONS = (Prol2tpd, Propppd, Pathd, Scriptd)
+DAEMONS = (Prol2tpd, Propppd, Pathd, Scriptd, Proacd)
 
 
 def declared(options: CommonOptions) -> set[str]:
@@ -71,7 +72,7 @@ def test_pages_are_clean_mdoc(page):
 def test_pages_refer_to_pages_that_there_are(page):
     ours = {one.name for one in PAGES}
     for name, section in re.findall(r"^\.Xr (\S+) (\d)", page.read_text(), re.MULTILINE):
-        if name.startswith(("prol2tp", "proppp")):
+        if name.startswith(("prol2tp", "proppp", "proac")):
             assert f"{name}.{section}" in ours
 
 

@@ -72,12 +72,14 @@ class Options(DaemonOptions):
 
     opt_D = opt_debug
 
-    def opt_d(self, mask: str) -> None:  # type: ignore[override]
+    def opt_debug_mask(self, mask: str) -> None:
         """Log in detail what the mask says: a number, or categories with commas."""
         try:
             self["debug-mask"] = Debug().read(mask, False)
         except Wrong as error:
             raise usage.UsageError(f"-d: {error.wrong}; {error.right}") from None
+
+    opt_d = opt_debug_mask  # type: ignore[assignment]
 
     def checked(self) -> str:
         """The configuration that results, as text, without secrets."""
