@@ -167,6 +167,20 @@ def test_examples_of_the_page_load(page: str) -> None:
         LOADERS[page.removesuffix(".5")](example.replace("\\e", "\\"), page)
 
 
+def blocks_of(page: str, word: str) -> list[str]:
+    """Indented examples of a page in Markdown that have a line that begins with the word."""
+    found = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", (ROOT / page).read_text())
+    return [block for block in found if re.search(rf"(?m)^    {word}\b", block)]
+
+
+@pytest.mark.parametrize(("page", "count"), [("docs/proacd.md", 3), ("README.md", 1)])
+def test_examples_of_the_guide_load(page: str, count: int) -> None:
+    examples = blocks_of(page, "route")
+    assert len(examples) == count
+    for example in examples:
+        assert proacd.load(example, page).routes
+
+
 def test_option_words_of_propppctl_create_stand_in_its_page() -> None:
     page = (Path(__file__).parent.parent / "man" / "propppctl.1").read_text()
     options = page[page.index(".Sh OPTIONS OF A NEW LINK"):]

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.threads import deferToThread
 
-from prol2tp.cli import prol2tp, propppctl
+from prol2tp.cli import proac_info, prol2tp, propppctl
 from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands import prol2tpd, propppd
 from prol2tp.control.events import Events
@@ -121,6 +121,9 @@ class Daemons:
         return called.addCallback(lambda _: {"results": [None] * len(sessions)})
 
 
+TOOLS: dict[str, Any] = {"prol2tp": prol2tp, "propppctl": propppctl, "proac_info": proac_info}
+
+
 class Outcome:
     """What one run of a tool gave."""
 
@@ -139,7 +142,7 @@ def run(tool: str, *words: str) -> Any:
     """Run a tool in a thread, as a process would; a Deferred of its `Outcome`."""
 
     def blocking() -> Outcome:
-        program = (prol2tp if tool == "prol2tp" else propppctl).program()
+        program = TOOLS[tool].program()
         program._output, program._errors = io.StringIO(), io.StringIO()
         code = program.run(words)
         return Outcome(code, program._output.getvalue(), program._errors.getvalue())
