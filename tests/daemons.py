@@ -13,6 +13,7 @@ from tests.netns import Failed, Namespace, Process, wait_until
 _OWN = Path(sys.executable).parent
 BIN = _OWN if (_OWN / "twistd").exists() else Path(__file__).parent.parent / ".venv" / "bin"
 PLUGINS = {"prol2tpd": "prol2tp", "propppd": "proppp", "proacd": "proac"}
+DEBUG = {"prol2tpd": "-dd", "propppd": "-dd", "proacd": "-D"}
 Row = Mapping[str, Any]
 
 
@@ -39,7 +40,7 @@ class Suite:
 
     def start(self, daemon: str) -> None:
         self.processes[daemon] = self.host.spawn(
-            BIN / "twistd", "--nodaemon", "--pidfile=", PLUGINS[daemon], *(["-dd"] if self.debug else []),
+            BIN / "twistd", "--nodaemon", "--pidfile=", PLUGINS[daemon], *([DEBUG[daemon]] if self.debug else []),
             "-c", self.directory / f"{daemon}.conf", "--run-dir", self.run_dir,
             "--state-dir", self.directory / "state", name=f"{self.host.name}:{daemon}",
         )  # fmt: skip
