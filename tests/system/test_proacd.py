@@ -101,7 +101,7 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
         access.client.tool("propppctl", "destroy", name)
     wait_until(lambda: not access.lns.sessions() and not access.lac.sessions(), 10, "no session is left", every=0.2)
     wait_until(lambda: not access.lac.links(), 10, "no link is left at the concentrator", every=0.2)
-    access.proacd.wait_for("ends: User Request", count=2)
+    access.proacd.wait_for("ends: Peer Request", count=2)
     assert access.proacd.stop() in (0, -signal.SIGTERM)
     assert "Traceback" not in access.proacd.output
 
