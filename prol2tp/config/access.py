@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -37,18 +38,42 @@ class VlanRange(NamedTuple):
         head = f"{self.outer}." if self.outer else ""
         return f"{head}{self.first}" if self.first == self.last else f"{head}{self.first}-{self.last}"
 
-    def __contains__(self, vlans: object) -> bool:
-        """Whether it holds a frame's VLAN ids: (), (id,) or (outer, inner)."""
-        if self == EVERY_VLAN:
-            return True
-        if not isinstance(vlans, tuple) or len(vlans) > 2 or not vlans:
-            return vlans == () and self == UNTAGGED
-        outer = vlans[0] if len(vlans) == 2 else 0
-        return outer == self.outer and self.first <= vlans[-1] <= self.last
-
 
 UNTAGGED = VlanRange(0, 0, 0)
 EVERY_VLAN = VlanRange(0, 0, 4095)
+
+
+class VlanUnion:
+    """VLAN ids of frames, as () or (id,) or (outer, inner): `in` costs the same however many ranges there are."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, ranges: Iterable[VlanRange]) -> None:
+        self._ranges: dict[int, tuple[list[int], list[int]]] = {}
+        """By outer VLAN: where ranges begin and end, in order and apart from each other. Untagged is 0 to 0."""
+        for one in sorted(ranges):
+            starts, ends = self._ranges.setdefault(one.outer, ([], []))
+            if starts and one.first <= ends[-1] + 1 and one.first > 1:
+                ends[-1] = max(ends[-1], one.last)
+            else:
+                starts.append(one.first)
+                ends.append(one.last)
+
+    def __contains__(self, vlans: object) -> bool:
+        if not isinstance(vlans, tuple) or len(vlans) > 2 or 0 in vlans:
+            return False
+        starts, ends = self._ranges.get(vlans[0] if len(vlans) == 2 else 0, _NO_RANGES)
+        place = bisect_right(starts, vlans[-1] if vlans else 0)
+        return place > 0 and (vlans[-1] if vlans else 0) <= ends[place - 1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VlanUnion) and self._ranges == other._ranges
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._ranges))
+
+
+_NO_RANGES: tuple[list[int], list[int]] = ([], [])
 
 
 def vlan_set(ranges: Iterable[VlanRange]) -> frozenset[tuple[int, ...]] | None:

@@ -7,6 +7,7 @@ list goes on up to the next keyword of its block. A value that is written like a
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from itertools import takewhile
 
@@ -17,7 +18,7 @@ from prol2tp.config.problems import Problems, right_name, shown
 
 _ALIKE = 0.85
 """How much a word in a list looks like a keyword before it is taken for one that is mistyped."""
-_LONGEST_KEYWORD = 40
+_LIKE_A_KEYWORD = re.compile(r"[A-Za-z_-]{3,40}")
 
 
 def read_file(text: str, problems: Problems, file: BlockType) -> Given:
@@ -188,7 +189,8 @@ def _keywords(kind: BlockType) -> frozenset[str]:
 
 
 def _mistyped(word: str, keywords: frozenset[str]) -> bool:
-    return len(word) <= _LONGEST_KEYWORD and bool(get_close_matches(word, keywords, 1, _ALIKE))
+    # long lists are of addresses and numbers, and are not to be compared word by word
+    return _LIKE_A_KEYWORD.fullmatch(word) is not None and bool(get_close_matches(word.lower(), keywords, 1, _ALIKE))
 
 
 def _forms(kind: BlockType) -> str:

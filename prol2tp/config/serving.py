@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prol2tp.config.access import EVERY_VLAN, UNTAGGED, ServiceName, VlanRange
+from prol2tp.config.access import EVERY_VLAN, UNTAGGED, ServiceName, VlanRange, VlanUnion
 from prol2tp.config.parameter import Given
 from prol2tp.config.problems import Problems, shown
 from prol2tp.config.routes import Interface, L2tpSource, PppoeSource, Route
@@ -36,6 +36,13 @@ class _ByVlan:
         for outer, ranges in self._ranges.items():
             ranges.sort(key=lambda entry: entry[0])
             self._starts[outer] = [vlans.first for vlans, _ in ranges]
+
+    @property
+    def vlans(self) -> VlanUnion | None:
+        """All of them; None: any."""
+        if self._all is not None:
+            return None
+        return VlanUnion(vlans for ranges in self._ranges.values() for vlans, _ in ranges)
 
     def find(self, vlans: Sequence[int]) -> Route | None:
         outer = vlans[0] if len(vlans) == 2 else 0
@@ -96,6 +103,10 @@ class RouteIndex:
         """Those that hosts are served on."""
         return list(self._services)
 
+    def vlans(self, interface: str, service: str | None) -> VlanUnion | None:
+        """VLANs on which a service, or any, is served; None: all of the interface. Raises `KeyError`."""
+        return self._pppoe[interface, service].vlans
+
     def services(self, interface: str) -> tuple[tuple[ServiceName, ...], bool]:
         """The names that are served on an interface, in the order of the file, and whether any other is too."""
         names = self._services.get(interface, {})
@@ -113,6 +124,7 @@ def check_overlaps(
 ) -> None:
     """Report routes of which two would serve one host, and VLANs of routes that their interface does not serve."""
     taken: dict[tuple[str, str | None, int], list[tuple[VlanRange, Route]]] = {}
+    place = {name: number for number, name in enumerate(routes)}
     profiles: dict[str, Route] = {}
     for route in routes.values():
         source = route.source
@@ -133,8 +145,8 @@ def check_overlaps(
             if after.first <= before.last:
                 service = "any service" if name is None else f'service "{shown(name)}"'
                 where = f"{service} on {interface}, vlan {max(before, after)}"
-                later = max(first, second, key=lambda route: list(routes).index(route.name))
-                _overlap(later, first if later is second else second, "interface", where, file, problems)
+                earlier, later = sorted((first, second), key=lambda route: place[route.name])
+                _overlap(later, earlier, "interface", where, file, problems)
 
 
 def _overlap(route: Route, other: Route, parameter: str, what: str, file: Given, problems: Problems) -> None:

@@ -219,7 +219,7 @@ class AccessConcentrator:
         discards = self.discards
         if not self._serves(place, packet):
             return
-        if place.service(packet.service_names[0]) is None:
+        if place.service(packet.service_names[0], packet.vlans) is None:
             discards.unknown_services += 1
             return
         if self._full(place) or (place.host_full(packet.source) and not place.settings.replace):
@@ -262,7 +262,7 @@ class AccessConcentrator:
             self.counters.invalid_padi_received += 1
             return
         names = []
-        for name in place.advertised(packet.service_names[0])[1:]:
+        for name in place.advertised(packet.service_names[0], packet.vlans)[1:]:
             room -= TAG_HEADER + len(name)
             if room < 0:
                 break
@@ -295,7 +295,7 @@ class AccessConcentrator:
             self.discards.padr_over_rate += 1
             return
         asked = packet.service_names[0]
-        service = place.service(asked)
+        service = place.service(asked, packet.vlans)
         if service is None:
             self._reject(place, packet, tags.SERVICE_NAME_ERROR, "no such service")
             return

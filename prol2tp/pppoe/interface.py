@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,20 +149,27 @@ class Interface:
             return False
         return settings.allow is None or mac in settings.allow or mac[:3] in settings.allow
 
-    def service(self, name: bytes) -> tuple[bytes, Service] | None:
+    def service(self, name: bytes, vlans: Vlans) -> tuple[bytes, Service] | None:
         """The service that a host gets when it asks for `name`; None when there is none for it."""
+        ids = vids(vlans)
         known = self._names.get(name)
-        if known is not None:
+        if known is not None and _among(ids, known.vlans):
             return name, known
         if not name:
             for other, service in self._names.items():
-                if service.advertised:
+                if service.advertised and _among(ids, service.vlans):
                     return other, service
-        return (name, Service(text(name), False)) if self.settings.any_service else None
+        if self.settings.any_service and _among(ids, self.settings.any_service_vlans):
+            return name, Service(text(name), False)
+        return None
 
-    def advertised(self, asked: bytes) -> tuple[bytes, ...]:
+    def advertised(self, asked: bytes, vlans: Vlans) -> tuple[bytes, ...]:
         """Names for a PADO: the one that was asked for, then the others."""
-        others = [name for name, service in self._names.items() if service.advertised and name and name != asked]
+        ids = vids(vlans)
+        others = [
+            name for name, service in self._names.items()
+            if service.advertised and name and name != asked and _among(ids, service.vlans)
+        ]  # fmt: skip
         return (asked, *others)
 
     def is_for_us(self, destination: bytes) -> bool:
@@ -224,6 +231,10 @@ class Interface:
         pool.release(session_id)
         if len(pool.used) == 1:
             del self._ids[mac]
+
+
+def _among(ids: tuple[int, ...], vlans: Container[tuple[int, ...]] | None) -> bool:
+    return vlans is None or ids in vlans
 
 
 def _bucket(settings: InterfaceSettings, now: float) -> Bucket | None:

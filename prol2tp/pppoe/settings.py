@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 
@@ -12,6 +13,8 @@ class Service:
     name: str
     advertised: bool = True
     """False: given only to hosts that ask for it by name."""
+    vlans: Container[tuple[int, ...]] | None = None
+    """VLAN ids, outer first, on which it is served; None: on all of the interface."""
 
 
 @dataclass(slots=True)
@@ -24,6 +27,8 @@ class InterfaceSettings:
     """The first advertised one is given to hosts that ask for any."""
     any_service: bool = False
     """Serve every name that a host asks for."""
+    any_service_vlans: Container[tuple[int, ...]] | None = None
+    """Where that is so, as `Service.vlans`."""
     vlans: frozenset[tuple[int, ...]] | None = frozenset({()})
     """VLAN ids, outer first, that are served: () is untagged. None: all."""
     mtu: int = 1500

@@ -48,8 +48,11 @@ def _interface(interface: Interface, index: RouteIndex) -> InterfaceSettings:
     names, any_service = index.services(interface.name)
     return InterfaceSettings(
         mac=_NO_ADDRESS,
-        services=tuple(Service(one.name or "", one.advertised) for one in names),
+        services=tuple(
+            Service(one.name or "", one.advertised, index.vlans(interface.name, one.name)) for one in names
+        ),
         any_service=any_service,
+        any_service_vlans=index.vlans(interface.name, None) if any_service else None,
         vlans=vlan_set(interface.vlans),
         mtu=interface.mtu,
         max_sessions=interface.max_sessions,

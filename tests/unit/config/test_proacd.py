@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from prol2tp.config.access import DEBUG_CATEGORIES, Delay, ServiceName, VlanRange, vlan_set
+from prol2tp.config.access import (
+    DEBUG_CATEGORIES,
+    UNTAGGED,
+    Delay,
+    ServiceName,
+    VlanRange,
+    VlanUnion,
+    vlan_set,
+)
 from prol2tp.config.parameter import read_values
 from prol2tp.config.proacd import ConfigError, load
 from prol2tp.config.routes import (
@@ -25,6 +36,7 @@ from prol2tp.config.serving import RouteIndex
 from prol2tp.config.tunnels import SESSION, TUNNEL
 from prol2tp.config.types import Address
 from prol2tp.config.written import written
+from tests.steps import steps
 
 MANUAL = """
 system { debug route,pppoe,radius  log_file "/var/log/proacd.log"  ac_name "lac-1" }
@@ -306,3 +318,76 @@ def test_what_is_written_has_defaults_and_no_secrets() -> None:
     assert "cookie_lifetime 30\n" in text and "padi_burst 200\n" in text
     for secret in ("s1", "s2", "7332", "hex:00"):
         assert secret not in text
+
+
+def test_a_service_is_served_on_the_vlans_of_its_routes() -> None:
+    config = load("interface eth0 { vlans any }" + routes(
+        "source pppoe { interface eth0 service a vlan 10-12 }",
+        "source pppoe { interface eth0 service a vlan 20 untagged }",
+        "source pppoe { interface eth0 service b }",
+        "source pppoe { interface eth0 vlan 5.6 }",
+    ), "f")  # fmt: skip
+    index = RouteIndex(config.routes.values())
+    assert index.vlans("eth0", "b") is None
+    for service, served in (("a", {(10,), (11,), (12,), (20,), ()}), (None, {(5, 6)})):
+        vlans = index.vlans("eth0", service)
+        assert vlans is not None
+        asked = [(), (0,), (5, 0), (1, 2, 3), *((one,) for one in range(1, 30)), *((5, one) for one in range(1, 9))]
+        assert {one for one in asked if one in vlans} == served
+
+
+RANGES = st.lists(st.builds(lambda outer, first, more: VlanRange(outer, first, min(first + more, 40)),
+                            st.integers(0, 2), st.integers(1, 40), st.integers(0, 9)) | st.just(UNTAGGED))
+
+
+@given(RANGES, RANGES)
+def test_a_union_of_vlans_has_the_vlans_of_all_its_ranges(ranges: list[VlanRange], others: list[VlanRange]) -> None:
+    union, expected = VlanUnion(ranges), vlan_set(ranges)
+    assert expected is not None
+    asked = [(), *((one,) for one in range(45)), *((outer, one) for outer in range(3) for one in range(45))]
+    assert {one for one in asked if one in union} == {one for one in asked if one in expected and 0 not in one}
+    if vlan_set(others) != expected:
+        assert VlanUnion(others) != union
+
+
+# any text, and large files
+
+
+SOUP = ["system", "interface", "profile", "radius", "l2tp", "route", "source", "pppoe", "destination", "ppp", "peer",
+        "server", "session", "service", "hidden", "any", "vlan", "vlans", "secret", "{", "}", ";", "#", "\n", '"',
+        '"a b"', "eth0", "10", "10-20", "0", "true", "x", "192.0.2.1", "default", "debug", "tunnel", "hex:00", "mtu",
+        "\\"]
+
+
+@given(st.lists(st.sampled_from(SOUP), max_size=60))
+def test_any_text_is_read_or_refused_with_the_place(words: list[str]) -> None:
+    try:
+        load(" ".join(words), "f")
+    except ConfigError as error:
+        assert error.problems and all(problem.line and problem.column and problem.text for problem in error.problems)
+
+
+@given(st.text(max_size=200))
+def test_any_characters_are_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        load(text, "f")
+
+
+def many(count: int) -> str:
+    macs = " ".join(f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}" for number in range(count))
+    return f"interface default {{ vlans any deny_mac {macs} }}\n" + routes(
+        *(f"source pppoe {{ interface eth0 eth1 service s{number} vlan {number % 4000 + 1} 7.1-4094 }}"
+          for number in range(count)))
+
+
+def test_the_work_of_reading_a_file_grows_with_its_length() -> None:
+    small, large = many(200), many(800)
+    assert steps(load, large, "f") < 5 * steps(load, small, "f")
+
+
+def test_the_work_of_finding_a_route_does_not_grow_with_their_number() -> None:
+    costs = []
+    for count in (50, 800):
+        index = RouteIndex(load(many(count), "f").routes.values())
+        costs.append(steps(index.find, "eth1", (7, 99), f"s{count - 1}"))
+    assert costs[1] <= costs[0] + 20

@@ -106,6 +106,22 @@ def test_a_concentrator_of_any_service_gives_every_name() -> None:
     assert (question.service_name, question.advertised) == ("bronze", False)
 
 
+def test_services_are_offered_on_their_vlans_alone() -> None:
+    tag = (VlanTag(0x8100, 7),)
+    services = (Service("gold", vlans={(7,)}), Service("silver"), Service("iron", vlans={()}))
+    bench = Bench(services=services, vlans=None, any_service=True, any_service_vlans={(8,)})
+    for vlans, asked, offered in (
+        (tag, b"", (b"", b"gold", b"silver")), ((), b"", (b"", b"silver", b"iron")), (tag, b"iron", None),
+        ((), b"gold", None), ((VlanTag(0x8100, 8),), b"gold", (b"gold", b"silver")), ((), b"bronze", None),
+    ):  # fmt: skip
+        offer = bench.offer(asked, vlans=vlans)
+        assert (offer and offer.service_names) == offered
+    (question,) = bench.request(b"", vlans=tag)
+    assert question.service_name == "gold"
+    (question,) = bench.request(b"", b"\2" * 6)
+    assert question.service_name == "silver"
+
+
 def test_hosts_that_ask_for_any_service_are_not_told_of_hidden_ones() -> None:
     bench = Bench(services=(Service("hidden", advertised=False),))
     assert bench.offer(b"") is None
