@@ -42,7 +42,7 @@ class Choice:
     """'l2tp', 'ppp' or 'refused'."""
     destinations: Sequence[Destination] = ()
     ppp_profile: str = ""
-    proxy: dict[str, Any] | None = None
+    proxy: dict[str, Any] | None = field(default=None, repr=False)
     """A proxy record (RFC 2661 section 4.4.5), as on the control channel."""
     user: str = ""
     class_: tuple[bytes, ...] = ()
