@@ -262,8 +262,9 @@ def test_calls_are_refused_where_the_operator_wants_none(ac):
     reload.apply(ac.lac.plane, load(AC.replace("system {", "system { deny_local_tunnel_creates true;"), "test.conf"))
     assert "deny_local_tunnel_creates" in ac.proacd.open(call("1"))[0]
     reload.apply(ac.lac.plane, load(AC.replace("system {", "system { max_sessions 1;"), "test.conf"))
-    assert ac.proacd.open(call("1")) == [None]
+    assert ac.proacd.open(call("1"), call("1.2")) == [None] * 2  # both wait for the tunnel
     ac.run(1)
+    assert ac.proacd.last("1")["state"] == "up" and "too many" in ac.proacd.last("1.2")["message"]
     assert "too many" in ac.proacd.open(call("2"))[0]
     reload.apply(ac.lac.plane, load(AC.replace("system {", "system { drain_tunnels true;"), "test.conf"))
     assert "drain_tunnels" in ac.proacd.open(call("3"))[0]
@@ -341,6 +342,15 @@ def test_a_tunnel_that_dies_ends_its_calls_and_is_not_tried_again(ac):
     closed = [row for row in ac.proacd.changed if row["state"] == "closed"]
     assert len(closed) == 10 and all(not row["tunnel_up"] and row["cause"] == "Lost Carrier" for row in closed)
     assert states(ac.lac) == ([], []) and not len(ac.lac.plane.shared)
+
+
+def test_a_tunnel_by_key_speaks_the_newest_version_that_both_ends_have(ac):
+    text = LNS.replace("secret", "version auto; secret")
+    reload.apply(ac.lns.plane, load(text, "test.conf"))
+    newest = {"key": "k", "parameters": {"peer": "10.99.0.1", "secret": "s3cret", "version": "auto"}}
+    ac.proacd.open(call("1", newest), call("2"))
+    ac.run(2)
+    assert (ac.proacd.last("1")["version"], ac.proacd.last("2")["version"]) == (3, 2)
 
 
 # the connection

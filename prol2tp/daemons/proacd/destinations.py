@@ -228,6 +228,8 @@ def _session_of(route: Route) -> dict[str, str]:
     if isinstance(source, L2TPSource):
         row = source.offer
         given["sub_address"] = str(row.get("sub_address") or "")
+        if group := str(row.get("private_group_id") or ""):
+            given["priv_group_id"] = f"hex:{group}"
         up, down = int(row.get("rx_connect_speed") or 0), int(row.get("tx_connect_speed") or 0)
     else:
         up, down = numbers.get(SPEED_UP, 0), numbers.get(SPEED_DOWN, 0)

@@ -66,9 +66,10 @@ class Call:
     def open(self) -> None:
         """The tunnel is up."""
         try:
+            self.calls.room()
             self.calls.plane.open_session(self)
         except (ValueError, LookupError) as error:
-            # the tunnel is full, or has just ended
+            # the tunnel or the daemon is full, or the tunnel has just ended
             self.calls.over(self, tunnel_up=True, cause=NEVER_UP, message=str(error))
         self._settings = None
 
@@ -159,11 +160,9 @@ class Calls:
         plane = self.plane
         if plane.stopping:
             raise ValueError("shutting down")
-        system = plane.config.system
-        if system.drain_tunnels:
+        if plane.config.system.drain_tunnels:
             raise ValueError("drain_tunnels is set")
-        if system.max_sessions and plane.session_count >= system.max_sessions:
-            raise ValueError("too many sessions")
+        self.room()
         session = row.get("session")
         texts = checked(session.get("parameters") if isinstance(session, dict) else None, "session")
         tunnel = plane.shared.find(row.get("tunnel"))
@@ -173,6 +172,13 @@ class Calls:
             raise ValueError(f"session: {one_line(error)}") from None
         config.ppp_profile = ""  # the frames are proacd's, whatever a profile says
         return Call(self, id, tunnel, config, self._settings(config, row))
+
+    def room(self) -> None:
+        """Raises `ValueError` when there is none for one more session: again when the tunnel is up, as many may have
+        waited for it."""
+        most = self.plane.config.system.max_sessions
+        if most and self.plane.session_count >= most:
+            raise ValueError("too many sessions")
 
     def _settings(self, config: Any, row: dict[str, Any]) -> SessionSettings:
         settings = self.plane.admission.session_settings(config)

@@ -49,6 +49,11 @@ def test_a_list_without_rows_has_its_heading():
     )
 
 
+def test_calls_of_the_access_concentrator_have_a_flag_of_their_own():
+    row = {**records.SESSION_ROWS[0], "origin": "proacd"}
+    assert list(format.sessions([[row]]))[1].startswith("A ")
+
+
 def test_states_other_than_established_are_down_and_flags_tell_the_origin():
     row = {**records.SESSION_ROWS[0], "state": "WAITREPLY", "origin": "local", "identifier": ""}
     line = list(format.sessions([[row]]))[1]
