@@ -157,6 +157,33 @@ def test_new_sessions_go_to_the_lns_that_lives_and_accounting_misses_none(world:
     assert causes == {("10.99.2.1", "Lost-Carrier"): SUBSCRIBERS, ("10.99.3.1", "User-Request"): SUBSCRIBERS}
 
 
+def test_sessions_of_a_daemon_that_was_killed_get_their_stop_and_the_lns_is_told(world: World) -> None:
+    client, lac, lns = (world.namespace(name) for name in ("client", "lac", "lns2"))
+    world.cable(client, lac, [], [], device_two="sub0")
+    world.cable(lac, lns, ["10.99.2.2/24"], ["10.99.2.1/24"], device_one="lns2")
+    radius = FreeRADIUS(lac, USERS, configuration=CONFIGURATION)
+    second = Suite(lns, LNS.format(n=2))
+    near = Suite(lac, 'system { hostname "lac1"; log_level warning }\n', proacd=PROACD)
+    subscribers = Subscribers(client, 20)
+    try:
+        wait_until(lambda: len(subscribers.up) == 20, 60, "all are up", every=0.1)
+        wait_until(lambda: told(radius)["Start"] == 20, 30, "every session has its Start", every=0.1)
+        killed = near.processes.pop("proacd")
+        killed.popen.kill()
+        killed.popen.wait()
+        near.start("proacd")
+        wait_until(lambda: told(radius)["Stop"] == 20, 30, "every session has its Stop", every=0.1)
+        wait_until(lambda: not second.sessions(), 30, "the LNS has no session any more", every=0.1)
+        subscribers.dialling = False
+    finally:
+        subscribers.stop()
+    records = [record for record in radius.records() if record["Acct-Status-Type"] == "Stop"]
+    assert {record["Acct-Terminate-Cause"] for record in records} == {"NAS-Reboot"}
+    assert {record["Tunnel-Server-Endpoint:0"] for record in records} == {"10.99.2.1"}
+    assert all("Acct-Input-Octets" in record and int(record["Acct-Session-Time"]) < 60 for record in records)
+    assert told(radius)["Accounting-On"] == 2
+
+
 def told(radius: FreeRADIUS) -> Counter[str]:
     """Records by type, each session once."""
     return Counter(status for status, _ in {(record["Acct-Status-Type"], record.get("Acct-Session-Id"))
