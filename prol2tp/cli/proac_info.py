@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from prol2tp.cli import access, format
+from prol2tp.cli import access, format, reports
 from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.command import NotFound
 from prol2tp.control.commands import proacd
-from prol2tp.control.commands.shared import LEVELS, RELOAD
+from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
 
 _FILTER = "[{interface INTERFACE | mac MAC | route ROUTE} ...]"
 
@@ -33,7 +33,7 @@ FORMS = (
     Form("trace_off", f"trace off {_FILTER}", "Keep it no longer."),
     Form("trace_dump", f"trace dump {_FILTER}", "Print what was kept."),
     Form("events", "events [EVENT ...]", "What happens, a line for each event, until interrupted."),
-    Form("reload", "reload", "Read the configuration file again."),
+    Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("set_log_level", "set log-level LEVEL", "Change the log level of the daemon."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
@@ -46,6 +46,7 @@ WORDS = {
     "allow": Word("allow", "", "flag"),
     "deny": Word("deny", "", "flag"),
     "EVENT": Word("types", "only these: " + ", ".join(proacd.EVENTS), "list"),
+    "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
@@ -149,6 +150,9 @@ def _events(program: Program, values: dict[str, Any]) -> int:
 
 
 def _reload(program: Program, values: dict[str, Any]) -> None:
+    if values.get("dry_run"):
+        program.record(program.call(PREVIEW_RELOAD), reports.preview)
+        return
     program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
 
 

@@ -152,6 +152,9 @@ class Program:
                 continue
             name, equals, value = word.partition("=")
             option = next((option for option in OPTIONS if option.name == name), None)
+            if option is None and word in self.grammar.keywords():
+                rest.append(word)
+                continue
             if option is None or (equals and not option.value):
                 raise UsageError(f"no such option: {word}")
             if option.value and not equals:

@@ -9,7 +9,7 @@ from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.commands import prol2tpd, scriptd
-from prol2tp.control.commands.shared import LEVELS, RELOAD
+from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
 
 _TUNNEL = "tunnel {id TUNNEL_ID | name TUNNEL_NAME}"
 _SESSION = f"session {{id SESSION_ID | name SESSION_NAME}} in {_TUNNEL}"
@@ -38,7 +38,7 @@ FORMS = (
         f"set log-level LEVEL [{_TUNNEL} | {_SESSION}]",
         "Change the log level of the daemon, of a tunnel or of a session.",
     ),
-    Form("reload", "reload", "Read the configuration file again."),
+    Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("shell", "shell", "Take commands from a prompt, with completion and history."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
@@ -52,6 +52,7 @@ WORDS = {
     "PARAMETER": Word("parameters", "parameter of prol2tpd.conf(5)", "name"),
     "VALUE": Word("parameters", "its value; several in one word, separated by blanks", "value"),
     "stats": Word("stats", "with the counters of the data path", "flag"),
+    "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
@@ -114,6 +115,9 @@ def _set_log_level(program: Program, values: dict[str, Any]) -> None:
 
 
 def _reload(program: Program, values: dict[str, Any]) -> None:
+    if values.get("dry_run"):
+        program.record(program.call(PREVIEW_RELOAD), reports.preview)
+        return
     program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
 
 

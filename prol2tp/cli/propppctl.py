@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.cli import format
+from prol2tp.cli import format, reports
 from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.commands import propppd
-from prol2tp.control.commands.shared import LEVELS, RELOAD
+from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
 
 FORMS = (
     Form("status", "status", "The daemon as a whole."),
@@ -25,7 +25,7 @@ FORMS = (
         "events [{type EVENT | user USER | name LINK} ...]",
         "What happens, a line for each event, until interrupted.",
     ),
-    Form("reload", "reload", "Read the configuration file again."),
+    Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("set_log_level", "set log-level LEVEL [NAME]", "Change the log level of the daemon or of one link."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
@@ -37,6 +37,7 @@ WORDS = {
     "EVENT": Word("types", "only these: " + ", ".join(propppd.EVENTS), "list"),
     "USER": Word("users", "only events of links with this user", "list"),
     "LINK": Word("names", "only events of this link: session-N", "list"),
+    "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
@@ -88,6 +89,9 @@ def _events(program: Program, values: dict[str, Any]) -> int:
 
 
 def _reload(program: Program, values: dict[str, Any]) -> None:
+    if values.get("dry_run"):
+        program.record(program.call(PREVIEW_RELOAD), reports.preview)
+        return
     program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
 
 

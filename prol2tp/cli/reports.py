@@ -1,4 +1,4 @@
-"""Layouts of what operators watch: scripts and their fate. As `format.py`, whose layouts are those of links."""
+"""Layouts of what operators watch: scripts and their fate, what a reload would do. See `format.py`."""
 
 from __future__ import annotations
 
@@ -25,3 +25,25 @@ def _script_cells(row: JSON) -> list[str]:
     state = "late: one at a time" if row["suspect"] else "ok" if row["there"] else "gone"
     counts = [str(row[name]) for name in ("run", "failed", "timed_out", "running", "waiting")]
     return [clean(row["script"]), *counts, state]
+
+
+_EFFECTS = {"drops": "ENDS", "opens": "opens", "at once": "at once", "later": "later", "restart": "next start",
+            "nothing": "nothing"}
+
+
+def preview(answer: JSON) -> list[str]:
+    """`reload --dry-run`: a line for each change, what would end first."""
+    if not answer["total"]:
+        return ["nothing changed"]
+    lines = [line for change in answer["changes"] for line in _change_lines(change)]
+    if answer["total"] > len(answer["changes"]):
+        lines.append(f"... and {answer['total'] - len(answer['changes'])} more")
+    return [*lines, f"changes: {answer['total']}, that end something: {answer['drops']}"]
+
+
+def _change_lines(change: JSON) -> list[str]:
+    what = " ".join([clean(change["kind"]), *(f'"{clean(name)}"' for name in change["name"]), clean(change["action"])])
+    parameters = f" ({', '.join(map(clean, change['parameters']))})" if change["parameters"] else ""
+    why = f": {clean(change['why'])}" if change["why"] else ""
+    ends = [f"            {clean(name)} ends" for name in change["drops"]]
+    return [f"{_EFFECTS.get(change['effect'], clean(change['effect'])):<11} {what}{parameters}{why}", *ends]

@@ -452,3 +452,16 @@ SCRIPTS = {
         {**_SCRIPT, "script": "ppp-up", "there": False, "run": 2},
     ],
 }
+
+PREVIEW = {
+    "total": 3, "drops": 1,
+    "changes": [
+        {"kind": "tunnel", "name": ["t42"], "action": "changed", "parameters": ["secret"], "effect": "drops",
+         "drops": ['tunnel 27774 "t42" with 1 session'],
+         "why": "secret cannot change while it is up: it is opened again"},
+        {"kind": "tunnel", "name": ["t7"], "action": "changed", "parameters": ["log_level"], "effect": "at once",
+         "drops": [], "why": "it stays up"},
+        {"kind": "tunnel profile", "name": ["lac"], "action": "added", "parameters": [], "effect": "later", "drops": [],
+         "why": ""},
+    ],
+}

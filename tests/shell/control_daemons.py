@@ -44,6 +44,7 @@ class Daemons:
                 "DestroySession": self._seen("DestroySession", {}),
                 "SetLogLevel": self._seen("SetLogLevel", {}),
                 "Reload": self._seen("Reload", {"summary": "nothing changed"}),
+                "PreviewReload": self._seen("PreviewReload", records.PREVIEW),
                 **self.events.responders(),
             },
             prol2tpd.CALLBACKS,

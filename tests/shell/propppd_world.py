@@ -161,7 +161,7 @@ class LinksWorld:
     def commands(self) -> dict[str, Any]:
         """Responders of the control channel."""
         status = Status(self.links, ConfigCounts(), "/etc/prol2tp/propppd.conf", self.log)
-        return Commands(self.links, status, self.attachments, self.dials, lambda: "nothing changed",
+        return Commands(self.links, status, self.attachments, self.dials, lambda: "nothing changed", dict,
                         lambda level: None).table()
 
     def random(self, length: int) -> bytes:

@@ -123,6 +123,7 @@ async def test_json_keeps_the_documented_order_of_fields(daemons):
             ("SetLogLevel", {"scope": "session", "level": "info", "session_id": 1, "tunnel_name": "x"}),
         ),
         ("prol2tp reload", ("Reload", {})),
+        ("prol2tp reload --dry-run", ("PreviewReload", {})),
         ("propppctl create pppol2tp mru 1400", ("Create", {"words": ["pppol2tp", "mru", "1400"]})),
         ("propppctl destroy session-1", ("Destroy", {"name": "session-1"})),
         ("propppctl set log-level debug session-1", ("SetLogLevel", {"level": "debug", "name": "session-1"})),

@@ -40,7 +40,8 @@ class Told(ProacdWorld):
         self.trace = Trace(self._traced, lambda: 1_000_000 + self.clock.seconds())
         parts.routes.followers += (self.trace, Announcements(lambda event, **data: self.events.append((event, data))))
         status = Status(parts, "/etc/prol2tp/proacd.conf", lambda moment: 1_000_000 + moment, 5.0, lambda: Level.INFO)
-        self.commands = Commands(self.clock, parts, status, self.macs, self.trace, self.levels.append, lambda: "")
+        self.commands = Commands(self.clock, parts, status, self.macs, self.trace, self.levels.append, lambda: "",
+                                 dict)
 
     def _traced(self, on: bool) -> None:
         self.parts.discovery.core.trace = self.trace.discovery if on else None

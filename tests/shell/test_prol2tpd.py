@@ -100,7 +100,7 @@ class Host:
                            random.Random(len(text)).randbytes,
                            make_port=lambda reactor, *arguments: FakePort(wire, *arguments))
         self.status = Status(self.plane, "test.conf")
-        self.commands = Commands(self.plane, self.status, lambda: "").table()
+        self.commands = Commands(self.plane, self.status, lambda: "", lambda: {}).table()
 
     def start(self):
         for address in self.plane.config.system.listen:

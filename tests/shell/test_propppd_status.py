@@ -11,9 +11,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from prol2tp.cli import format
+from prol2tp.config.propppd import load
 from prol2tp.control.command import NotFound
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
+from prol2tp.daemons.propppd import reload
 from prol2tp.daemons.propppd.commands import Commands
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
@@ -48,7 +50,8 @@ class Daemon(LinksWorld):
         super().__init__(WAITING)
         self.configs = ConfigCounts()
         self.status = Status(self.links, self.configs, "t.conf", self.log)
-        self.commands = Commands(self.links, self.status, self.attachments, self.dials, lambda: "", lambda level: None)
+        self.commands = Commands(self.links, self.status, self.attachments, self.dials, lambda: "", dict,
+                                 lambda level: None)
 
     def session_link(self, profile: str, **row: Any) -> PPPLink:
         """A link whose peer says nothing."""
@@ -162,3 +165,28 @@ def test_status_has_the_lines_of_the_manual() -> None:
 
     manual = (GOLDEN / "propppctl-status.txt").read_text().splitlines()
     assert skeleton(format.status(Daemon().status.system())) == skeleton(manual)
+
+
+def test_a_preview_of_a_reload_says_when_what_changed_takes_effect():
+    old = load('profile "p" { }\nprofile "q" { }\nip_pool "a" { range 10.0.0.1-10.0.0.9 }\n'
+               'user "u" { password "x" }\nuser "v" { password "x" }\n', "f")
+    new = load('profile "p" { mru 1400 }\nip_pool "a" { range 10.0.0.1-10.0.0.5 }\n'
+               'user "u" { password "y" }\nuser "w" { password "x" }\n', "f")
+
+    class Online:
+        def of(self, name):
+            return [1, 2] if name in ("u", "v") else []
+
+    class FakeLinks:
+        online = Online()
+
+    told = {(change.kind, *change.name, change.action): (effect.word, effect.why)
+            for change, effect in reload.plan(FakeLinks(), old, new)}
+    assert told == {
+        ("profile", "p", "changed"): ("later", "for links that are made from then on"),
+        ("profile", "q", "removed"): ("later", "links that are up stay, new ones are refused"),
+        ("ip_pool", "a", "changed"): ("at once", "who has an address outside of it keeps it"),
+        ("user", "u", "changed"): ("later", "when he comes again; online now: 2"),
+        ("user", "v", "removed"): ("later", "refused when he comes again; online now: 2"),
+        ("user", "w", "added"): ("later", "when he comes again"),
+    }

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
 from prol2tp.control.commands.propppd_status import ACCOUNTING_QUEUE
-from prol2tp.control.commands.shared import EVENT, NOTIFY, RELOAD, SUBSCRIBE, UNSUBSCRIBE
+from prol2tp.control.commands.shared import (
+    CHANGE,
+    EVENT,
+    NOTIFY,
+    PREVIEW_RELOAD,
+    RELOAD,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+)
 
 SOCKET = "proacd.sock"
 """Name of the UNIX socket in the run directory."""
@@ -225,7 +233,8 @@ RECORDS = {
     record.name: record
     for record in (
         STATUS_RECORD, ROUTING_COUNTS, PPPOE_COUNTS, L2TP_COUNTS, RADIUS_COUNTS, PPPD_COUNTS, ACCOUNTING_QUEUE,
-        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, EVENT,
+        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, CHANGE,
+        EVENT,
     )
 }  # fmt: skip
 
@@ -321,6 +330,7 @@ COMMANDS = table(
         DUMP_TRACE,
         SET_LOG_LEVEL,
         RELOAD,
+        PREVIEW_RELOAD,
         SUBSCRIBE,
         UNSUBSCRIBE,
     )

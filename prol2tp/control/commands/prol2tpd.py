@@ -5,9 +5,11 @@ from __future__ import annotations
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
 from prol2tp.control.commands.propppd import ATTACH_ROW
 from prol2tp.control.commands.shared import (
+    CHANGE,
     COUNTERS_RECORD,
     EVENT,
     NOTIFY,
+    PREVIEW_RELOAD,
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
@@ -273,7 +275,7 @@ OFFER_ROW = Record(
 RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
-        CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, EVENT, TUNNEL_EVENT, SESSION_EVENT,
+        CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, CHANGE, EVENT, TUNNEL_EVENT, SESSION_EVENT,
         DOWN_EVENT)
 }
 
@@ -376,6 +378,7 @@ COMMANDS = table(
         DESTROY_SESSION,
         SET_LOG_LEVEL,
         RELOAD,
+        PREVIEW_RELOAD,
         SUBSCRIBE,
         UNSUBSCRIBE,
         OPEN_CALLS,

@@ -16,9 +16,11 @@ from prol2tp.control.commands.propppd_status import (
     STATUS_RECORD,
 )
 from prol2tp.control.commands.shared import (
+    CHANGE,
     COUNTERS_RECORD,
     EVENT,
     NOTIFY,
+    PREVIEW_RELOAD,
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
@@ -357,6 +359,7 @@ LINK_EVENT = Record(
 RECORDS = {
     record.name: record
     for record in (
+        CHANGE,
         LINK_EVENT,
         STATUS_RECORD,
         PPP_COUNTS,
@@ -473,6 +476,7 @@ COMMANDS = table(
         DESTROY,
         SET_LOG_LEVEL,
         RELOAD,
+        PREVIEW_RELOAD,
         SUBSCRIBE,
         UNSUBSCRIBE,
         ATTACH_SESSIONS,

@@ -29,6 +29,30 @@ RELOAD = Command(
     "Read the configuration file again, as SIGHUP does. `Refused` with `FILE:LINE:COLUMN: what is wrong` when it is"
     " bad; the running configuration then stays.",
 )
+PREVIEW_RELOAD = Command(
+    "PreviewReload",
+    (),
+    (
+        Argument("changes", "json", False, "list of `change` records, those that end something first; at most 300"),
+        Argument("total", "integer", False, "number of changes"),
+        Argument("drops", "integer", False, "number of changes that end something"),
+    ),
+    "Read the configuration file and say what `Reload` would do, and do nothing. `Refused` as `Reload`.",
+)
+CHANGE = Record(
+    "change",
+    (
+        Field("kind", "text", "kind of block: `system`, `tunnel`, `user`, ..."),
+        Field("name", "words", "its name; of a session the tunnel's before it; empty: a block without name"),
+        Field("action", "text", "`added`, `removed` or `changed`"),
+        Field("parameters", "words", "changed: names of the parameters whose effective value is another one"),
+        Field("effect", "text", "`drops`: something that is up ends; `opens`: something is begun; `at once`; `later`:"
+                                " for what comes from then on; `restart`: at the next start of the daemon; `nothing`"),
+        Field("drops", "words", "what ends, by id and name"),
+        Field("why", "text", "why it has that effect"),
+    ),
+    "What a reload would do about one block.",
+)
 NOTIFY = Command(
     "Notify",
     (

@@ -29,10 +29,12 @@ class Commands:
 
     :param set_level: sets the log level of the daemon.
     :param reload: reads the file again; -> one line. Raises `Refused`.
+    :param preview: what `reload` would do: the answer of PreviewReload. Raises `Refused`.
     """
 
     def __init__(self, clock: IReactorTime, concentrator: Concentrator, status: Status, hosts: MacLists, trace: Trace,
-                 set_level: Callable[[Level], None], reload: Callable[[], str]) -> None:
+                 set_level: Callable[[Level], None], reload: Callable[[], str],
+                 preview: Callable[[], dict[str, Any]]) -> None:
         self._clock = clock
         self._parts = concentrator
         self._status = status
@@ -40,6 +42,7 @@ class Commands:
         self._trace = trace
         self._set_level = set_level
         self._reload = reload
+        self._preview = preview
         self._slices = Cooperator(scheduler=lambda step: clock.callLater(0, step))
 
     def table(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class Commands:
             "DumpTrace": self.dump_trace,
             "SetLogLevel": self.set_log_level,
             "Reload": lambda connection: {"summary": self._reload()},
+            "PreviewReload": lambda connection: self._preview(),
         }
 
     # routes

@@ -6,6 +6,7 @@ is no longer served. All else counts for those who come after.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from prol2tp.config.proacd import (
 )
 from prol2tp.config.proacd import Route as RouteConfig
 from prol2tp.config.serving import RouteIndex
+from prol2tp.control.preview import AT_ONCE, DROPS, LATER, Effect
 from prol2tp.daemons.proacd import settings
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
 from prol2tp.pppoe.packets import vids
@@ -67,6 +69,24 @@ def plan(concentrator: Concentrator, new: ProacdConfig) -> Plan:
         judge = _Judge(new, new.routes.get(name), old)
         made.ends += [(route, why) for route in routes.values() if (why := judge.why_ends(route))]
     return made
+
+
+def effects(made: Plan) -> Iterator[tuple[Change, Effect]]:
+    """The same, change by change: a route ends by the change of its block, else of its interface, else by the first."""
+    by_change: dict[tuple[str, ...], list[tuple[Route, str]]] = {}
+    names = {(change.kind, *change.name) for change in made.changes}
+    for route, why in made.ends:
+        places = [("route", route.config.name), ("interface", getattr(route.source, "interface", ""))]
+        first = (made.changes[0].kind, *made.changes[0].name)
+        by_change.setdefault(next((place for place in places if place in names), first), []).append((route, why))
+    for change in made.changes:
+        ends = by_change.get((change.kind, *change.name), [])
+        if ends:
+            drops = [f'route {route.number} "{route.config.name}"' for route, _ in ends]
+            yield change, Effect(DROPS, "; ".join(dict.fromkeys(why for _, why in ends)), drops)
+        else:
+            later = change.kind == "route"
+            yield change, Effect(LATER if later else AT_ONCE, "for hosts that come from then on" if later else "")
 
 
 def _touches(config: RouteConfig, interfaces: set[str]) -> bool:

@@ -33,10 +33,11 @@ from prol2tp.control.commands import prol2tpd as prol2tpd_commands
 from prol2tp.control.commands import propppd as propppd_commands
 from prol2tp.control.commands.proacd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
+from prol2tp.control.preview import preview
 from prol2tp.control.server import ControlServer
 from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, make_directory, read_config
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.proacd import settings
+from prol2tp.daemons.proacd import reload, settings
 from prol2tp.daemons.proacd.announce import Announcements
 from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
 from prol2tp.daemons.proacd.commands import Commands
@@ -175,7 +176,8 @@ class ProacdService(DaemonService):
             self.concentrator, self.options["config-file"],
             lambda moment: time.time() - clock.seconds() + moment, time.time(), lambda: self.log.level,
             lambda: asdict(self.profiles.counters), self.profiles.queue_record)
-        return Commands(clock, self.concentrator, status, self.hosts, self.trace, self._set_levels, self.reload)
+        return Commands(clock, self.concentrator, status, self.hosts, self.trace, self._set_levels, self.reload,
+                        self.preview)
 
     def startService(self) -> None:
         super().startService()
@@ -270,13 +272,22 @@ class ProacdService(DaemonService):
         except Refused as error:
             self.log.error("configuration unchanged: {reason}", reason=error)
 
-    def reload(self) -> str:
-        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+    def _read(self) -> ProacdConfig:
+        """The file as it is now. Raises `Refused`."""
         try:
             config = load_config(self.options["config-file"])
             make_state_directory(config, self.options["state-dir"])
         except usage.UsageError as error:
             raise Refused(first_problem(error)) from None
+        return config
+
+    def preview(self) -> dict[str, Any]:
+        """What `reload` would do; raises `Refused`."""
+        return preview(reload.effects(reload.plan(self.concentrator, self._read())))
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+        config = self._read()
         summary = self.concentrator.configure(config)
         self.config = config
         self._set_levels()

@@ -25,12 +25,14 @@ class Commands:
     """`table()` gives {command name: responder(connection, **arguments)}.
 
     :param reload: reads the file again; -> one line. Raises `Refused`.
+    :param preview: what `reload` would do: the answer of PreviewReload. Raises `Refused`.
     """
 
-    def __init__(self, plane: Plane, status: Status, reload: Any) -> None:
+    def __init__(self, plane: Plane, status: Status, reload: Any, preview: Any) -> None:
         self._plane = plane
         self._status = status
         self._reload = reload
+        self._preview = preview
 
     def table(self) -> dict[str, Any]:
         return {
@@ -45,6 +47,7 @@ class Commands:
             "DestroySession": self.destroy_session,
             "SetLogLevel": self.set_log_level,
             "Reload": lambda connection: {"summary": self._reload()},
+            "PreviewReload": lambda connection: self._preview(),
         }
 
     # finding

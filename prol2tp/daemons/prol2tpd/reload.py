@@ -6,11 +6,13 @@ and opened anew, unless only values changed that can be changed in place (log le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
 
 from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, describe, diff
+from prol2tp.control.preview import AT_ONCE, DROPS, LATER, NOTHING, OPENS, RESTART, Effect
 from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.admission import own_level
 from prol2tp.daemons.prol2tpd.instances import ClientTunnel
@@ -115,18 +117,14 @@ def _tunnel(plane: Plane, change: Change) -> None:
     name = change.name[0]
     old = plane.instances.get(name)
     config = plane.config.tunnels.get(name)
-    if change.action == REMOVED:
-        if old is not None and old.origin == "config":
-            old.close("removed from the configuration")
-        return
-    if plane.config.system.deny_local_tunnel_creates:
-        return
-    if change.action == CHANGED and old is not None and IN_PLACE.issuperset(change.parameters):
+    effect = tunnel_effect(plane, plane.config, change).word
+    if effect == AT_ONCE and old is not None:
         _in_place(plane, old, config)
         return
-    if old is not None:
-        old.close("its configuration changed")
-    plane.start_instance(config)
+    if effect == DROPS and old is not None:
+        old.close("removed from the configuration" if config is None else "its configuration changed")
+    if effect in (DROPS, OPENS) and config is not None:
+        plane.start_instance(config)
 
 
 def _in_place(plane: Plane, instance: ClientTunnel, config: Any) -> None:
@@ -141,21 +139,101 @@ def _in_place(plane: Plane, instance: ClientTunnel, config: Any) -> None:
 
 def _session(plane: Plane, change: Change) -> None:
     tunnel_name, name = change.name
-    tunnel = plane.instances.get(tunnel_name)
-    if tunnel is None or tunnel.stopped:
+    effect = session_effect(plane, plane.config, change).word
+    if effect == NOTHING:
         return
+    tunnel = plane.instances[tunnel_name]
     config = plane.config.tunnels[tunnel_name].sessions.get(name) if tunnel_name in plane.config.tunnels else None
     session = tunnel.sessions.get(name)
-    if session is not None and config is not None and session.config is config:
-        return  # the whole tunnel has just been started with it
-    if change.action == CHANGED and session is not None and IN_PLACE.issuperset(change.parameters):
+    if effect == AT_ONCE and session is not None:
         session.config = config
         return
-    if session is not None:
+    if effect == DROPS and session is not None:
         session.close("removed from the configuration" if config is None else "its configuration changed")
         tunnel.sessions.pop(name, None)
-    if config is not None and change.action in (ADDED, CHANGED):
+    if config is not None:
         tunnel.add_session(config, "config")
 
 
 _APPLY = {"system": _system, "tunnel": _tunnel, "session": _session}
+
+
+# what it would do
+
+
+def plan(plane: Plane, new: Any) -> Iterator[tuple[Change, Effect]]:
+    """What `apply` would do, change by change; nothing is done. A session of a tunnel that ends or begins is not told
+    by itself."""
+    changes = diff(plane.config, new)
+    tunnels = {change.name[0]: tunnel_effect(plane, new, change) for change in changes if change.kind == "tunnel"}
+    for change in changes:
+        if change.kind == "tunnel":
+            yield change, tunnels[change.name[0]]
+        elif change.kind != "session":
+            yield change, _system_effect(plane, new, change) if change.kind == "system" else Effect(
+                LATER, "for tunnels and sessions that come from then on")
+        elif change.name[0] not in tunnels or tunnels[change.name[0]].word not in (DROPS, OPENS):
+            yield change, session_effect(plane, new, change)
+    if not new.system.deny_local_tunnel_creates:
+        for name in new.tunnels:
+            if name not in plane.instances and name not in tunnels:
+                yield Change("tunnel", (name,), ADDED), Effect(OPENS, "a command has closed it, or it was tried once")
+
+
+def tunnel_effect(plane: Plane, new: Any, change: Change) -> Effect:
+    """What becomes of a tunnel of ours."""
+    old = plane.instances.get(change.name[0])
+    if change.action == REMOVED:
+        if old is None or old.origin != "config":
+            return Effect(NOTHING, "it is not open")
+        return Effect(DROPS, "it is no longer in the file", _ending(old))
+    if new.system.deny_local_tunnel_creates:
+        return Effect(NOTHING, "deny_local_tunnel_creates")
+    if old is None:
+        return Effect(OPENS, "a new tunnel" if change.action == ADDED else "it is not open")
+    if change.action == ADDED:
+        return Effect(DROPS, "a tunnel that a command has opened has its name", _ending(old))
+    if IN_PLACE.issuperset(change.parameters):
+        return Effect(AT_ONCE, "it stays up")
+    return Effect(DROPS, _because(change), _ending(old))
+
+
+def session_effect(plane: Plane, new: Any, change: Change) -> Effect:
+    """What becomes of a session of ours in a tunnel that stays."""
+    tunnel_name, name = change.name
+    tunnel = plane.instances.get(tunnel_name)
+    if tunnel is None or tunnel.stopped:
+        return Effect(NOTHING, "its tunnel is not open")
+    session = tunnel.sessions.get(name)
+    config = new.tunnels[tunnel_name].sessions.get(name) if tunnel_name in new.tunnels else None
+    if session is None:
+        return Effect(OPENS, "a new session") if config is not None else Effect(NOTHING, "it is not open")
+    ending = [f'session {tunnel.tunnel_id}/{session.session_id} "{name}"'] if session.session_id is not None else []
+    if config is None:
+        return Effect(DROPS, "it is no longer in the file", ending)
+    if session.config is config:
+        return Effect(NOTHING, "its tunnel has just been started with it")
+    if change.action == CHANGED and IN_PLACE.issuperset(change.parameters):
+        return Effect(AT_ONCE, "it stays up")
+    return Effect(DROPS, _because(change), ending)
+
+
+def _because(change: Change) -> str:
+    changed = ", ".join(name for name in change.parameters if name not in IN_PLACE)
+    return f"{changed} cannot change while it is up: it is opened again" if changed else "it is opened again"
+
+
+def _ending(instance: ClientTunnel) -> list[str]:
+    record = instance.plane.tunnels.get(instance.tunnel_id or 0)
+    if record is None:
+        return []
+    count = len(record.sessions)
+    return [f"tunnel {record.label}" + (f" with {count} session{'s' if count > 1 else ''}" if count else "")]
+
+
+def _system_effect(plane: Plane, new: Any, change: Change) -> Effect:
+    if change.parameters == ("data_path",):
+        return Effect(RESTART, "the data path is chosen at the start")
+    wanted = listening(new.system)
+    closing = [text(port.listener.address) for port in plane.server_ports if port.listener.address not in wanted]
+    return Effect(AT_ONCE, f"closed for new requests: {', '.join(closing)}" if closing else "")

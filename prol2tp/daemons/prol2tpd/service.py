@@ -17,6 +17,7 @@ from prol2tp.control.command import Refused
 from prol2tp.control.commands import propppd as propppd_commands
 from prol2tp.control.commands.prol2tpd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
+from prol2tp.control.preview import preview
 from prol2tp.control.server import ControlServer
 from prol2tp.daemons.base import (
     COPYRIGHT,
@@ -111,7 +112,7 @@ class Prol2tpdService(DaemonService):
         if self._stopping:
             return
         status = Status(self.plane, self.options["config-file"])
-        commands = Commands(self.plane, status, self.reload)
+        commands = Commands(self.plane, status, self.reload, self.preview)
         grace = self.config.system.proacd_grace_timeout
         self.calls = Calls(self.plane, Offers(self.reactor, self.log, grace), self.reactor, self.log, grace)
         self.plane.events = self.events
@@ -155,14 +156,22 @@ class Prol2tpdService(DaemonService):
         except Refused as error:
             self.log.error("configuration unchanged: {why}", why=str(error))
 
-    def reload(self) -> str:
-        """Read the file again. -> what changed; raises `Refused`."""
+    def _read(self) -> Any:
+        """The file as it is now. Raises `Refused`."""
         if not self._started:
             raise Refused("the daemon is still starting")
         try:
-            config = load_config(self.options["config-file"])
+            return load_config(self.options["config-file"])
         except usage.UsageError as error:
             raise Refused(first_problem(error)) from None
+
+    def preview(self) -> dict[str, Any]:
+        """What `reload` would do; raises `Refused`."""
+        return preview(reload.plan(self.plane, self._read()))
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`."""
+        config = self._read()
         summary = reload.apply(self.plane, config)
         self.config = config
         self.log.level = self.options.level(config.system.log_level)

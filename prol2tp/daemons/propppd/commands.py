@@ -23,12 +23,14 @@ class Commands:
     """Responders of all commands but Subscribe and Unsubscribe."""
 
     def __init__(self, links: Links, status: Status, attachments: Owners, dials: Dials,
-                 reload: Callable[[], str], set_level: Callable[[Level], None]) -> None:
+                 reload: Callable[[], str], preview: Callable[[], dict[str, Any]],
+                 set_level: Callable[[Level], None]) -> None:
         self._links = links
         self._status = status
         self._attachments = attachments
         self._dials = dials
         self._reload = reload
+        self._preview = preview
         self._set_level = set_level
 
     def table(self) -> dict[str, Callable[..., Any]]:
@@ -43,6 +45,7 @@ class Commands:
             "Destroy": self._destroy,
             "SetLogLevel": self._set_log_level,
             "Reload": lambda connection: {"summary": self._reload()},
+            "PreviewReload": lambda connection: self._preview(),
             "AttachSessions": self._attachments.attach,
             "DetachSessions": self._attachments.detach,
         }

@@ -8,14 +8,16 @@ one who is online gets at once what has changed in his block of what can (`LIVE`
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from prol2tp.config.diff import CHANGED, Change, diff
+from prol2tp.config.diff import ADDED, CHANGED, REMOVED, Change, diff
 from prol2tp.config.propppd import PropppdConfig, User
+from prol2tp.control.preview import AT_ONCE, LATER, Effect
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.aaa import LocalUsers
 from prol2tp.daemons.propppd.authorization import of_user
@@ -58,6 +60,40 @@ def apply(links: Links, users: LocalUsers, old: PropppdConfig, new: PropppdConfi
             (name,) = change.name
             renew(links, old.users[name], new.users[name])
     return summary(changes), done
+
+
+def plan(links: Links, old: PropppdConfig, new: PropppdConfig) -> Iterator[tuple[Change, Effect]]:
+    """What `apply` would do, change by change; nothing is done. No link ends by a reload."""
+    for change in diff(old, new):
+        yield change, _effect(links, old, new, change)
+
+
+def _effect(links: Links, old: PropppdConfig, new: PropppdConfig, change: Change) -> Effect:
+    if change.kind == "user":
+        return _user_effect(links, old, new, change)
+    if change.kind == "profile":
+        if change.action == REMOVED:
+            return Effect(LATER, "links that are up stay, new ones are refused")
+        return Effect(LATER, "for links that are made from then on")
+    if change.kind in ("ip_pool", "ipv6_pool"):
+        return Effect(AT_ONCE, "who has an address outside of it keeps it")
+    if change.kind == "filter":
+        return Effect(AT_ONCE, "users who have it follow")
+    return Effect(AT_ONCE, "")
+
+
+def _user_effect(links: Links, old: PropppdConfig, new: PropppdConfig, change: Change) -> Effect:
+    (name,) = change.name
+    online = len(links.online.of(name))
+    if change.action == ADDED or not online:
+        return Effect(LATER, "refused when he comes again" if change.action == REMOVED else "when he comes again")
+    if change.action == REMOVED:
+        return Effect(LATER, f"refused when he comes again; online now: {online}")
+    before, after = of_user(old.users[name]), of_user(new.users[name])
+    if any(getattr(before, one) != getattr(after, one) for one in LIVE) or not {
+            "session_timeout", "idle_timeout"}.isdisjoint(change.parameters):
+        return Effect(AT_ONCE, f"online now: {online}; what cannot change while he is online comes next time")
+    return Effect(LATER, f"when he comes again; online now: {online}")
 
 
 def _told(failure: Any, link: PPPLink) -> None:

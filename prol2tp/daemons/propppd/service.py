@@ -19,6 +19,7 @@ from prol2tp.config.propppd import ConfigError, PropppdConfig, load
 from prol2tp.control.command import Refused
 from prol2tp.control.commands.propppd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
+from prol2tp.control.preview import preview
 from prol2tp.control.server import AddressInUse, ControlServer
 from prol2tp.daemons.base import (
     COPYRIGHT,
@@ -163,7 +164,8 @@ class PropppdService(DaemonService):
         status = Status(self.links, self.configs, options["config-file"], log, self.radius_port.core,
                         self.dynamic.counters, self.accounting, self.rates, tallies,
                         directory)
-        commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.set_level)
+        commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.preview,
+                            self.set_level)
         responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders()}
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,
                                      reactor=reactor)
@@ -316,15 +318,27 @@ class PropppdService(DaemonService):
         except Refused as error:
             self.log.error("configuration unchanged: {reason}", reason=error)
 
-    def reload(self) -> str:
-        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+    def _read(self) -> PropppdConfig:
+        """The file as it is now. Raises `Refused`."""
         try:
             config = load_config(self.options["config-file"])
             if config.radius.accounts:
                 make_directory(self.options["state-dir"], "state directory")
         except usage.UsageError as error:
-            self.configs.failures += 1
             raise Refused(first_problem(error)) from None
+        return config
+
+    def preview(self) -> dict[str, Any]:
+        """What `reload` would do; raises `Refused`."""
+        return preview(reload.plan(self.links, self.config, self._read()))
+
+    def reload(self) -> str:
+        """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
+        try:
+            config = self._read()
+        except Refused:
+            self.configs.failures += 1
+            raise
         summary, routed = reload.apply(self.links, self.users, self.config, config)
         routed.addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
         self.rates.reloaded()
