@@ -81,11 +81,7 @@ print(connection.recv(100).decode())
 
 def build(demo: Any, command: Any) -> None:
     """The namespaces: a cable between the LCCEs, a bridge in each, a host behind it."""
-    for name, text in (("lcce1", LCCE1), ("lcce2", LCCE2)):
-        path = demo.directory / name / "prol2tpd.conf"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o600)
+    demo.configure({"lcce1/prol2tpd.conf": LCCE1, "lcce2/prol2tpd.conf": LCCE2})
     spaces = demo.namespaces
     command("ip", "link", "add", "eth0", "netns", spaces["lcce1"], "type", "veth",
             "peer", "name", "eth0", "netns", spaces["lcce2"])

@@ -170,9 +170,13 @@ def _boot(job: Path, kernel: Kernel, options: Options) -> int:
 
 
 def _bound_to_us() -> list[str]:
-    """Ends the guest's processes, which are several, with this one however it ends."""
+    """Ends the guest's processes, which are several, with this one however it ends: they have a namespace of their own,
+    in which a shell is the first process (what a kernel does when it panics, the first cannot do to itself)."""
     words = ["setpriv", "--pdeathsig", "KILL"]
-    return words if os.geteuid() else [*words, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid():
+        return words
+    words += ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [*words, "sh", "-c", '"$@"; exit $?', "sh"]
 
 
 @contextlib.contextmanager
