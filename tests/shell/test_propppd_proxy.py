@@ -298,7 +298,8 @@ def test_links_that_an_owner_has_no_more_when_it_is_there_again_do_not_wait_for_
     world.attachments.attach(again, rows[1:], "proacd")
     world.later(4)
     assert theirs in world.links.by_port
-    world.later(8)
+    world.attachments.attach(again, [access_row(world, world.session()[0], id="9.1", ppp_profile="open")], "proacd")
+    world.later(2)
     assert kept in world.links.by_port and theirs not in world.links.by_port and ours in world.links.by_port
     assert [(row["id"], row["cause"]) for row in again.rows] == [("7.1", "Lost Carrier")]
 
@@ -333,3 +334,27 @@ def test_secrets_of_a_record_are_in_no_log_and_no_status(world: LinksWorld) -> N
     assert any("taken over" in line for line in lines)
     text = "\n".join([*shown(world, link), *lines, repr(link.carrier), repr(arrival.record)])
     assert "pw1" not in text and b"pw1".hex() not in text
+
+
+def test_a_user_whose_link_has_lost_its_owner_comes_in_again_although_he_may_be_online_once(world: LinksWorld) -> None:
+    world.configure(TEXT.replace("auth true", "auth true; one_session_per_user true", 1))
+    (old, one), (new, other) = world.session(), world.session()
+    user = LinkSettings(user="u1@example.com", password="pw1")
+    proacd = Prol2tpd()
+    world.attachments.attach(proacd, [access_row(world, old)], "proacd")
+    Client(world, one, user).open()
+    world.later(2)
+    first = world.links.by_port[old]
+    assert first.up
+    proacd.lose()
+    again = Prol2tpd()
+    world.attachments.attach(again, [], "proacd")
+    world.attachments.attach(again, [access_row(world, new, id="8.1")], "proacd")
+    Client(world, other, user).open()
+    world.later(2)
+    assert world.links.by_port[new].up and first.ended and first.cause == "Port Preempted"
+    third, far = world.session()
+    world.attachments.attach(again, [access_row(world, third, id="9.1")], "proacd")
+    late = Client(world, far, user).open()
+    world.later(8)
+    assert late.down is not None and world.links.by_port[new].up

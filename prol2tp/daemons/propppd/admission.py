@@ -70,7 +70,8 @@ def admit(links: Links, link: PPPLink, grant: Grant) -> None:
     link.authorization = authorization
     for one in old:
         one.say(Level.NOTICE, "user {user} has come again as {other}", user=grant.user, other=link.name)
-        one.close("Port Preempted", "the user has logged in again")
+        end = one.close if one.confirmed else one.lost
+        end("Port Preempted", "the user has logged in again")
 
 
 def leave(links: Links, link: PPPLink) -> None:
@@ -113,6 +114,10 @@ def _too_many(links: Links, link: PPPLink, authorization: Authorization, user: s
         return []
     if policy == "preempt":
         return online[:surplus]
+    # of a daemon that is away, or has come again without it
+    orphans = [one for one in online if not one.confirmed]
+    if len(orphans) >= surplus:
+        return orphans[:surplus]
     if limit == 1 and policy == "refuse":
         why = "one_session_per_user is set" if profile.one_session_per_user else "second_login is refuse"
         raise Refused(f"online already, and {why}", "You are logged in already")

@@ -22,8 +22,8 @@ _log = Logger(namespace="propppd")
 GRACE = 30.0
 """Seconds that links wait for their owner to come again."""
 SETTLED = 5.0
-"""Seconds after the last AttachSessions of an owner that came again, in which it attaches all that it has: what it has
-not attached by then it has no more."""
+"""Seconds that an owner that came again may let pass until it attaches the next session that it had: what it has not
+attached by then it has no more."""
 OWNERS = ("prol2tpd", "proacd")
 TEXT = 500
 """Most characters of a message or name in a row."""
@@ -93,9 +93,12 @@ class Attachments:
         if connection is not self._connection:
             self._connection = connection
             connection.on_lost.append(self._lost)
+            self._settling()
+        return {"results": [self._asked(row) for row in rows]}
+
+    def _settling(self) -> None:
         if self._waiting is not None:
             self._waiting.reset(SETTLED)
-        return {"results": [self._asked(row) for row in rows]}
 
     def _asked(self, row: dict[str, Any]) -> str | None:
         """A session that keeps the link that it has is no request for one."""
@@ -114,7 +117,9 @@ class Attachments:
         link = self.links.by_id.get(carrier.id)
         if link is not None:
             if link.port == carrier.port:
-                link.confirmed = True
+                if not link.confirmed:
+                    link.confirmed = True
+                    self._settling()
                 if link.up:
                     # the one who asks again has forgotten
                     self.link_up(link)
@@ -224,10 +229,13 @@ class Attachments:
         self._waiting = None
         forgotten = [link for link in self.links.by_number.values() if not link.confirmed and link.listener is self]
         if forgotten:
-            back = self._connection is not None
-            why = f"{self.owner} has come again without it" if back else f"{self.owner} is not running"
             self._log.warning("{count} links end: their sessions were not attached again", count=len(forgotten))
-            self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", why))
+            if self._connection is not None:
+                why = f"{self.owner} has come again without the session"
+                self.links.for_all(forgotten, lambda link: link.lost("Lost Carrier", why))
+            else:
+                why = f"{self.owner} is not running"
+                self.links.for_all(forgotten, lambda link: link.close("Lost Carrier", why))
 
     def stop(self) -> None:
         """No calls and no timers any more."""
