@@ -371,15 +371,47 @@ def test_an_lns_that_dies_under_its_sessions_gets_no_new_ones(world: World) -> N
     assert world.calls[-1].label == "192.0.2.2"
 
 
-def test_a_user_of_a_lac_in_front_is_asked_about_without_a_word_to_him(world: World) -> None:
+def behind_a_lac(world: World, **record: Any) -> User:
+    """A user whom a LAC in front of us has negotiated with: his link is where the LAC has left it."""
     user = world.user(kind="l2tp")
-    user.offer["proxy"] = {"last_sent_confreq": "0304c02305", "last_received_confreq": "", "authen_type": 3,
-                  "authen_name": USER.hex(), "authen_id": 4, "authen_response": b"pw".hex()}
-    user.link = Link(LinkSettings(), world.random)
+    lcp = {"last_sent_confreq": "0304c0230506aabbccdd", "last_received_confreq": "050611223344"}
+    user.offer["proxy"] = {**lcp, **record}
+    return user
+
+
+PROVED = {"authen_type": 3, "authen_name": USER.hex(), "authen_id": 4, "authen_response": b"pw".hex()}
+
+
+def test_a_user_of_a_lac_in_front_is_asked_about_without_a_word_to_him(world: World) -> None:
+    user = behind_a_lac(world, **PROVED)
+    user.link = Link(LinkSettings(silent=True), world.random)
     route = user.dial()
     assert (world.request.user, world.request.method, world.request.password) == (USER, "pap", b"pw")
     assert world.request.port.nas_port_id == "l2tp 7/8"
     assert not user.sent
+    world.accept(LNS)
+    assert route.proxy == user.offer["proxy"]
+
+
+def test_a_user_of_a_lac_in_front_who_is_rejected_hears_of_it(world: World) -> None:
+    user = behind_a_lac(world, **PROVED)
+    user.link = Link(LinkSettings(silent=True), world.random)
+    said: list[bytes] = []
+    user.send = said.append  # type: ignore[method-assign]
+    user.dial()
+    world.reject("account closed")
+    world.settle(0.1)
+    assert said[0].endswith(b"account closed") and b"\xc0\x23\x03" in said[0], "a PAP Nak"
+    world.settle(20)
+    assert user.closed == [("Authentication Failed", "account closed")]
+    assert world.profiles.by_name["aaa"].negotiating == 0
+
+
+def test_what_a_lac_in_front_has_negotiated_is_handed_on_although_radius_is_asked_about_the_line(world: World) -> None:
+    world.configure("accounting off ask line")
+    user = behind_a_lac(world)
+    user.link = Link(LinkSettings(silent=True), world.random)
+    route = user.dial()
     world.accept(LNS)
     assert route.proxy == user.offer["proxy"]
 

@@ -71,7 +71,8 @@ class RadiusChoice:
 class Enquiry:
     """One route on its way to an answer: perhaps LCP and authentication with the user, then RADIUS."""
 
-    __slots__ = ("_choice", "_route", "_profile", "_config", "_negotiation", "_asked", "_result", "_user", "_proxy")
+    __slots__ = ("_choice", "_route", "_profile", "_config", "_negotiation", "_asked", "_result", "_user", "_proxy",
+                 "_refusal")
 
     def __init__(self, choice: RadiusChoice, route: Route, profile: Profile) -> None:
         self._choice = choice
@@ -85,13 +86,19 @@ class Enquiry:
         """Who the user says he is; of a line its name."""
         self._proxy: ProxyRecord | None = None
         """What a LAC in front of us has negotiated already."""
+        self._refusal = ""
+        """What such a user is told once the link is ours."""
 
     def begin(self) -> Deferred[Choice]:
         result = self._result
         self._profile.negotiating += 1
+        self._proxy = self._proxied()
+        question = _question_of(self._proxy)
         if self._config.ask == "line":
             self._ask_about_line()
-        elif not self._ask_about_proxied():
+        elif question is not None:
+            self._claimed(question)
+        else:
             self._open()
         return result
 
@@ -105,21 +112,17 @@ class Enquiry:
         self._user = name_of(name)
         self._ask(self._of_name(name, CALL_CHECK))
 
-    def _ask_about_proxied(self) -> bool:
-        """A LAC in front of us may know already who the user is. False: it does not."""
+    def _proxied(self) -> ProxyRecord | None:
+        """Of a LAC in front of us."""
         source = self._route.source
         record = cast(L2TPSource, source).offer.get("proxy") if source.kind == L2TPSource.kind else None
         if not record:
-            return False
+            return None
         try:
-            self._proxy = ProxyRecord.from_record(record)
+            return ProxyRecord.from_record(record)
         except ValueError as error:
             self._say(Level.NOTICE, "the LAC's proxy record is not used: {reason}", reason=error)
-            return False
-        question = _question_of(self._proxy)
-        if question is not None:
-            self._claimed(question)
-        return question is not None
+            return None
 
     def _open(self) -> None:
         """The user is asked who he is."""
@@ -144,6 +147,10 @@ class Enquiry:
 
     def _claimed(self, question: AskAuthentication) -> None:
         """The user, or a LAC for him, has said who he is; perhaps anew."""
+        if self._refusal:
+            assert self._negotiation is not None
+            self._negotiation.refuse(self._refusal)
+            return
         self._user = self._route.user = name_of(question.user)
         if self._config.ask == "user":
             self._ask(self._of_user(question))
@@ -251,6 +258,10 @@ class Enquiry:
         told = message or "Authentication failed"
         if self._negotiation is not None:
             self._negotiation.refuse(told)
+        elif self._config.ask != "line" and self._proxy is not None:
+            # he waits for our word, not for the LAC's
+            self._refusal = told
+            self._open()
         else:
             self._end(Choice(REFUSED, cause=AUTHENTICATION_FAILED, message=told))
 
@@ -305,8 +316,10 @@ def _line_name(route: Route, names: tuple[str, ...]) -> bytes:
     return next((found for name in names if (found := known[name])), b"")
 
 
-def _question_of(record: ProxyRecord) -> AskAuthentication | None:
+def _question_of(record: ProxyRecord | None) -> AskAuthentication | None:
     """What a user has told a LAC, as he would have told us; None: nothing that we can ask about."""
+    if record is None:
+        return None
     method = AUTHEN_TYPES.get(record.authen_type or 0, "")
     if method not in ("pap", "chap") or not record.authen_name or not record.authen_response:
         return None
