@@ -20,8 +20,9 @@ from prol2tp.daemons.proacd.announce import Announcements
 from prol2tp.daemons.proacd.commands import Commands
 from prol2tp.daemons.proacd.maclists import FILE, MacLists
 from prol2tp.daemons.proacd.status import Status, exit_codes
-from prol2tp.daemons.proacd.trace import Trace
+from prol2tp.daemons.proacd.trace import Filter, Trace
 from prol2tp.pppoe.packets import PADT
+from tests.shell.proacd_radius_world import World
 from tests.shell.proacd_world import ProacdWorld, result
 
 QUIET = Log("test.commands", Level.CRITICAL)
@@ -332,3 +333,19 @@ def test_the_log_level_is_changed_by_command(world: Told) -> None:
     assert world.levels == [Level.DEBUG]
     with pytest.raises(Invalid, match="level: must be one of"):
         world.call("SetLogLevel", level="loud")
+
+
+def test_a_trace_has_the_ppp_of_a_user_without_his_password() -> None:
+    world = World("accounting off auth_methods pap")
+
+    def changed(on: bool) -> None:
+        world.choice.trace = kept.ppp if on else None
+
+    kept = Trace(changed)
+    kept.begin(Filter(route="r1"))
+    world.user(password="gehe1m").dial()
+    text = "\n".join(access.trace([kept.dump(Filter(), None, 5000)["rows"]]))
+    assert "ppp: packet: rcvd LCP" in text and 'user "u1@isp.example" password hidden' in text
+    assert "gehe1m" not in text and b"gehe1m".hex() not in text
+    kept.end(Filter())
+    assert world.choice.trace is None
