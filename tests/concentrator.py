@@ -29,13 +29,21 @@ class Concentrator(Connection):
 
     def wait(self, id: str, state: str, seconds: float = 15.0) -> dict[str, Any]:
         """The row that says that a call has this state."""
+        return self._wait(state, seconds, id)
+
+    def first(self, state: str, seconds: float = 15.0) -> dict[str, Any]:
+        """The row of any call that has this state."""
+        return self._wait(state, seconds)
+
+    def _wait(self, state: str, seconds: float, *ids: str) -> dict[str, Any]:
         end = time.monotonic() + seconds
-        while self.changed.get(id, {}).get("state") != state:
-            if time.monotonic() > end:
-                raise Failed(f"call {id} is not {state}: {self.changed.get(id)}")
+        while time.monotonic() < end:
+            for id in ids or list(self.changed):
+                if self.changed.get(id, {}).get("state") == state:
+                    return self.changed[id]
             self.call(COMMANDS["ShowSystem"])  # what the daemon had to say comes before its answer
             time.sleep(0.02)
-        return self.changed[id]
+        raise Failed(f"no call {' '.join(ids)} is {state}: {self.changed}")
 
     def _read_box(self) -> dict[bytes, bytes]:
         box = super()._read_box()
