@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from prol2tp.aaa import dynamic as server
 from prol2tp.daemons.propppd import changes, dynamic
 from prol2tp.radius import access, accounting, answer, dynauth, packets
 from prol2tp.radius.access import AccessRequest
@@ -107,8 +108,8 @@ def test_what_a_coa_changes_is_what_the_page_says() -> None:
 
 
 def test_every_error_cause_that_is_sent_stands_on_the_page() -> None:
-    sent = re.findall(r"(?:Refused|_refuse)\((?:output, )?([A-Z_]{4,})",
-                      "".join(Path(module.__file__ or "").read_text() for module in (changes, dynamic, dynauth)))
+    sent = re.findall(r"(?:Refused|refuse)\((?:output, )?([A-Z_]{4,})",
+                      "".join(Path(module.__file__ or "").read_text() for module in (changes, dynamic, server, dynauth)))
     causes = {dynauth.CAUSE_NAMES[getattr(dynauth, name)] for name in sent}
     assert set(section("Error-Cause of a NAK")) == causes
     for name in causes:

@@ -13,8 +13,9 @@ import pytest
 from pyrad.packet import CoAPacket, CoARequest, DisconnectRequest
 from twisted.internet.defer import Deferred, fail
 
+from prol2tp.aaa.dynamic import RETRY
 from prol2tp.daemons.logs import Log
-from prol2tp.daemons.propppd.dynamic import RETRY, DynamicRequests
+from prol2tp.daemons.propppd.dynamic import DynamicRequests
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.ipv6 import Given
 from prol2tp.daemons.propppd.rates import Rates
