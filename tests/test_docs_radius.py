@@ -108,8 +108,9 @@ def test_what_a_coa_changes_is_what_the_page_says() -> None:
 
 
 def test_every_error_cause_that_is_sent_stands_on_the_page() -> None:
+    modules = (changes, dynamic, server, dynauth)
     sent = re.findall(r"(?:Refused|refuse)\((?:output, )?([A-Z_]{4,})",
-                      "".join(Path(module.__file__ or "").read_text() for module in (changes, dynamic, server, dynauth)))
+                      "".join(Path(module.__file__ or "").read_text() for module in modules))
     causes = {dynauth.CAUSE_NAMES[getattr(dynauth, name)] for name in sent}
     assert set(section("Error-Cause of a NAK")) == causes
     for name in causes:
