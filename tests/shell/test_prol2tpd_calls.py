@@ -176,6 +176,31 @@ def test_a_name_that_has_no_address_is_a_failure_of_its_own_kind(ac, monkeypatch
     assert "Name or service not known" in row["message"]
 
 
+def test_every_address_of_a_name_is_tried_before_its_calls_fail(ac, monkeypatch):
+    addresses = ["10.99.0.55", "10.99.0.1"]
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.instances.addresses_of", lambda host: succeed(list(addresses)))
+    named = {"key": "k", "parameters": {"peer": "lns.example.com", "secret": "s3cret", "max_retries": "2"}}
+    ac.proacd.open(call("1.1", named))
+    ac.run(20)
+    assert ac.proacd.last("1.1")["state"] == "up" and ac.proacd.last("1.1")["peer"] == "10.99.0.1:1701"
+    addresses[:] = ["10.99.0.55", "10.99.0.56"]
+    named["parameters"]["hello_timeout"] = "20"
+    ac.proacd.open(call("2.1", named))
+    ac.run(10)
+    assert len(ac.proacd.changed) == 1
+    ac.run(10)
+    assert ac.proacd.last("2.1")["tunnel_up"] is False and len(ac.lac.plane.shared) == 1
+
+
+def test_what_was_said_of_a_subscriber_is_not_kept_once_the_peer_has_been_told(ac):
+    ac.proacd.open(call("1.1", proxy=PROXY, line=LINE, session={"parameters": {"access_line": "true"}}))
+    ac.run(2)
+    (theirs,) = all_sessions(ac.lns).values()
+    assert theirs.core.connect_message.proxy_authen_response.hex() == PROXY["authen_response"]
+    (ours,) = all_sessions(ac.lac).values()
+    assert ours.core.settings.proxy_authen_response == b"" and ours.core.settings.line is None
+
+
 def test_a_crowd_of_calls_to_a_peer_without_a_route_costs_one_try_a_second(ac, monkeypatch):
     tries = []
 

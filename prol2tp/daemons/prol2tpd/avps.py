@@ -99,6 +99,14 @@ def put_line(settings: SessionSettings, record: Any) -> None:
         settings.line = line
 
 
+def forget(settings: SessionSettings) -> None:
+    """The peer has been told: what was said of the subscriber, his password too, is not kept."""
+    settings.line = None
+    settings.lcp_want_options = settings.lcp_allow_options = b""
+    for _, field in _PROXY_OCTETS:
+        setattr(settings, field, b"")
+
+
 def octets(value: Any, what: str) -> bytes:
     """From hex; none for null and for empty text. Raises `ValueError`."""
     if value is None:

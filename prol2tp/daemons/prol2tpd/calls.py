@@ -71,7 +71,6 @@ class Call:
         except (ValueError, LookupError) as error:
             # the tunnel or the daemon is full, or the tunnel has just ended
             self.calls.over(self, tunnel_up=True, cause=NEVER_UP, message=str(error))
-        self._settings = None
 
     def tunnel_failed(self) -> None:
         tunnel = self.tunnel
@@ -80,6 +79,9 @@ class Call:
 
     def came_up(self) -> None:
         self.up = True
+        if self._settings is not None:
+            avps.forget(self._settings)
+            self._settings = None
         self.calls.tell_up(self)
 
     def ended(self, output: SessionDown, cause: str, why: str) -> None:

@@ -149,6 +149,8 @@ class ClientTunnel(_Instance):
         """When the last try failed; None once one has come up."""
         self.unresolved = False
         """The last try failed because the name of the peer has no address."""
+        self.addresses = 1
+        """How many the name of the peer has."""
         self._trying: Deferred | None = None
         self._failures = 0
         """Tries that did not come up: of several addresses of the peer each gets its turn."""
@@ -167,6 +169,7 @@ class ClientTunnel(_Instance):
 
         def resolved(addresses: list[str]) -> Deferred:
             self._trying = None  # a socket that is being made is not called back: it would be nobody's
+            self.addresses = len(addresses)
             peer.append((addresses[self._failures % len(addresses)], port))
             wanted = self.config.local
             host = wanted[0] if wanted else ""
@@ -229,10 +232,17 @@ class ClientTunnel(_Instance):
         self.went_down()
 
     def _not_up(self) -> None:
-        """A try has failed: calls do not wait for the next."""
+        """A try has failed: calls do not wait for the next, unless that comes at once."""
         self.trying, self.failed_at = False, self.plane.clock.seconds()
+        if self.goes_on:
+            return
         for call in list(self.calls.values()):
             call.tunnel_failed()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether after a failure the next address of the peer is tried at once."""
+        return False
 
     @property
     def is_up(self) -> bool:

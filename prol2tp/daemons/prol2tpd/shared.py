@@ -1,7 +1,8 @@
 """The tunnels that calls of proacd share: those of the configuration by name, and those that are made for calls by key.
 
-A tunnel by key is opened with its first call from an ephemeral port, is tried once, and goes `idle_timeout` after its
-last call. After a failure it is left alone for a moment, so that a crowd of calls costs one try.
+A tunnel by key is opened with its first call from an ephemeral port, is tried once at each address that the peer's name
+has, and goes `idle_timeout` after its last call. After a failure it is left alone for a moment: a crowd of calls then
+costs one try.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ class SharedTunnel(ClientTunnel):
         super().__init__(tunnels.plane, config, ORIGIN)
         self.key = key
         self._tunnels = tunnels
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.stopped and not self.unresolved and self._failures < self.addresses
+
+    def went_down(self) -> None:
+        if self._up_since is None and self.goes_on:
+            self._timer.want(self.plane.clock.seconds())
+        else:
+            super().went_down()
 
     def finished(self) -> None:
         super().finished()
