@@ -6,7 +6,7 @@ import pytest
 
 from prol2tp.ppp.proxy import for_ethernet
 from prol2tp.pppoe.packets import PADS, PADT
-from tests.shell.proacd_world import ProacdWorld
+from tests.shell.proacd_world import CONFIG, ProacdWorld
 
 LCP = bytes.fromhex("c021010100040000")[:8]
 FF03 = b"\xff\x03"
@@ -412,3 +412,15 @@ def test_what_a_lac_says_of_its_user_goes_on_to_the_next_lns(world: ProacdWorld)
     (route,) = world.routes
     row = world.prol2tpd.rows[route.destination.id]
     assert (row["proxy"], row["lcp_want"], row["lcp_allow"]) == (proxy, "010405d4", "0702")
+
+
+def test_sessions_of_lacs_count_for_the_limit_of_the_daemon_and_of_the_route() -> None:
+    for where in ("system { max_sessions 2 }\n", ""):
+        text = where + (CONFIG if where else CONFIG.replace('route "switch" {', 'route "switch" { max_sessions 2'))
+        world = ProacdWorld(text)
+        assert [world.prol2tpd.offer(f"7/{number}") is None for number in range(3)] == [True, True, False]
+        world.settle()
+        assert len(world.routes) == 2 and world.parts.routes.counters.route_create_failures == 1
+        world.prol2tpd.close("7/0")
+        world.settle()
+        assert world.prol2tpd.offer("7/4") is None

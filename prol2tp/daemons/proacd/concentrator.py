@@ -106,6 +106,8 @@ class Concentrator:
         """Why the route takes nobody now; empty: it does."""
         if config.drain or self.draining:
             return "the route takes no new sessions"
+        if 0 < self.config.system.max_sessions <= len(self.routes):
+            return "too many sessions"
         if 0 < config.max_sessions <= len(self.routes.by_name.get(config.name, ())):
             return "too many sessions on the route"
         return ""

@@ -19,6 +19,7 @@ FILE = "proacd-macs.json"
 MOST = 65536
 """Entries in all."""
 _ADDRESS = HostAddress()
+_NOBODY: frozenset[bytes] = frozenset()
 Entry = tuple[str, str, bytes]
 """Interface ('': all), list, address."""
 
@@ -94,17 +95,25 @@ class MacLists:
         """Settings with these entries beside those of the configuration."""
         if not self._entries:
             return dict(interfaces)
-        named: dict[tuple[str, str], set[bytes]] = {}
+        lists: dict[tuple[str, str], set[bytes]] = {}
         for interface, which, mac in self._entries:
-            named.setdefault((interface, which), set()).add(mac)
+            lists.setdefault((interface, which), set()).add(mac)
+        named = {key: frozenset(macs) for key, macs in lists.items()}
         return {name: self._with(name, settings, named) for name, settings in interfaces.items()}
 
     @staticmethod
-    def _with(name: str, settings: InterfaceSettings, named: Mapping[tuple[str, str], set[bytes]]) -> InterfaceSettings:
-        allow = named.get((name, "allow"), set()) | named.get(("", "allow"), set())
-        deny = named.get((name, "deny"), set()) | named.get(("", "deny"), set())
-        known = settings.allow or frozenset()
-        return replace(settings, allow=known | allow or None, deny=settings.deny | deny)
+    def _with(
+        name: str, settings: InterfaceSettings, named: Mapping[tuple[str, str], frozenset[bytes]]
+    ) -> InterfaceSettings:
+        allow = _union(settings.allow or _NOBODY, named.get((name, "allow")), named.get(("", "allow")))
+        deny = _union(settings.deny, named.get((name, "deny")), named.get(("", "deny")))
+        return replace(settings, allow=allow or None, deny=deny)
+
+
+def _union(known: frozenset[bytes], *others: frozenset[bytes] | None) -> frozenset[bytes]:
+    """Where only one of them has members it is that one itself: many interfaces share long lists."""
+    sets = [one for one in (known, *others) if one]
+    return sets[0] if len(sets) == 1 else _NOBODY.union(*sets)
 
 
 def _check(which: str) -> None:
