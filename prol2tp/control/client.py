@@ -82,7 +82,7 @@ class ControlClient(Service):
     def connected(self) -> bool:
         return self.connection is not None
 
-    def call(self, name: str, **arguments: Any) -> Deferred[dict[str, Any]]:
+    def call(self, name: str, /, **arguments: Any) -> Deferred[dict[str, Any]]:
         """As `Connection.call`; fails with `Gone` at once when not connected."""
         if self.connection is None:
             return fail(Gone(f"{self.path}: not connected"))

@@ -102,7 +102,7 @@ class Connection(BinaryBoxProtocol):
 
     # what we ask
 
-    def call(self, name: str, **arguments: Any) -> Deferred[dict[str, Any]]:
+    def call(self, name: str, /, **arguments: Any) -> Deferred[dict[str, Any]]:
         """Ask the other side. Fails with a `ControlError`: the other side's, `Invalid` for arguments that cannot be
         sent, `Gone` when the connection is lost first."""
         command = self._callable.get(name)

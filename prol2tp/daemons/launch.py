@@ -118,3 +118,10 @@ def pathd() -> None:
     from prol2tp.daemons.pathd.service import Options
 
     _run("prol2tp-pathd", "prol2tp-path", Options)
+
+
+def webd() -> None:
+    """Console script `prol2tp-webd`."""
+    from prol2tp.daemons.webd.service import Options
+
+    _run("prol2tp-webd", "prol2tp-web", Options)

@@ -35,7 +35,8 @@ state() {
 if [ "$(cat /probe/boots)" = 1 ]; then
     say install; dpkg -i /probe/first.deb
     say idle; systemctl is-active prol2tp proppp prol2tp-path
-    cp /probe/prol2tpd.conf /probe/propppd.conf /etc/prol2tp/
+    chgrp prol2tp /probe/*.conf; chmod 640 /probe/*.conf
+    cp -p /probe/prol2tpd.conf /probe/propppd.conf /etc/prol2tp/
     say verify; systemd-analyze verify /lib/systemd/system/pro*.service
     systemctl enable --now prol2tp proppp
     state first
@@ -48,8 +49,8 @@ else
     say purge; dpkg --purge prol2tp
     say left; ls -d /opt/prol2tp /*/prol2tp /var/lib/prol2tp /var/log/pro* /usr/*bin/prol2tp* 2>/dev/null
     getent passwd prol2tp
-    pgrep -a 'pro(l2tp|ppp|ac)'
-    systemctl --all --no-legend list-units 'pro*'
+    pgrep -fa sbin/pro
+    systemctl --all --no-legend list-units 'prol2tp*' 'proppp*' 'proac.*'
     say end
     systemctl poweroff
 fi
@@ -67,23 +68,31 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def newer(package: Path, other: Path) -> None:
+    """The same package with a higher version."""
+    unpacked = package.parent.parent / "unpacked"
+    subprocess.run(["dpkg-deb", "-R", package, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*", r"\g<0>+1", control.read_text(), flags=re.M))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", unpacked, other], stdout=subprocess.DEVNULL,
+                   check=True)
+
+
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory) -> list[dict[str, str]]:
     """What the probe printed at each boot."""
     directory = tmp_path_factory.mktemp("deb")
     probe, debian = directory / "probe", directory / "debian"
     probe.mkdir()
-    version = {"first": "0.0.9", "second": "0.1.0"}
-    for name, number in version.items():
-        done = subprocess.run([ROOT / "tools/deb", "--output", directory / name, "--version", number],
-                              stdout=subprocess.PIPE, text=True, check=True)
-        Path(done.stdout.strip()).rename(probe / f"{name}.deb")
+    done = subprocess.run([ROOT / "tools/deb", "--output", directory], stdout=subprocess.PIPE, text=True, check=True)
+    Path(done.stdout.strip()).rename(probe / "first.deb")
+    newer(probe / "first.deb", probe / "second.deb")
     subprocess.run(["debootstrap", "--variant=minbase", f"--include={DEBIAN}", "bookworm", debian],
                    stdout=subprocess.DEVNULL, check=True)
     (probe / "run").write_text(PROBE)
     (probe / "run").chmod(0o755)
     (probe / "prol2tpd.conf").write_text('system { listen 127.0.0.1:1701; hostname "fresh" }\n')
-    (probe / "propppd.conf").write_text('ppp profile "users" { auth_methods chap }\n')
+    (probe / "propppd.conf").write_text('profile "users" { auth true; auth_methods chap }\n')
     units = debian / "etc/systemd/system"
     (units / "probe.service").write_text(SERVICE)
     (units / "graphical.target.wants").mkdir(exist_ok=True)

@@ -8,3 +8,4 @@ proac = ServiceMaker("proacd", "prol2tp.daemons.proacd.service", "Access concent
 path = ServiceMaker("prol2tp-pathd", "prol2tp.daemons.pathd.service", "Owner of the data path.", "prol2tp-path")
 scripts = ServiceMaker("prol2tp-scriptd", "prol2tp.daemons.scriptd.service", "Runs scripts at events.",
                        "prol2tp-scriptd")
+web = ServiceMaker("prol2tp-webd", "prol2tp.daemons.webd.service", "Metrics and a live page.", "prol2tp-web")

@@ -1,0 +1,1 @@
+"""prol2tp-webd: what all daemons do, for Prometheus and on a page."""
