@@ -42,6 +42,7 @@ class QuietSite(Site):
     """Requests are not logged: they have the token and the names of users in them."""
 
     displayTracebacks = False
+    noisy = False
 
     def log(self, request: Request) -> None:
         """Of `Site`."""

@@ -153,10 +153,10 @@ class Watch(MultiService):
         if known is None or known[0] != values["instance"]:
             self._seen[name] = (values["instance"], values["sequence"])
 
-    def _heard(self, name: str, connection: Any, events: list[dict[str, Any]], dropped: int) -> None:
+    def _heard(self, name: str, connection: Any, events: list[dict[str, Any]], dropped: int, instance: str) -> None:
+        if events:
+            self._seen[name] = (instance, events[-1]["sequence"])
         for event in events:
-            if name in self._seen:
-                self._seen[name] = (self._seen[name][0], event["sequence"])
             row = {"daemon": name, "event": event["event"], "time": event["time"], "data": event["data"]}
             self.events.append(row)
             if DROPS.get(event["event"]) == name:
