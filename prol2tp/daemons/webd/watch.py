@@ -153,9 +153,11 @@ class Watch(MultiService):
         if known is None or known[0] != values["instance"]:
             self._seen[name] = (values["instance"], values["sequence"])
 
-    def _heard(self, name: str, connection: Any, events: list[dict[str, Any]], dropped: int, instance: str) -> None:
-        if events:
-            self._seen[name] = (instance, events[-1]["sequence"])
+    def _heard(self, name: str, connection: Any, events: list[dict[str, Any]], dropped: int,
+               instance: str | None = None) -> None:
+        run = instance or self._seen.get(name, ("",))[0]
+        if events and run:
+            self._seen[name] = (run, events[-1]["sequence"])
         for event in events:
             row = {"daemon": name, "event": event["event"], "time": event["time"], "data": event["data"]}
             self.events.append(row)
