@@ -14,11 +14,14 @@ from prol2tp.control.command import NotFound
 from prol2tp.control.commands import proacd
 from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
 
+_WALKED = 5000
+"""Routes that a page of a search walks over."""
 _FILTER = "[{interface INTERFACE | mac MAC | route ROUTE} ...]"
 
 FORMS = (
     Form("status", "-s [-v]", "The counters of the daemon; -v: and what else it has to say."),
     Form("routes", "-r [ROUTE] [-v]", "All routes, or one of them; -v: with user, line, state and LNS."),
+    Form("find", "find {user USER | mac MAC | line LINE}", "The routes of a user, a host or a line, as -r -v does."),
     Form("interfaces", "interfaces", "A line for each Ethernet interface that hosts are served on."),
     Form("destinations", "destinations", "A line for each LNS that has been used, and whether it is."),
     Form("close", "close {ROUTE | mac MAC}", "End a route, all routes of a name, or all of a host."),
@@ -40,6 +43,8 @@ FORMS = (
 WORDS = {
     "-v": Word("verbose", "more", "flag"),
     "ROUTE": Word("route", "a route by its number, or all of the name of a route block"),
+    "USER": Word("user", "a user's name, as RADIUS or propppd has it"),
+    "LINE": Word("line", "Agent-Circuit-Id or Agent-Remote-Id of a subscriber's line"),
     "DESTINATION": Word("destination", "an LNS by its name in `destinations`"),
     "MAC": Word("mac", "MAC address of a host; of lists also the first three octets, for all of a vendor"),
     "INTERFACE": Word("interface", "an Ethernet interface"),
@@ -73,12 +78,18 @@ def _routes(program: Program, values: dict[str, Any]) -> None:
     arguments = {} if name is None else {"name": name}
     text: Callable[[Iterable[list[Any]]], Iterator[str]] = partial(access.routes, verbose=verbose)
     if name is not None:
-        text = _at_least_one(text, name)
+        text = _at_least_one(text, f"'{name}'")
     program.rows(proacd.LIST_ROUTES, text, **arguments)
 
 
+def _find(program: Program, values: dict[str, Any]) -> None:
+    (what,) = values.values()
+    text = _at_least_one(partial(access.routes, verbose=True), f"of '{what}'")
+    program.rows(proacd.LIST_ROUTES, text, limit=_WALKED, **values)
+
+
 def _at_least_one(
-    text: Callable[[Iterable[list[Any]]], Iterator[str]], name: str
+    text: Callable[[Iterable[list[Any]]], Iterator[str]], which: str
 ) -> Callable[[Iterable[list[Any]]], Iterator[str]]:
     def lines(pages: Iterable[list[Any]]) -> Iterator[str]:
         nothing = True
@@ -86,7 +97,7 @@ def _at_least_one(
             nothing = False
             yield line
         if nothing:
-            raise NotFound(f"there is no route '{name}'")
+            raise NotFound(f"there is no route {which}")
 
     return lines
 
@@ -171,6 +182,7 @@ def _help(program: Program, values: dict[str, Any]) -> None:
 ACTIONS: dict[str, Action] = {
     "status": _status,
     "routes": _routes,
+    "find": _find,
     "interfaces": _interfaces,
     "destinations": _destinations,
     "close": _close,

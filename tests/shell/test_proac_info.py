@@ -55,8 +55,9 @@ class Proacd:
     def _rows(rows: list[dict[str, Any]]) -> Any:
         return lambda connection, cursor, limit, **_: page(dict(enumerate(rows)), cursor, limit, rows.__getitem__)
 
-    def _routes(self, connection: Any, name: str | None, cursor: str | None, limit: int | None) -> dict[str, Any]:
-        rows = [row for row in records.ROUTES if name in (None, row["name"])]
+    def _routes(self, connection: Any, name: str | None, user: str | None, cursor: str | None, limit: int | None,
+                **_: Any) -> dict[str, Any]:
+        rows = [row for row in records.ROUTES if name in (None, row["name"]) and user in (None, row["user"])]
         return page(dict(enumerate(rows)), cursor, limit, rows.__getitem__)
 
     def _route(self, connection: Any, number: int) -> dict[str, Any]:
@@ -133,6 +134,16 @@ def test_what_is_changed_is_asked_of_the_daemon(
     outcome = yield proacd.run(*words)
     assert (outcome.code, outcome.errors) == (0, "")
     assert proacd.calls == [(command, arguments)]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_user_is_found(proacd: Proacd) -> Any:
+    outcome = yield proacd.run("find", "user", "u1@example.com")
+    assert outcome.output.startswith("Route 'r2' 13564:\n") and "user 'u1@example.com'" in outcome.output
+    outcome = yield proacd.run("find", "line", "x")
+    assert outcome.code == 0
+    outcome = yield proacd.run("find", "user", "nobody")
+    assert (outcome.code, outcome.errors) == (1, "proac_info: there is no route of 'nobody'\n")
 
 
 @pytest_twisted.inlineCallbacks

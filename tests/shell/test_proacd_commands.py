@@ -22,6 +22,7 @@ from prol2tp.daemons.proacd.maclists import FILE, MacLists
 from prol2tp.daemons.proacd.status import Status, exit_codes
 from prol2tp.daemons.proacd.trace import Filter, Trace
 from prol2tp.pppoe.packets import PADT
+from prol2tp.pppoe.tags import Line
 from tests.shell.proacd_radius_world import World
 from tests.shell.proacd_world import ProacdWorld, result
 
@@ -129,6 +130,25 @@ def test_routes_are_listed_in_their_order_all_or_of_one_block(world: Told) -> No
     assert "    Destination: PPP profile 'users'" in text and "    Destination: none yet (choosing)" in text
     with pytest.raises(NotFound, match="there is no route 70000"):
         world.call("ShowRoute", number=70000)
+
+
+def test_routes_of_a_user_a_host_and_a_line_are_found_with_bounded_pages(world: Told) -> None:
+    for number in range(7):
+        world.dialled("local" if number == 5 else "static")
+    for route in world.routes:
+        if route.name == "local":
+            world.propppd.change(route.destination.id, "up", user="u6")
+        if route.source.calling_number == "06:00:00:00:00:03":
+            route.source.line = Line(b"dslam 1/2", b"home")
+    (found,) = world.rows("ListRoutes", user="u6")
+    assert found["name"] == "local"
+    assert [row["source"]["peer_mac"] for row in world.rows("ListRoutes", mac="06:00:00:00:00:02")] == [
+        "06:00:00:00:00:02"]
+    for line in ("dslam 1/2", "home"):
+        assert [row["source"]["peer_mac"] for row in world.rows("ListRoutes", line=line)] == ["06:00:00:00:00:03"]
+    assert world.rows("ListRoutes", user="nobody") == []
+    first = world.call("ListRoutes", user="u6", limit=3)
+    assert first["rows"] == [] and first["cursor"]
 
 
 def test_a_route_is_closed_by_number_name_or_host(world: Told) -> None:

@@ -249,8 +249,12 @@ STATUS = Command(
 LIST_ROUTES = listing(
     "ListRoutes",
     "route",
-    "All routes in the order in which they came, or those of one `route` block.",
+    "All routes in the order in which they came, or those of one `route` block, a user, a host or a line. A page walks"
+    " over `limit` routes, so it may be empty and not the last.",
     Argument("name", "text", True, "of the `route` block"),
+    Argument("user", "text", True, "the user, as far as he is known"),
+    MAC,
+    Argument("line", "text", True, "Agent-Circuit-Id or Agent-Remote-Id"),
 )
 SHOW_ROUTE = Command(
     "ShowRoute",

@@ -67,12 +67,19 @@ class Commands:
 
     # routes
 
-    def list_routes(self, connection: Any, name: str | None = None, cursor: str | None = None,
-                    limit: int | None = None) -> dict[str, Any]:
+    def list_routes(self, connection: Any, name: str | None = None, user: str | None = None, mac: str | None = None,
+                    line: str | None = None, cursor: str | None = None, limit: int | None = None) -> dict[str, Any]:
         routes = self._parts.routes
+        host = _host(mac).hex(":").upper() if mac is not None else None
 
-        def row(number: int) -> dict[str, Any]:
-            return self._status.route(routes.by_number[number])
+        def row(number: int) -> dict[str, Any] | None:
+            route = routes.by_number[number]
+            if user is not None and route.user != user or host is not None and _mac_of(route) != host:
+                return None
+            record = self._status.route(route)
+            if line is not None and line not in (record["source"]["circuit_id"], record["source"]["remote_id"]):
+                return None
+            return record
 
         roll = routes.roll if name is None else routes.rolls.get(name) or Roll()
         return page(roll, cursor, limit, row)
@@ -202,6 +209,11 @@ class Commands:
             raise Invalid(f"level: must be one of {', '.join(LEVELS)}")
         self._set_level(Level.named(level))
         return {}
+
+
+def _mac_of(route: Route) -> str:
+    """As `status` writes it; empty for a session of a LAC."""
+    return route.source.calling_number.upper() if route.source.kind == "pppoe" else ""
 
 
 def _named(destination: str) -> str:
