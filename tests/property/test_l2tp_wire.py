@@ -259,6 +259,7 @@ def test_damaged_datagrams_raise_nothing_but_wire_errors():
     b"\x80\x06\x00\x00\x03\xe7",                            # unrecognized, mandatory
     b"\x00\x06\x00\x00\x03\xe7",                            # unrecognized
     b"\x80\x06\x00\x00\x00\x16",                            # one known AVP over and over
+    b"\x00\x12\x00\x00\x00\x61" + bytes(12),               # of which there may be several
     b"\x80\x07\x00\x00\x00\x24\x01\xc0\x08\x00\x00\x00\x08\x00\x00",     # hidden, under ever new vectors
     b"\xc3\xff\x00\x00\x00\x08" + b"x" * LONGEST_VALUE,    # hidden, long, no vector
 ])

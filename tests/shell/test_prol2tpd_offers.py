@@ -66,6 +66,14 @@ def test_the_line_is_told_only_to_a_peer_that_is_configured_for_it(lts):
     assert row["line"] is None and row["proxy"] == PROXY
 
 
+def test_status_shows_the_user_whom_the_lac_names_at_both_ends(lts):
+    lts.upstream.open(keyed("1.1", proxy=PROXY), keyed("1.2", proxy={"authen_name": "ff" * 300}))
+    lts.run(2)
+    for host in (lts.lts, lts.lac):
+        shown = {row["identifier"] for row in host.call("ListSessions")["rows"]}
+        assert shown == {"u1@example.com", "\ufffd" * 255}
+
+
 def test_a_lac_that_says_nothing_gives_empty_records(lts):
     lts.upstream.open(keyed("1.1"))
     lts.run(2)

@@ -10,6 +10,7 @@ from typing import Any
 from prol2tp.l2tp.avptable import ACCESS_LINE
 from prol2tp.l2tp.settings import AccessLine, SessionSettings
 
+LONGEST_USER = 255
 # key of the record, AVP in ICCN, setting
 _PROXY_OCTETS = (
     ("initial_received_confreq", "initial_received_lcp_confreq"),
@@ -64,6 +65,11 @@ def lcp_options(connect_message: Any) -> tuple[str, str]:
     want = getattr(connect_message, "lcp_want_options", None)
     allow = getattr(connect_message, "lcp_allow_options", None)
     return (want or b"").hex(), (allow or b"").hex()
+
+
+def user(name: bytes | None) -> str:
+    """Proxy Authen Name as text for status; empty: there is none."""
+    return (name or b"").decode("utf-8", "replace")[:LONGEST_USER]
 
 
 def put_proxy(settings: SessionSettings, record: Any) -> None:

@@ -67,10 +67,14 @@ class Call:
         """The tunnel is up."""
         try:
             self.calls.room()
-            self.calls.plane.open_session(self)
+            session_id = self.calls.plane.open_session(self)
         except (ValueError, LookupError) as error:
             # the tunnel or the daemon is full, or the tunnel has just ended
             self.calls.over(self, tunnel_up=True, cause=NEVER_UP, message=str(error))
+            return
+        record = self.calls.plane.find(self.tunnel.tunnel_id or 0, session_id)
+        if record is not None and self._settings is not None:
+            record.user = avps.user(self._settings.proxy_authen_name)
 
     def tunnel_failed(self) -> None:
         tunnel = self.tunnel

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prol2tp.config.tunnels import PSEUDOWIRE_TYPES
+from prol2tp.daemons.prol2tpd import avps
 from prol2tp.daemons.prol2tpd.attach import Handed, attach_row, ppp_profile
 from prol2tp.daemons.prol2tpd.records import SessionRecord
 
@@ -37,6 +38,11 @@ class Offers(Handed):
             return False
         core = tunnel.sessions[record.session_id]
         return core.lns and not core.outgoing_call and core.settings.pseudowire == PSEUDOWIRE_TYPES["ppp"]
+
+    def session_up(self, record: SessionRecord) -> None:
+        core = self.plane.endpoint.tunnels[record.tunnel.tunnel_id].sessions[record.session_id]
+        record.user = avps.user(getattr(core.connect_message, "proxy_authen_name", None))
+        super().session_up(record)
 
     def row(self, record: SessionRecord) -> dict[str, Any]:
         tunnel = self.plane.endpoint.tunnels[record.tunnel.tunnel_id]
