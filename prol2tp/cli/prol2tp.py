@@ -20,6 +20,11 @@ FORMS = (
     Form("show_tunnel", f"show {_TUNNEL}", "One tunnel."),
     Form("show_sessions", f"show sessions [in {_TUNNEL}]", "A line for each session, of all tunnels or of one."),
     Form("show_session", f"show {_SESSION} [stats]", "One session, with its counters if asked for."),
+    Form(
+        "show_history",
+        "show history [{tunnel TUNNEL_ID | session SESSION_ID | peer PEER | user USER} ...]",
+        "What has ended and why, a line for each tunnel and session, newest first.",
+    ),
     Form("show_scripts", "show scripts", "The scripts that run at events, and what became of them."),
     Form(
         "create_tunnel",
@@ -47,6 +52,8 @@ WORDS = {
     "TUNNEL_NAME": Word("tunnel_name", "administrative name of a tunnel"),
     "SESSION_ID": Word("session_id", "our id of a session", "integer"),
     "SESSION_NAME": Word("session_name", "administrative name of a session"),
+    "PEER": Word("peer", "IP address of a peer"),
+    "USER": Word("user", "PPP user"),
     "NAME": Word("name", "name of the new tunnel or session"),
     "ADDRESS": Word("peer", "address or host name of the peer, with a port if it is not 1701"),
     "PARAMETER": Word("parameters", "parameter of prol2tpd.conf(5)", "name"),
@@ -77,6 +84,10 @@ def _show_sessions(program: Program, values: dict[str, Any]) -> None:
 
 def _show_session(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(prol2tpd.SHOW_SESSION, **values)["session"], format.session)
+
+
+def _show_history(program: Program, values: dict[str, Any]) -> None:
+    program.rows(prol2tpd.LIST_HISTORY, reports.ends, **values)
 
 
 def _show_scripts(program: Program, values: dict[str, Any]) -> None:
@@ -141,6 +152,7 @@ ACTIONS: dict[str, Action] = {
     "show_tunnel": _show_tunnel,
     "show_sessions": _show_sessions,
     "show_session": _show_session,
+    "show_history": _show_history,
     "show_scripts": _show_scripts,
     "create_tunnel": _create_tunnel,
     "create_session": _create_session,

@@ -18,6 +18,8 @@ FORMS = (
     Form("list", "list [FILTER]", "A line for each link, or for each that is up or down."),
     Form("find", "find LOGIN", "A line for each link of a user."),
     Form("show", "show NAME", "One link."),
+    Form("history", "history [LOGIN]", "What has ended and why, a line for each link, of all users or of one, newest"
+                                        " first."),
     Form("create", "create ARGUMENT [ARGUMENT ...]", "Make a link; its name is printed."),
     Form("destroy", "destroy NAME", "Terminate a link and remove it."),
     Form(
@@ -69,6 +71,10 @@ def _show(program: Program, values: dict[str, Any]) -> None:
     program.record(program.call(propppd.SHOW, **values)["link"], format.link)
 
 
+def _history(program: Program, values: dict[str, Any]) -> None:
+    program.rows(propppd.LIST_HISTORY, reports.link_ends, **values)
+
+
 def _create(program: Program, values: dict[str, Any]) -> None:
     program.record(
         program.call(propppd.CREATE, words=values["arguments"]), lambda answer: [format.clean(answer["name"])]
@@ -114,6 +120,7 @@ ACTIONS: dict[str, Action] = {
     "list": _list,
     "find": _find,
     "show": _show,
+    "history": _history,
     "create": _create,
     "destroy": _destroy,
     "events": _events,

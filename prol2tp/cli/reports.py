@@ -1,8 +1,12 @@
-"""Layouts of what operators watch: scripts and their fate, what a reload would do. See `format.py`."""
+"""Layouts of what operators watch: scripts and their fate, what a reload would do, why
+things ended. See `format.py`."""
 
 from __future__ import annotations
 
-from prol2tp.cli.format import JSON, Columns, clean, number
+import time
+from collections.abc import Iterable, Iterator
+
+from prol2tp.cli.format import JSON, Columns, clean, clock, host, number
 
 
 def scripts(record: JSON) -> list[str]:
@@ -47,3 +51,36 @@ def _change_lines(change: JSON) -> list[str]:
     why = f": {clean(change['why'])}" if change["why"] else ""
     ends = [f"            {clean(name)} ends" for name in change["drops"]]
     return [f"{_EFFECTS.get(change['effect'], clean(change['effect'])):<11} {what}{parameters}{why}", *ends]
+
+
+def ends(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
+    """`prol2tp show history`, from pages of `history-row` records: newest first."""
+    table = Columns(("Ended", "<", 19), ("Ids", "<", 11), ("Name", "<", 4), ("Up", ">", 9), ("State", "<", 12),
+                    ("Peer", "<", 15), ("User", "<", 4), ("By", "<", 4), ("Cause", "<", 12), ("Reason", "", 0))
+    return table.pages([_end_cells(row) for row in page] for page in pages)
+
+
+def _end_cells(row: JSON) -> list[str]:
+    ids = f"{row['tunnel_id']}/{row['session_id']}" if row["kind"] == "session" else str(row["tunnel_id"])
+    return [_when(row["ended_at"]), ids, clean(row["name"] or "-"), clock(row["seconds_up"]), clean(row["last_state"]),
+            host(row["peer"]), clean(row["user"] or "-"), clean(row["by"]), clean(row["cause"] or "-"),
+            clean(row["reason"])]
+
+
+def link_ends(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
+    """`propppctl history`, from pages of `history-row` records: newest first."""
+    table = Columns(("Ended", "<", 19), ("Name", "<", 10), ("User", "<", 16), ("Up", ">", 9), ("State", "<", 12),
+                    ("Address", "<", 15), ("In", ">", 10), ("Out", ">", 10), ("Cause", "<", 12), ("Message", "", 0))
+    return table.pages([_link_cells(row) for row in page] for page in pages)
+
+
+def _link_cells(row: JSON) -> list[str]:
+    counters = row["counters"]
+    octets = [str(counters[name]) if counters else "-" for name in ("rx_octets", "tx_octets")]
+    return [_when(row["ended_at"]), clean(row["name"]), clean(row["user"] or "-"), clock(row["seconds_up"]),
+            clean(row["last_state"]), clean(row["address"] or "-"), *octets, clean(row["cause"]),
+            clean(row["message"] or "-")]
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

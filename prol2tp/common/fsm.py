@@ -25,7 +25,7 @@ class Row(NamedTuple):
 class Machine:
     """Base of every protocol state machine. Subclasses set TABLE, NAME and the initial state."""
 
-    __slots__ = ("state", "state_since", "_firing")
+    __slots__ = ("state", "state_since", "left", "_firing")
 
     TABLE: ClassVar[dict[tuple[Enum, Enum], Row]]
     NAME: ClassVar[str] = "FSM"
@@ -33,6 +33,8 @@ class Machine:
     def __init__(self, state: Enum, now: float) -> None:
         self.state = state
         self.state_since = now
+        self.left = state
+        """The state before this one."""
         self._firing = False
 
     def fire(self, event: Enum, now: float, message: Any = None) -> None:
@@ -46,6 +48,7 @@ class Machine:
         self._firing = True
         try:
             if row.state is not old:
+                self.left = old
                 self.state = row.state
                 self.state_since = now
             self.traced(event, old, row.state)

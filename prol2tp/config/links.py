@@ -69,6 +69,9 @@ class System:
     log_level: str = row(Choice(LOG_LEVELS), "notice", "Least important level that is logged.")
     hostname: str = row(Text(), "", "Our name in CHAP challenges; without it the name of the machine.")
     max_links: int = row(Number(0, 2**31, "links"), 0, "Most PPP links; 0: no limit.")
+    history_size: int = row(
+        Number(0, 10_000_000, "records"), 100_000, "Ended links that are remembered; 0: none."
+    )
     log_categories: LogCategories = field(default_factory=LogCategories)
 
 

@@ -89,6 +89,9 @@ class System:
         "Start prol2tp-scriptd, which runs scripts at events; auto: where script_dir has one.",
     )
     script_dir: str = row(File(), "/etc/prol2tp", "Directory of the scripts.")
+    history_size: int = row(
+        Number(0, 10_000_000, "records"), 100_000, "Ended tunnels and sessions that are remembered; 0: none."
+    )
 
 
 @dataclass(slots=True)

@@ -129,6 +129,20 @@ def page(
     return {"rows": rows, "cursor": more}
 
 
+def texts_page(cursor: str | None, limit: int | None,
+               read: Callable[[int, int, int], tuple[list[bytes], int]]) -> dict[str, Any]:
+    """One page of rows that are JSON already. `read(before, most, room)` gives them, and where to go on, 0 at the end.
+    Raises `Invalid` for a bad cursor or limit."""
+    if limit is None:
+        limit = DEFAULT_LIMIT
+    if not 0 < limit <= MAX_LIMIT:
+        raise Invalid(f"limit: must be 1 to {MAX_LIMIT}")
+    texts, following = read(_number(cursor, 0), limit, MAX_VALUE - 2)
+    rows: Rows = Rows()
+    rows.encoded = b"[" + b",".join(texts) + b"]"
+    return {"rows": rows, "cursor": str(following) if following else ""}
+
+
 def batches(rows: Iterable[Any], room: int = MAX_VALUE) -> Iterator[Rows]:
     """Rows of a command cut into lists that each fit into one value. ValueError for a row that does not fit alone."""
     batch: Rows = Rows()

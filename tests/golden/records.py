@@ -465,3 +465,31 @@ PREVIEW = {
          "why": ""},
     ],
 }
+
+_ENDED = moment("2018-11-29 10:15:08")
+END_ROWS = [
+    {"ended_at": _ENDED, "created_at": _ENDED - 2508, "seconds_up": 2507.2, "kind": "session", "tunnel_id": 27774,
+     "session_id": 34877, "peer_tunnel_id": 64947, "peer_session_id": 32602, "tunnel_name": "", "name": "",
+     "profile": "spp0", "pseudowire_profile": "pp0", "type": "ppp", "interface": "ppp0", "user": "u1@example.com",
+     "local": "192.168.211.25:1701", "peer": "192.168.211.1:1701", "by": "peer", "result": 1, "error": 0, "message": "",
+     "reason": "loss of carrier", "cause": "Lost Carrier", "last_state": "ESTABLISHED", "counters": None},
+    {"ended_at": _ENDED - 1, "created_at": _ENDED - 121, "seconds_up": 0.0, "kind": "tunnel", "tunnel_id": 20142,
+     "session_id": 0, "peer_tunnel_id": 0, "peer_session_id": 0, "tunnel_name": "lac", "name": "lac", "profile": "",
+     "pseudowire_profile": "", "type": "", "interface": "", "user": "", "local": "192.168.211.25:20142",
+     "peer": "[2001:db8::1]:1701", "by": "us", "result": 2, "error": 6, "message": "no answer",
+     "reason": 'general error, a generic vendor-specific error occurred in the LAC: "no answer"', "cause": "",
+     "last_state": "WAITCTLREPLY", "counters": None},
+]
+LINK_END_ROWS = [
+    {"ended_at": _ENDED, "created_at": _ENDED - 2508, "seconds_up": 2507.2, "name": "session-1",
+     "type": "pppol2tp", "id": "27774/34877", "profile": "users", "user": "u1@example.com",
+     "peer": "192.168.211.1", "interface": "ppp0",
+     "address": "10.5.1.100", "delegated": [], "cause": "Peer Dead", "acct_terminate_cause": 2,
+     "message": "the peer does not answer echo requests", "last_state": "TERMINATE", "authentication": "AUTH_CHAP_ACK",
+     "counters": {"tx_packets": 12, "tx_octets": 4711, "tx_errors": 0, "rx_packets": 10, "rx_octets": 815,
+                  "rx_errors": 0, "rx_out_of_sequence": 0, "rx_discards": 0}},
+    {"ended_at": _ENDED - 108, "created_at": _ENDED - 109, "seconds_up": 0.0, "name": "session-2", "type": "pppoe",
+     "id": "pppoe-1", "profile": "users", "user": "mallory", "peer": "", "interface": "", "address": "",
+     "delegated": [], "cause": "Authentication Failed", "acct_terminate_cause": 17, "message": "wrong\npassword",
+     "last_state": "AUTHENTICATE", "authentication": "AUTH_PAP_NAK", "counters": None},
+]

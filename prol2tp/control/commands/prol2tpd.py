@@ -7,7 +7,9 @@ from prol2tp.control.commands.propppd import ATTACH_ROW
 from prol2tp.control.commands.shared import (
     CHANGE,
     COUNTERS_RECORD,
+    ENDED,
     EVENT,
+    HISTORY_HELP,
     NOTIFY,
     PREVIEW_RELOAD,
     RELOAD,
@@ -272,11 +274,40 @@ OFFER_ROW = Record(
     ),
     "A session of a peer that is offered: as in `attach-row`, and what a call has that is opened for it.",
 )
+HISTORY_ROW = Record(
+    "history-row",
+    (
+        *ENDED,
+        Field("kind", "text", "`tunnel` or `session`"),
+        Field("tunnel_id", "integer", "our id"),
+        Field("session_id", "integer", "our id; 0 for a tunnel"),
+        Field("peer_tunnel_id", "integer", "0: was never known"),
+        Field("peer_session_id", "integer", "0: was never known, or a tunnel"),
+        Field("tunnel_name", "text", "empty: none"),
+        Field("name", "text", "of the session, or the tunnel; empty: none"),
+        Field("profile", "text", "session or tunnel profile; empty: none"),
+        Field("pseudowire_profile", "text", "empty: none, or a tunnel"),
+        Field("type", "text", "pseudowire type; empty: a tunnel"),
+        Field("interface", "text", "empty: none"),
+        Field("user", "text", "PPP user; empty: none"),
+        Field("local", "address", "our address and port"),
+        Field("peer", "address", "address and port of the peer"),
+        Field("by", "text", "who has ended it: `us` or `peer`"),
+        Field("result", "integer", "result code of StopCCN or CDN"),
+        Field("error", "integer", "error code; 0: none"),
+        Field("message", "text", "of the side that ended it"),
+        Field("reason", "text", "all of that in words, as in the log"),
+        Field("cause", "text", "of a session: the word of RADIUS; empty: a tunnel"),
+        Field("last_state", "text", "state that it was in when the end came"),
+        Field("counters", "counters?", "of a session; null: a tunnel, or it had no data path"),
+    ),
+    "A tunnel or session that has ended.",
+)
 RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
         CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, CHANGE, EVENT, TUNNEL_EVENT, SESSION_EVENT,
-        DOWN_EVENT)
+        DOWN_EVENT, HISTORY_ROW)
 }
 
 SHOW_SYSTEM = Command(
@@ -312,6 +343,15 @@ CREATE_SESSION = Command(
     "Make a session in a tunnel as a `session` block of the configuration would.",
 )
 DESTROY_SESSION = Command("DestroySession", SESSION, (), "CDN, and no new try until the next reload.")
+LIST_HISTORY = listing(
+    "ListHistory",
+    "history-row",
+    HISTORY_HELP,
+    Argument("tunnel_id", "integer", True, "of this tunnel, and sessions in it"),
+    Argument("session_id", "integer", True, "of sessions with this id"),
+    Argument("peer", "text", True, "of this address, without port"),
+    Argument("user", "text", True, "of sessions of this user"),
+)
 SET_LOG_LEVEL = Command(
     "SetLogLevel",
     (
@@ -372,6 +412,7 @@ COMMANDS = table(
         SHOW_TUNNEL,
         LIST_SESSIONS,
         SHOW_SESSION,
+        LIST_HISTORY,
         CREATE_TUNNEL,
         DESTROY_TUNNEL,
         CREATE_SESSION,

@@ -18,7 +18,9 @@ from prol2tp.control.commands.propppd_status import (
 from prol2tp.control.commands.shared import (
     CHANGE,
     COUNTERS_RECORD,
+    ENDED,
     EVENT,
+    HISTORY_HELP,
     NOTIFY,
     PREVIEW_RELOAD,
     RELOAD,
@@ -342,6 +344,28 @@ CHANGED_ROW = Record(
     ),
     "What became of an attached session.",
 )
+HISTORY_ROW = Record(
+    "history-row",
+    (
+        *ENDED,
+        Field("name", "text", "of the link: `session-N`"),
+        Field("type", "text", "`pppol2tp`, `pppoe` or `tty`"),
+        Field("id", "text", "of what carried it: `TUNNEL/SESSION` of prol2tpd for L2TP"),
+        Field("profile", "text", "profile of propppd.conf"),
+        Field("user", "text", "empty: never known"),
+        Field("peer", "text", "who was at the other end: calling number, address or MAC address; empty: not known"),
+        Field("interface", "text", "empty: none"),
+        Field("address", "text", "IPv4 address of the user; empty: none"),
+        Field("delegated", "words", "IPv6 prefixes that were delegated"),
+        Field("cause", "text", "why it ended: `User Request`, `Lost Carrier`, ..."),
+        Field("acct_terminate_cause", "integer", "what accounting says (RFC 2866 section 5.10); 0: nothing"),
+        Field("message", "text", "more about it, as in the log"),
+        Field("last_state", "text", "phase that it was in when the end was done"),
+        Field("authentication", "text", "what RADIUS said last, as `AUTH_CHAP_ACK`; empty: it was not asked"),
+        Field("counters", "counters?", "null: not known"),
+    ),
+    "A link that has ended.",
+)
 LINK_EVENT = Record(
     "link-event",
     (
@@ -361,6 +385,7 @@ RECORDS = {
     for record in (
         CHANGE,
         LINK_EVENT,
+        HISTORY_ROW,
         STATUS_RECORD,
         PPP_COUNTS,
         RADIUS_COUNTS,
@@ -419,6 +444,9 @@ CREATE = Command(
     "Make a link.",
 )
 DESTROY = Command("Destroy", (NAME,), (), "LCP Terminate-Request, then the link is removed.")
+LIST_HISTORY = listing(
+    "ListHistory", "history-row", HISTORY_HELP, Argument("user", "text", True, "of links of this user")
+)
 SET_LOG_LEVEL = Command(
     "SetLogLevel",
     (
@@ -472,6 +500,7 @@ COMMANDS = table(
         LIST,
         FIND,
         SHOW,
+        LIST_HISTORY,
         CREATE,
         DESTROY,
         SET_LOG_LEVEL,

@@ -95,6 +95,13 @@ COUNTERS_RECORD = Record(
     ),
     "Data path counters of a session.",
 )
+ENDED = (
+    Field("ended_at", "number", "seconds since 1970"),
+    Field("created_at", "number", "seconds since 1970"),
+    Field("seconds_up", "number", "0: it has never been up"),
+)
+"""How every record of history begins."""
+HISTORY_HELP = "What has ended, newest first: as much as `history_size` says, also of the time before the start."
 SUBSCRIBER = (
     Field(
         "proxy",

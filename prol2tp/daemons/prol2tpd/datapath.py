@@ -178,11 +178,11 @@ class SessionPaths:
         record.gone = True
         if record.port:
             port, record.port = record.port, 0
-            self._delete(port)
+            record.final = self._delete(port)
 
-    def _delete(self, port: int) -> None:
+    def _delete(self, port: int) -> Deferred:
         self.ethernet.forget(port)
-        self._path.port_delete(port).addErrback(self._ignored)
+        return self._path.port_delete(port).addErrback(self._ignored)
 
     def forget_tunnel(self, tunnel: TunnelRecord) -> Deferred:
         """Take the tunnel out of the data path; its sessions are gone already. -> Deferred(None) when that is done,

@@ -19,6 +19,7 @@ from prol2tp.daemons.prol2tpd.attach import ppp_profile
 from prol2tp.daemons.prol2tpd.circuits import Circuits
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
 from prol2tp.daemons.prol2tpd.ethernet import EthernetInterfaces
+from prol2tp.daemons.prol2tpd.history import EndHistory
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
@@ -77,6 +78,8 @@ class Plane:
         self.stopping = False
         self.events: Any = None
         """`control.events.Events` once the control channel is there."""
+        self.history: EndHistory | None = None
+        """Once there is one."""
         self._session_instance: ClientSession | None = None
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
         self.driver = Driver(self.endpoint, {
@@ -350,6 +353,7 @@ class Plane:
         self.log.emit(Level.NOTICE, "tunnel {tunnel} up: peer {peer} host {host} id {ptid}", own=record.log_level,
                       tunnel=record.label, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
         self._tunnel_event("tunnel-up", record)
+        record.up_at = self.clock.seconds()
         record.up, record.told = True, False
         self.established += 1
         self.tallies.tunnel_setup.observe(self.clock.seconds() - core.created_at)
@@ -371,6 +375,8 @@ class Plane:
         self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
                       own=record.log_level, tunnel=record.label, peer=record.peer,
                       who="by peer" if output.by_peer else "by us", why=why)
+        if self.history is not None:
+            self.history.tunnel_down(record, output, why)
         self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
                            by_peer=output.by_peer, reason=why)
         if record.instance is not None:
@@ -422,6 +428,7 @@ class Plane:
         if self.log.enabled(Level.NOTICE, self._level(record)):
             self._say_up(record, core)
         record.up = True
+        record.up_at = self.clock.seconds()
         self.tallies.sessions_up += 1
         self.tallies.session_setup.observe(self.clock.seconds() - core.created_at)
         self._session_event("session-up", record)
@@ -455,6 +462,8 @@ class Plane:
         if record.up:
             record.up = False
             self.tallies.sessions_up -= 1
+        if self.history is not None:
+            self.history.session_down(record, output, cause, why, record.final)
         self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
                             by_peer=output.by_peer, cause=cause, reason=why)
         if record.instance is not None:

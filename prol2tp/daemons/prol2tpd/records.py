@@ -17,7 +17,8 @@ class TunnelRecord:
     """One per tunnel of the core, from TunnelCreated to TunnelDeleted."""
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
-                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core", "number")
+                 "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core", "number",
+                 "up_at")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None, core: Tunnel) -> None:
         self.tunnel_id = tunnel_id
@@ -25,6 +26,8 @@ class TunnelRecord:
         """The protocol's, which may have ended before we hear of it."""
         self.number = 0
         """Counts the tunnels of this run."""
+        self.up_at = 0.0
+        """When it came up, on the daemon's clock; 0: it has not."""
         self.log_level: Level | None = None
         """None: the system's."""
         self.port = port
@@ -59,7 +62,7 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim", "core", "number", "taker", "accepted", "up")
+                 "interface", "told", "claim", "core", "number", "up_at", "final", "taker", "accepted", "up")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
@@ -68,6 +71,10 @@ class SessionRecord:
         """The protocol's; None: it ended before we heard of its beginning."""
         self.number = 0
         """Counts the sessions of this run."""
+        self.up_at = 0.0
+        """When it came up, on the daemon's clock; 0: it has not."""
+        self.final: Deferred | None = None
+        """Its last counters, once the data path was told to let go of it."""
         self.log_level: Level | None = None
         self.profile: Any = None
         self.instance: Any = None

@@ -24,6 +24,7 @@ from prol2tp.daemons.base import (
     DaemonOptions,
     DaemonService,
     first_problem,
+    make_directory,
     read_config,
 )
 from prol2tp.daemons.logs import Log
@@ -32,12 +33,14 @@ from prol2tp.daemons.prol2tpd.addresses import text
 from prol2tp.daemons.prol2tpd.attach import Attachment
 from prol2tp.daemons.prol2tpd.calls import Calls
 from prol2tp.daemons.prol2tpd.commands import Commands
+from prol2tp.daemons.prol2tpd.history import FILE, EndHistory
 from prol2tp.daemons.prol2tpd.offers import Offers
 from prol2tp.daemons.prol2tpd.plane import Plane
 from prol2tp.daemons.prol2tpd.scripts import ScriptDaemon
 from prol2tp.daemons.prol2tpd.status import Status
 from prol2tp.dataplane.client import PathClient
 from prol2tp.dataplane.interface import IPathEvents
+from prol2tp.spool.history import History
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for the peers to acknowledge StopCCN."""
@@ -89,6 +92,8 @@ class Prol2tpdService(DaemonService):
         self.propppd: ControlClient | None = None
         self.events = Events(EVENTS)
         self.scripts = ScriptDaemon(reactor, log, options)
+        self.history = History(reactor, lambda line: log.error("{line}", line=line))
+        self.ends = EndHistory(reactor, self.history)
         self._started = False
         self._stopping = False
 
@@ -96,7 +101,17 @@ class Prol2tpdService(DaemonService):
         super().startService()
         self.log.notice("ProL2TP V{version}", version=__version__)
         self.log.notice("  {copyright}", copyright=COPYRIGHT)
+        self._open_history()
         self._start().addErrback(self._start_failed)
+
+    def _open_history(self) -> None:
+        state_dir = self.options["state-dir"]
+        try:
+            make_directory(state_dir, "state directory")
+        except usage.UsageError as error:
+            self.log.error("{why}: history is kept until the daemon ends", why=error)
+            return
+        self.history.open(os.path.join(state_dir, FILE))
 
     @inlineCallbacks
     def _start(self) -> Any:
@@ -116,9 +131,13 @@ class Prol2tpdService(DaemonService):
         grace = self.config.system.proacd_grace_timeout
         self.calls = Calls(self.plane, Offers(self.reactor, self.log, grace), self.reactor, self.log, grace)
         self.plane.events = self.events
+        self.plane.history = self.ends
+        self.ends.configure(self.config.system)
         self.scripts.configure(self.config.system, self.events)
         self.control = ControlServer(os.path.join(run_dir, SOCKET), COMMANDS,
-                                     {**commands.table(), **self.events.responders(), **self.calls.table()}, CALLBACKS,
+                                     {**commands.table(), **self.events.responders(),
+                                      "ListHistory": lambda connection, **which: self.ends.page(**which),
+                                      **self.calls.table()}, CALLBACKS,
                                      reactor=self.reactor)
         self.control.startService()
         self.propppd = ControlClient(
@@ -177,6 +196,7 @@ class Prol2tpdService(DaemonService):
         self.log.level = self.options.level(config.system.log_level)
         self.plane.retrace()
         self.scripts.configure(config.system, self.events)
+        self.ends.configure(config.system)
         return summary
 
     def stopService(self) -> Deferred:
@@ -190,6 +210,7 @@ class Prol2tpdService(DaemonService):
                             sessions=self.plane.session_count)
             yield self._stop_parts(STOP_PATIENCE)
         yield self.scripts.stop()
+        self.history.close()
         if self.path is not None:
             yield self.path.stop()
         yield super().stopService()

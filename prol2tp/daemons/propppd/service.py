@@ -40,6 +40,8 @@ from prol2tp.daemons.propppd.dials import Dials
 from prol2tp.daemons.propppd.directory import Directory
 from prol2tp.daemons.propppd.duid import ServerDUID
 from prol2tp.daemons.propppd.dynamic import DynamicRequests
+from prol2tp.daemons.propppd.history import FILE as HISTORY_FILE
+from prol2tp.daemons.propppd.history import LinkHistory
 from prol2tp.daemons.propppd.ipv6 import IPv6
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, World
@@ -60,6 +62,7 @@ from prol2tp.net.netlink import NetlinkError
 from prol2tp.net.radius import RadiusPort
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.outputs import AnswerDropped, ServerAlive, ServerDead
+from prol2tp.spool.history import History
 
 STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for Terminate-Acks."""
@@ -151,6 +154,8 @@ class PropppdService(DaemonService):
         self.links.followers.add(tallies)
         directory = Directory()
         self.links.followers.add(directory)
+        self.history = LinkHistory(History(reactor, lambda line: log.error("{line}", line=line)))
+        self.links.followers.add(self.history)
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
         self.links.publish = self.events.publish
@@ -166,7 +171,8 @@ class PropppdService(DaemonService):
                         directory)
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.preview,
                             self.set_level)
-        responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders()}
+        responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders(),
+                      "ListHistory": lambda connection, **which: self.history.page(**which)}
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,
                                      reactor=reactor)
 
@@ -179,6 +185,16 @@ class PropppdService(DaemonService):
                            "run propppd as root")
         self._start().addErrback(lambda failure: self.fail(f"cannot start: {failure.getErrorMessage()}"))
 
+    def _open_history(self) -> None:
+        self.history.history.limit = self.config.system.history_size
+        state_dir = self.options["state-dir"]
+        try:
+            make_directory(state_dir, "state directory")
+        except usage.UsageError as error:
+            self.log.error("{why}: history is kept until the daemon ends", why=error)
+            return
+        self.history.history.open(os.path.join(state_dir, HISTORY_FILE))
+
     def _start_sets(self) -> None:
         try:
             self.sets.start()
@@ -189,6 +205,7 @@ class PropppdService(DaemonService):
     @inlineCallbacks
     def _start(self) -> Any:
         self._set_levels()
+        self._open_history()
         yield self.network.start()
         self._start_sets()
         self.radius_servers.configure(self.config.radius)
@@ -347,6 +364,7 @@ class PropppdService(DaemonService):
         self.accounting.configure(config.radius).addErrback(
             lambda failure: self.log.error("{reason}: nothing is accounted", reason=failure.getErrorMessage()))
         self.config = config
+        self.history.history.limit = config.system.history_size
         self.configs.updates += 1
         self._set_levels()
         self.links.own_levels()
@@ -394,6 +412,7 @@ class PropppdService(DaemonService):
         yield self.network.stop()
         self.sets.stop()
         links.leftovers.close()
+        self.history.history.close()
         yield super().stopService()
         self.log.notice("stopped")
 

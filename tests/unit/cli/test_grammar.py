@@ -74,8 +74,9 @@ def test_stats_is_a_flag():
     [
         ("", "what to do? valid: show, create, destroy, set, reload, shell, help"),
         ("shw", "'shw' is not valid; valid: show, create, destroy, set, reload, shell, help"),
-        ("show", "more is wanted after 'show': system, tunnels, tunnel, sessions, session, scripts"),
-        ("show all", "'all' is not valid after 'show'; valid: system, tunnels, tunnel, sessions, session, scripts"),
+        ("show", "more is wanted after 'show': system, tunnels, tunnel, sessions, session, history, scripts"),
+        ("show all", "'all' is not valid after 'show'; valid: "
+                     "system, tunnels, tunnel, sessions, session, history, scripts"),
         ("show s", "'show s' is ambiguous: show system; show sessions"),
         ("show tunnel", "more is wanted after 'show tunnel': id, name"),
         ("show tunnel id", "more is wanted after 'show tunnel id': TUNNEL_ID"),

@@ -1,0 +1,57 @@
+"""Why PPP links ended: a record of each in a bounded history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prol2tp.control.paging import texts_page
+from prol2tp.daemons.propppd.followers import Follower
+from prol2tp.daemons.propppd.link import PPPLink
+from prol2tp.dataplane.interface import COUNTERS
+from prol2tp.ppp.causes import CAUSES
+from prol2tp.spool.history import History
+
+FILE = "propppd-history.sqlite"
+
+
+class LinkHistory(Follower):
+    """What has ended."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._ends: dict[PPPLink, dict[str, Any]] = {}
+        """Of links that have ended, until their final counters are known."""
+
+    def link_ended(self, link: PPPLink) -> None:
+        """Follower."""
+        self._ends[link] = self._row(link)
+
+    def link_counted(self, link: PPPLink) -> None:
+        """Follower."""
+        row = self._ends.pop(link, None)
+        if row is None:
+            return
+        row["counters"] = dict(zip(COUNTERS, link.totals, strict=False)) if link.totals else None
+        tunnel, session = link.carrier.numbers
+        self.history.add(row, kind="link", tunnel=tunnel, session=session, peer=row["peer"], user=row["user"])
+
+    @staticmethod
+    def _row(link: PPPLink) -> dict[str, Any]:
+        links = link.links
+        cause = CAUSES.get(link.cause)
+        given = link.ipv6.given if link.ipv6 is not None else None
+        return {
+            "ended_at": links.wall(), "created_at": link.created_at, "seconds_up": link.seconds_up,
+            "name": link.name, "type": link.carrier.kind, "id": link.carrier.id, "profile": link.carrier.ppp_profile,
+            "user": link.shown_user, "peer": link.carrier.peer, "interface": link.interface_name,
+            "address": link.lease.text if link.lease is not None else "",
+            "delegated": [str(one) for one in given.delegated] if given else [],
+            "cause": link.cause, "acct_terminate_cause": cause.acct_terminate_cause if cause is not None else 0,
+            "message": link.message or (cause.text if cause is not None else ""),
+            "last_state": link.core.phase.name, "authentication": link.radius, "counters": None,
+        }
+
+    def page(self, cursor: str | None, limit: int | None, user: str | None) -> dict[str, Any]:
+        """The answer of ListHistory."""
+        match = {"user": user} if user is not None else {}
+        return texts_page(cursor, limit, lambda before, most, room: self.history.read(before, most, room, **match))
