@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from prol2tp.config.proacd import load
+from prol2tp.control.commands.proacd import RECORDS
+from prol2tp.control.preview import preview
+from prol2tp.control.shapes import problems
 from prol2tp.daemons.proacd import reload
+from prol2tp.pppoe.packets import VlanTag
 from tests.shell.proacd_world import CONFIG, ProacdWorld
 
 
@@ -111,6 +115,22 @@ def test_an_interface_that_serves_other_vlans_ends_who_is_on_none_of_them(world:
     assert ended == ["static: interface eth1 is opened again, with or without VLAN tags"]
 
 
+def test_who_is_on_a_vlan_that_is_no_longer_served_ends_and_nobody_else() -> None:
+    text = CONFIG.replace("interface default {", "interface eth0 { vlans untagged 5-7 9 } interface default {")
+    world = ProacdWorld(text)
+    untagged, tagged = world.dialled(), world.dialled()
+    for route in world.routes:
+        if route.source.calling_number.endswith("02"):
+            route.source.vlans = (VlanTag(0x8100, 6),)
+    for vlans, left in (("untagged 5-7", 2), ("any", 2), ("untagged 6", 2), ("untagged 5 9", 1)):
+        world.parts.configure(load(text.replace("untagged 5-7 9", vlans), "test.conf"))
+        world.settle()
+        assert len(world.routes) == left
+    assert untagged.session_id and not tagged.session_id
+    (route,) = world.watcher.closed
+    assert route.message == "the VLAN is no longer served"
+
+
 def test_a_lac_that_is_no_longer_served_loses_its_sessions(world: ProacdWorld) -> None:
     assert reloaded(world, ('tunnel_profile "lacs"', 'tunnel_profile "others"'))[1] == [
         "switch: the route no longer serves this LAC"]
@@ -122,3 +142,18 @@ def test_a_thousand_changes_are_one_line(world: ProacdWorld) -> None:
     many = "".join(f'route "n{n}" {{ source pppoe {{ interface eth0 service "n{n}" }} {to} }}\n' for n in range(1000))
     summary, ended = reloaded(world, ('route "static"', f'{many}route "static"'))
     assert not ended and "\n" not in summary and len(summary) < 2000 and summary.endswith("and 980 changes more")
+
+
+def test_a_preview_names_what_ends_first_and_why(world: ProacdWorld) -> None:
+    text = "system { log_file \"/var/log/other.log\" }" + CONFIG.replace('tunnel "core"', 'tunnel "other"').replace(
+        "padi_rate 0", "padi_rate 7").replace('route "local" {', 'route "local" { max_sessions 9')
+    answer = preview(reload.effects(reload.plan(world.parts, load(text, "test.conf"))))
+    assert [text for row in answer["changes"] for text in problems(row, RECORDS["change"], RECORDS)] == []
+    (named,) = [route.number for route in world.routes if route.name == "named"]
+    first, *others = answer["changes"]
+    assert (first["kind"], first["name"], first["effect"]) == ("route", ["named"], "drops")
+    assert first["drops"] == [f'route {named} "named"'] and first["why"].startswith("the LNS is no longer")
+    effects = {(row["kind"], *row["name"]): row["effect"] for row in others}
+    assert effects == {("system",): "restart", ("interface", "default"): "at once", ("interface", "eth0"): "at once",
+                       ("interface", "eth1"): "at once", ("route", "local"): "later"}
+    assert (answer["total"], answer["drops"], len(world.routes)) == (6, 1, 6)

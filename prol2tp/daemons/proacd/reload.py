@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prol2tp.config.access import vlan_set
+from prol2tp.config.access import EVERY_VLAN, UNTAGGED, VlanUnion
 from prol2tp.config.diff import Change, describe, diff
 from prol2tp.config.proacd import (
     L2tpDestination,
-    PppDestination,
     PppoeSource,
     ProacdConfig,
     RadiusDestination,
 )
 from prol2tp.config.proacd import Route as RouteConfig
 from prol2tp.config.serving import RouteIndex
-from prol2tp.control.preview import AT_ONCE, DROPS, LATER, Effect
+from prol2tp.control.preview import AT_ONCE, DROPS, LATER, RESTART, Effect
 from prol2tp.daemons.proacd import settings
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
 from prol2tp.pppoe.packets import vids
@@ -84,6 +83,8 @@ def effects(made: Plan) -> Iterator[tuple[Change, Effect]]:
         if ends:
             drops = [f'route {route.number} "{route.config.name}"' for route, _ in ends]
             yield change, Effect(DROPS, "; ".join(dict.fromkeys(why for _, why in ends)), drops)
+        elif change.kind == "system" and change.parameters == ("log_file",):
+            yield change, Effect(RESTART, "the log file is opened at the start")
         else:
             later = change.kind == "route"
             yield change, Effect(LATER if later else AT_ONCE, "for hosts that come from then on" if later else "")
@@ -100,7 +101,8 @@ class _Judge:
         self._config = config
         self._old = old
         self._new = new
-        self._served: dict[str, str] = {}
+        self._served: dict[str, tuple[str, VlanUnion | None]] = {}
+        """By interface: why all end there, else the VLANs whose hosts do not; None: all."""
         self._index = RouteIndex([config] if config is not None else [])
         self._places: list[tuple[str, dict[str, str], dict[str, str]]] = []
         if config is not None and isinstance(config.destination, L2tpDestination):
@@ -126,14 +128,20 @@ class _Judge:
         return self._interface(source.interface, vlans)
 
     def _interface(self, name: str, vlans: tuple[int, ...]) -> str:
-        before, now = self._old.interfaces.get(name), self._new.interfaces[name]
-        if before is None or before.vlans == now.vlans:
-            return ""
-        served, was_served = vlan_set(now.vlans), vlan_set(before.vlans)
-        if (served != settings.UNTAGGED) != (was_served != settings.UNTAGGED):
+        found = self._served.get(name)
+        if found is None:
+            found = self._served[name] = self._vlans_of(name)
+        why, served = found
+        return why or ("" if served is None or vlans in served else "the VLAN is no longer served")
+
+    def _vlans_of(self, name: str) -> tuple[str, VlanUnion | None]:
+        before, now = self._old.interfaces[name].vlans, self._new.interfaces[name].vlans
+        if before == now or EVERY_VLAN in now and set(before) != {UNTAGGED}:
+            return "", None
+        if (set(before) == {UNTAGGED}) != (set(now) == {UNTAGGED}):
             # its socket for session frames is another one
-            return f"interface {name} is opened again, with or without VLAN tags"
-        return "" if served is None or vlans in served else "the VLAN is no longer served"
+            return f"interface {name} is opened again, with or without VLAN tags", None
+        return "", VlanUnion(now)
 
     def _destination(self, route: Route, config: RouteConfig) -> str:
         old, new = route.config.destination, config.destination
@@ -148,8 +156,6 @@ class _Judge:
             local = route.choice is not None and place is None
             if not local or route.choice is None or route.choice.ppp_profile == new.ppp_profile:
                 return ""
-        if isinstance(new, PppDestination) and isinstance(old, PppDestination) and old == new:
-            return ""
         return "the route leads elsewhere"
 
 

@@ -289,6 +289,8 @@ class ProacdService(DaemonService):
         """Read the file again. -> what changed; raises `Refused`, and the old configuration stays."""
         config = self._read()
         summary = self.concentrator.configure(config)
+        if config.system.log_file != self.config.system.log_file:
+            self.log.warning("log_file: takes effect at the next start")
         self.config = config
         self._set_levels()
         self._configure_radius()
