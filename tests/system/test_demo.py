@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -103,4 +104,20 @@ def test_the_demo_of_l2tpv3_carries_ethernet_between_two_bridges(suffix: str) ->
     assert "lladdr" in done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.endswith(" demo-l2tpv3-eth-1") and line[0] == "C"]
     assert "     one      one    ETH    UP  00:00:0" in line
+    assert not namespaces(suffix)
+
+
+@pytest.mark.interop("freeradius")
+def test_the_demo_of_the_access_concentrator_brings_users_by_both_kinds_of_routes(suffix: str) -> None:
+    done = demo(suffix, "--pppoe")
+    assert "u1, service static: 3 of 3 echoes of 1492 octets" in done.stdout
+    assert "u2, service dynamic: 3 of 3 echoes of 1492 octets" in done.stdout
+    assert "u3, service dynamic: 3 of 3 echoes of 1500 octets" in done.stdout
+    counters = done.stdout.partition("root@lac:~# proac_info -s")[2]
+    for line in ("Routes created: 3", "PADS sent: 3", "Tunnels opened: 2", "Sessions opened: 3", "Successful requests: 2"):
+        assert f"    {line}\n" in counters
+    routes = re.findall(r"^Route '(\w+)' \d+:$", done.stdout, re.M)
+    assert sorted(routes) == ["r1", "r2", "r2"]
+    for number in (1, 2, 3):
+        assert f"UP u{number}@example.com" in done.stdout
     assert not namespaces(suffix)
