@@ -114,7 +114,8 @@ def test_the_demo_of_the_access_concentrator_brings_users_by_both_kinds_of_route
     assert "u2, service dynamic: 3 of 3 echoes of 1492 octets" in done.stdout
     assert "u3, service dynamic: 3 of 3 echoes of 1500 octets" in done.stdout
     counters = done.stdout.partition("root@lac:~# proac_info -s")[2]
-    for line in ("Routes created: 3", "PADS sent: 3", "Tunnels opened: 2", "Sessions opened: 3", "Successful requests: 2"):
+    for line in ("Routes created: 3", "PADS sent: 3", "Tunnels opened: 2", "Sessions opened: 3",
+                 "Successful requests: 2"):
         assert f"    {line}\n" in counters
     routes = re.findall(r"^Route '(\w+)' \d+:$", done.stdout, re.M)
     assert sorted(routes) == ["r1", "r2", "r2"]
