@@ -28,6 +28,8 @@ _NO_TUNNEL = set(tunnels.TUNNEL_PROFILE.parameters) - set(routes.TUNNEL_ROWS)
 ELSEWHERE: dict[str, list[tuple[str, str, set[str]]]] = {
     "profile radius": [("propppd.conf.5", "radius", set())],
     "server": [("propppd.conf.5", "server", set())],
+    "dynamic_authorization": [("propppd.conf.5", "dynamic_authorization", set())],
+    "client": [("propppd.conf.5", "client", set())],
     "profile l2tp": [("prol2tpd.conf.5", "tunnel profile", _NO_TUNNEL)],
     "session": [
         ("prol2tpd.conf.5", "session profile", set(tunnels.SESSION_PROFILE.parameters) - set(routes.SESSION_ROWS)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prol2tp.config.dynamic import dynamic_of
 from prol2tp.config.freeform import read_file
 from prol2tp.config.parameter import BlockType, Given, Parameter, check_references
 from prol2tp.config.problems import ConfigError, Problems, Wrong
@@ -106,6 +107,7 @@ def _check_delays(file: Given, system: System, problems: Problems) -> None:
 def _radius(name: str, given: Given, system: System, problems: Problems) -> RadiusProfile:
     profile = RadiusProfile(name=name, **{"nas_identifier": system.hostname, **given.values})
     profile.servers = servers_of(given, problems)
+    profile.dynamic = dynamic_of(given, problems)
     for inner, server in profile.servers.items():
         try:
             server.address = _HOST.read(server.address, False)

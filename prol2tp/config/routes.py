@@ -18,6 +18,7 @@ from prol2tp.config.access import (
     VlanRange,
     Vlans,
 )
+from prol2tp.config.dynamic import DYNAMIC
 from prol2tp.config.network import Device
 from prol2tp.config.parameter import INLINE, OPTIONAL, BlockType, Parameter, parameters, row
 from prol2tp.config.radius import Radius, RadiusServer
@@ -279,7 +280,9 @@ SESSION = BlockType("session", _OfSession, "Parameters of sessions.", named=Fals
 PEER = BlockType("peer", L2tpPeer, "An LNS.", braces=OPTIONAL, blocks=(SESSION,), also=TUNNEL_ROWS)
 SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False)
 INTERFACE = BlockType("interface", Interface, "An Ethernet interface on which hosts are served.")
-PROFILE_RADIUS = BlockType("profile radius", RadiusProfile, "RADIUS servers and what they are asked.", blocks=(SERVER,))
+PROFILE_RADIUS = BlockType(
+    "profile radius", RadiusProfile, "RADIUS servers and what they are asked.", blocks=(SERVER, DYNAMIC)
+)
 PROFILE_L2TP = BlockType(
     "profile l2tp", L2tpProfile, "Parameters of tunnels and sessions.", blocks=(SESSION,), also=TUNNEL_ROWS
 )

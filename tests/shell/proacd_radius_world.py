@@ -203,6 +203,8 @@ def row(rx_octets: int = 0, tx_octets: int = 0, rx_packets: int = 0, tx_packets:
 
 
 class World:
+    make_socket: Any = None
+
     def __init__(self, profile: str = "accounting off", destination: str = "", state_dir: str = "/nowhere") -> None:
         self.clock = Clock()
         self.clock.advance(1000)
@@ -233,7 +235,7 @@ class World:
     def make(self, name: str, config: Any) -> Profile:
         return Profile(self.clock, name, config, self.state_dir, self.log,
                        lambda event, **data: self.events.append((event, data)), self.random,
-                       lambda: 1_500_000_000 + self.clock.seconds(), self.server)
+                       lambda: 1_500_000_000 + self.clock.seconds(), self.server, self.make_socket)
 
     def next_port(self) -> int:
         self._ports += 1

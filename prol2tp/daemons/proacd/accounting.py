@@ -52,6 +52,8 @@ JITTER = 0.1
 """Part of the interval by which an Interim-Update may come early, so that routes that came up together spread."""
 GATHER = 0.05
 """Seconds for which updates that are due wait for others."""
+CHANGE_DELAY = 3.0
+"""Seconds after a change until it is told, so that what changes together is told together."""
 UPDATED_AT_ONCE = 100
 
 
@@ -203,6 +205,13 @@ class Accounting:
         request = self._request(session, status, session.id, now, cause=cause or "NAS Error")
         request.port.tunnel = tunnel_of(route)
         self._put(f"{session.id}/{self._identifier()}", request, now)
+
+    def changed(self, route: Route) -> None:
+        """What its records say is another thing from now on."""
+        session: Session | None = route.accounting
+        if session in self.open and SESSIONS in session.told:  # type: ignore[union-attr]
+            self._due.set(session, self._clock.seconds() + CHANGE_DELAY)  # type: ignore[arg-type]
+            self._timer.want(self._due.next())
 
     # tunnels
 

@@ -18,8 +18,9 @@ from prol2tp.config.routes import RadiusProfile
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.proacd.accounting import Accounting
 from prol2tp.daemons.proacd.choice import L2TP
+from prol2tp.daemons.proacd.dynamic import DynamicRequests
 from prol2tp.daemons.proacd.routes import Follower, Route
-from prol2tp.net.radius import RadiusPort
+from prol2tp.net.radius import MakeSocket, RadiusPort, udp_socket
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import RadiusClient
@@ -54,7 +55,8 @@ class Profile:
 
     def __init__(self, reactor: Any, name: str, config: RadiusProfile, state_dir: str, log: Log,
                  publish: Callable[..., None], random_bytes: Callable[[int], bytes] = os.urandom,
-                 wall: Callable[[], float] = time.time, port: Any = None) -> None:
+                 wall: Callable[[], float] = time.time, port: Any = None,
+                 make_socket: MakeSocket = udp_socket) -> None:
         self.name = name
         self.config = config
         self.counters = RequestCounters()
@@ -70,6 +72,7 @@ class Profile:
                                        os.path.join(state_dir, file_of(name)), log,
                                        lambda event, reason: publish(event, profile=name, reason=reason))
         self.servers.replaced = self.queue.servers_changed
+        self.dynamic = DynamicRequests(reactor, wall, log, self, make_socket)
 
     @property
     def nas(self) -> Nas:
@@ -80,6 +83,7 @@ class Profile:
         """Take over; fires when the queue is open. Fails with `QueueFailed`."""
         self.config = config
         self.servers.configure(config)
+        self.dynamic.configure(config)
         return self.queue.configure(config)
 
     def session_id(self, route: Route) -> str:
@@ -106,6 +110,7 @@ class Profile:
     @inlineCallbacks
     def stop(self) -> Any:
         """After all routes."""
+        self.dynamic.stop()
         yield self.queue.stop()
         self.servers.stop()
         self.port.stop()
@@ -131,7 +136,9 @@ class Profiles(Follower):
     def configure(self, configs: Mapping[str, RadiusProfile]) -> Deferred[list[Any]]:
         """Take over; fires when all queues are open, with (success, result or failure) of each."""
         for name in [name for name in self.by_name if name not in configs]:
-            self._former.append(self.by_name.pop(name))
+            former = self.by_name.pop(name)
+            former.dynamic.stop()
+            self._former.append(former)
         opened = []
         for name, config in configs.items():
             profile = self.by_name.get(name) or self._former_of(name)
@@ -199,6 +206,7 @@ class Profiles(Follower):
         profile = self._of(route)
         if profile is not None and route.choice is not None and route.choice.kind == L2TP:
             profile.accounting.opened(route)
+            profile.dynamic.opened(route)
 
     def destination_failed(self, route: Route, cause: str, dead: bool) -> None:
         """Of `Follower`."""
@@ -210,3 +218,5 @@ class Profiles(Follower):
         """Of `Follower`."""
         if route.accounting is not None:
             route.accounting.accounting.closed(route)
+        for profile in self.all:
+            profile.dynamic.closed(route)

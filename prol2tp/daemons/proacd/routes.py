@@ -397,6 +397,11 @@ class Routes:
 
     # the end
 
+    def limit(self, route: Route, seconds: float) -> None:
+        """It may last so long from now on, once it is joined; 0: for ever."""
+        if route.state is State.JOINED:
+            self._limits.set(route, self._clock.seconds() + seconds if seconds else None)
+
     def source_closed(self, route: Route, cause: str, message: str) -> None:
         """The source has ended by itself."""
         self.close(route, By.SOURCE, cause, message)
