@@ -85,8 +85,13 @@ def drain(plane: BasePlane, ethernet: EthernetSocket) -> Callable[[int, float], 
                 _failed(plane, ethernet, error)
                 return
             carrier = find(data[:KEY_END])
-            entry = carrier.inbound.get(data[START:BEGIN]) if carrier is not None else None
             size = len(data)
+            if carrier is not None and carrier.onward is not None and size > BEGIN and data[START] != 0xFF:
+                end = START + (data[KEY_END] << 8 | data[KEY_END + 1])
+                if START < end <= size:
+                    carrier.onward.pass_on(data[START:end])
+                    continue
+            entry = carrier.inbound.get(data[START:BEGIN]) if carrier is not None else None
             # as in `forward.drain_listener`, 12 octets further on; short frames are padded
             if (entry is None or data[KEY_END] << 8 | data[KEY_END + 1] != size - START
                     or data[entry.start:entry.stop] != entry.source):

@@ -22,6 +22,7 @@ from prol2tp.dataplane.packets import EXTENSIONS
 from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
 from prol2tp.dataplane.prefixes import PrefixTable, is_link_local
 from prol2tp.dataplane.pseudowires import HEADER_LENGTH, EthernetPort
+from prol2tp.dataplane.splicing import FF03, onward_from_l2tp
 from prol2tp.dataplane.tunnels import MOVED_INTERVAL, Tunnel
 
 if TYPE_CHECKING:
@@ -76,6 +77,22 @@ class InboundFrames:
         self.cookie = carrier.cookie
         self.start = carrier.cookie_end
 
+    def take(self, data: bytes, source: Any, now: float) -> bool:
+        """The short way of a data message. False: the long way."""
+        start = self.start
+        size = len(data) - start
+        if source != self.tunnel.socket_address or data[8:start] != self.cookie or size < HEADER_LENGTH:
+            return False
+        port = self.port
+        port.rx_packets += 1
+        port.rx_octets += size
+        port.last = now
+        try:
+            os.write(self.descriptor, data[start:])
+        except OSError:
+            port.rx_discards += 1
+        return True
+
 
 def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int) -> None:
     """Work out a session's entries anew. `descriptor` is the interface's, -1 if there is none."""
@@ -85,6 +102,13 @@ def prepare_inbound(listener: UDPListener, carrier: L2TPCarrier, descriptor: int
     carrier.keys = []
     if isinstance(carrier, L2TPv3Carrier):
         _prepare_frames(listener, carrier, descriptor)
+        return
+    if carrier.port.peer is not None:
+        onward = onward_from_l2tp(carrier)
+        if onward is not None:
+            key = b"\0\2" + carrier.key.to_bytes(4, "big") + FF03
+            listener.frames[key] = onward
+            carrier.keys.append(key)
         return
     if carrier.send_sequence and not carrier.lns:
         return
@@ -134,7 +158,7 @@ def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, fl
             entry = find(data[:10])
             if (entry is None or source != entry.tunnel.socket_address
                     or data[entry.start:entry.stop] != entry.source):
-                if entry is None and (way := frames(data[:8])) is not None and take_frame(way, data, source, now):
+                if entry is None and (way := frames(data[:8])) is not None and way.take(data, source, now):
                     continue
                 entry = limited(data[:10]) if entry is None else None
                 if entry is None or not take_limited(entry, data, source, now):
@@ -159,23 +183,6 @@ def drain_listener(plane: BasePlane, listener: UDPListener) -> Callable[[int, fl
                 port.rx_discards += 1
 
     return drain
-
-
-def take_frame(way: InboundFrames, data: bytes, source: Any, now: float) -> bool:
-    """The short way of an Ethernet frame. False: the long way."""
-    start = way.start
-    size = len(data) - start
-    if source != way.tunnel.socket_address or data[8:start] != way.cookie or size < HEADER_LENGTH:
-        return False
-    port = way.port
-    port.rx_packets += 1
-    port.rx_octets += size
-    port.last = now
-    try:
-        os.write(way.descriptor, data[start:])
-    except OSError:
-        port.rx_discards += 1
-    return True
 
 
 def take_limited(entry: Inbound, data: bytes, source: Any, now: float) -> bool:

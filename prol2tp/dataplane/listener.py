@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prol2tp.dataplane.carrier3 import L2TPv3Carrier
     from prol2tp.dataplane.forward import Inbound, InboundFrames
     from prol2tp.dataplane.ports import L2TPCarrier
+    from prol2tp.dataplane.splicing import Onward
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 SO_NO_CHECK = 11
@@ -80,8 +81,8 @@ class UDPListener:
         """The same for ports with a rate."""
         self.inbound: dict[bytes, Inbound] = {}
         """The short way in: header, PPP header -> port. See `forward`."""
-        self.frames: dict[bytes, InboundFrames] = {}
-        """The same for Ethernet of version 3: the first 8 octets -> port."""
+        self.frames: dict[bytes, InboundFrames | Onward] = {}
+        """The same for Ethernet of version 3, and for joined ports: the first 8 octets -> port."""
         self.carriers: dict[int, L2TPCarrier] = {}
         """By tunnel id << 16 | session id."""
         self.carriers3: dict[int, L2TPv3Carrier] = {}

@@ -177,6 +177,8 @@ class Port:
         head = self.head4 or self.head6
         if self.down is not None and head is not None and self.transmit is not None:
             self.transmit = self.down.guard(self.transmit, len(head))
+        if self.peer is not None:
+            self.peer.carrier.changed()
 
     # -- towards the peer --
 

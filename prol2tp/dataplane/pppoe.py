@@ -77,10 +77,11 @@ def check_pppoe(spec: PPPoESpec, ethernet: Ethernet) -> None:
 class PPPoECarrier:
     """A PPPoE session (RFC 2516 section 6).
 
-    :param changed: called when `inbound` must be worked out anew.
+    :param changed: called when `inbound` and `onward` must be worked out anew.
     """
 
-    __slots__ = ("port", "ethernet", "handle", "key", "vids", "transmit", "inbound", "on_changed", "_losses")
+    __slots__ = ("port", "ethernet", "handle", "key", "vids", "transmit", "inbound", "onward",
+                 "on_changed", "_losses")
 
     def __init__(self, port: Port, ethernet: Ethernet, spec: PPPoESpec,
                  changed: Callable[[PPPoECarrier], None]) -> None:
@@ -88,6 +89,8 @@ class PPPoECarrier:
         self.on_changed = changed
         self.inbound: dict[bytes, Any] = {}
         """Short ways (`forward.Inbound`) by the protocol field of untagged frames."""
+        self.onward: Any = None
+        """The short way (`splicing.Onward`) of all untagged frames of a joined port."""
         self.ethernet = ethernet
         self.handle = spec.ethernet
         self.key = session_key(ethernet.address, spec.peer, spec.session_id)

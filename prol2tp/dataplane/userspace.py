@@ -28,6 +28,7 @@ from prol2tp.dataplane.poller import Poller
 from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort, drain_tap
+from prol2tp.dataplane.splicing import onward_from_pppoe
 from prol2tp.dataplane.ttydevice import TtyDevice
 from prol2tp.dataplane.tun import TUN, LinkThread
 
@@ -139,6 +140,7 @@ class UserspaceDataPlane(BasePlane):
         descriptor = link.tun.descriptor if plain else -1
         carrier.inbound = {b"\0" + protocol: entry
                            for protocol, entry in forward.short_ways(carrier.port, descriptor, ethernet.BEGIN).items()}
+        carrier.onward = None if carrier.vids else onward_from_pppoe(carrier)
 
     def open_tty(self, carrier: TtyCarrier, spec: TtySpec) -> TtyDevice:
         return TtyDevice(self._reactor, spec, carrier.receive, lambda reason: self.carrier_lost(carrier.port, reason))

@@ -371,6 +371,74 @@ async def test_a_pppoe_session_is_switched_into_an_l2tp_session(rig: Rig, hands:
 
 
 @on(*KINDS)
+async def test_joined_frames_of_every_kind_and_size_pass_both_ways_and_are_counted(rig: Rig, hands: Any) -> None:
+    await joined(rig, hands)
+
+
+@on(*KINDS)
+async def test_joined_frames_get_sequence_numbers_in_l2tp(rig: Rig, hands: Any) -> None:
+    await joined(rig, hands, sequenced=True)
+
+
+@on(*KINDS)
+async def test_joined_frames_keep_their_vlan(rig: Rig, hands: Any) -> None:
+    await joined(rig, hands, tagged=True)
+
+
+async def joined(rig: Rig, hands: Any, sequenced: bool = False, tagged: bool = False) -> None:
+    vlans = ((0x8100, 7),) if tagged else ()
+    ethernet = await hands.ethernet(tagged=tagged)
+    port = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 5, vlans))
+    tunneled = await rig.session(send_sequence=sequenced, lns=True)
+    await rig.plane.switch_add(port, tunneled)
+    tags = read_header(session(hands, 5, LCP, vlans=((0x8100, 7),))).vlans if vlans else ()
+    frames = [LCP, b"\xc0\x21", IPV4 + bytes(20), b"\x21" + bytes(1000), bytes.fromhex("00fd") + bytes(1490)]
+    for frame in frames:
+        hands.send(session(hands, 5, frame, vlans=tags))
+        (got,) = await rig.peer_frames(1)
+        assert got[2] == b"\xff\x03" + frame
+    for frame in frames:
+        rig.peer_send(b"\xff\x03" + frame)
+        rig.peer_send(frame)
+        for sent in await hands.frames(2):
+            header = read_header(sent)
+            assert sent[header.start:header.end] == frame
+    size, count = sum(map(len, frames)), len(frames)
+    rows = await rig.plane.counters([port, tunneled])
+    names = ("rx_packets", "rx_octets", "tx_packets", "tx_octets")
+    assert [counter(rows[port], name) for name in names] == [count, size, 2 * count, 2 * size]
+    assert [counter(rows[tunneled], name) for name in names] == [
+        2 * count, 2 * size + 2 * count, count, size + 2 * count]
+
+
+@on(*KINDS)
+async def test_joined_frames_follow_the_tunnel_and_stop_with_either_port(rig: Rig, hands: Any) -> None:
+    ethernet = await hands.ethernet()
+    port = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))
+    tunneled = await rig.session()
+    await rig.plane.switch_add(port, tunneled)
+    hands.send(session(hands, 5, LCP))
+    await rig.peer_frames(1)
+    await rig.plane.tunnel_modify(rig.tunnel, ("127.0.0.9" if ":" not in rig.peer_address()[0] else "::9", 9))
+    hands.send(session(hands, 5, LCP))
+    await rig.received(port, 2)
+    assert counter(await rig.row(tunneled), "rx_packets") == 0
+    if rig.plane.name == "memory":
+        rig.plane.sent.clear()  # has no addresses
+    await rig.plane.port_delete(tunneled)
+    hands.send(session(hands, 5, LCP))
+    await rig.received(port, 3)
+    again = await rig.session()
+    await rig.plane.tunnel_modify(rig.tunnel, rig.peer_address())
+    await rig.plane.switch_add(again, port)
+    assert [frame for _, _, frame in await rig.peer_frames(1)] == [LCP_ECHO], "what has waited"
+    await rig.plane.port_delete(port)
+    rig.peer_send(LCP_ECHO)
+    await rig.received(again, 1)
+    assert counter(await rig.row(again), "tx_packets") == 1
+
+
+@on(*KINDS)
 async def test_frames_that_came_before_two_ports_were_joined_go_first(rig: Rig, hands: Any) -> None:
     port = await rig.plane.pppoe_add(PPPoESpec(await hands.ethernet(), PEER, 5))
     tunneled = await rig.session()
