@@ -1,4 +1,4 @@
-"""xl2tpd and pppd as they come, with the kernel's L2TP and PPP: they need a guest."""
+"""xl2tpd and pppd as they come, with the kernel's L2TP, PPPoE and PPP: they need a guest."""
 
 from __future__ import annotations
 
@@ -57,6 +57,37 @@ class Xl2tpd:
         self.process.wait_for("Listening on IP address")
 
     def interfaces(self) -> list[str]:
-        """Of pppd's, those with an address: IPCP is up."""
-        lines = self.host.run("ip", "-4", "-o", "addr", "show").stdout.splitlines()
-        return [line.split()[1] for line in lines if " peer " in line and line.split()[1].startswith("ppp")]
+        return interfaces(self.host)
+
+
+class PppoeClient:
+    """pppd with the kernel's PPPoE, at once and once; its configuration in a private directory."""
+
+    def __init__(
+        self,
+        host: Namespace,
+        device: str = "eth0",
+        *,
+        service: str = "",
+        user: tuple[str, str] = ("u1", "pw1"),
+        options: Sequence[str] = (),
+    ) -> None:
+        directory = host.world.path(f"pppd{next(_serial)}", "ppp", "options").parent
+        for name in ("chap-secrets", "pap-secrets"):
+            (directory / name).write_text(f"{user[0]} * {user[1]} *\n")
+            (directory / name).chmod(0o600)
+        (directory / "options").write_text("")
+        self.host = host
+        words = ["plugin", "rp-pppoe.so", *(["rp_pppoe_service", service] if service else []), device]
+        words += ["user", user[0], "noauth", "nodetach", "nodefaultroute", "debug", "logfd", "1"]
+        words += [word for option in options for word in option.split()]
+        self.process = host.spawn("pppd", *words, name=f"{host.name}:pppd", mounts={directory: "/etc/ppp"})
+
+    def interfaces(self) -> list[str]:
+        return interfaces(self.host)
+
+
+def interfaces(host: Namespace) -> list[str]:
+    """Of pppd's, those with an address: IPCP is up."""
+    lines = host.run("ip", "-4", "-o", "addr", "show").stdout.splitlines()
+    return [line.split()[1] for line in lines if " peer " in line and line.split()[1].startswith("ppp")]

@@ -8,12 +8,11 @@ import subprocess
 
 import pytest
 
+from tests.kernel.paths import PATHS
 from tests.netns import run
 from tools.prepare import ROOT
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel("l2tp", "l2tp_ppp", "l2tp_eth", "ppp")]
-
-PATHS = pytest.mark.parametrize("path", ["user"])
 
 
 def demo(*words: str) -> subprocess.CompletedProcess[str]:

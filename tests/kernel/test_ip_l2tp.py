@@ -7,6 +7,7 @@ import pytest
 
 from tests.daemons import Suite
 from tests.interop.conftest import LAC, LNS
+from tests.kernel.paths import PATHS, on
 from tests.kernel.streams import stream
 from tests.netns import World
 
@@ -41,12 +42,13 @@ def kernel_session(world: World, encap: str, cookie: str, peer_cookie: str, subl
              f"l2spec_type {sublayer}".split())  # fmt: skip
 
 
+@PATHS
 @pytest.mark.parametrize(
     ("encap", "cookie", "peer_cookie", "sublayer"),
     [("udp", SHORT, LONG, "none"), ("udp", "", "", "default"), ("ip", LONG, SHORT, "default")],
 )  # fmt: skip
 def test_ethernet_passes_to_a_static_session_of_the_kernel(
-    world: World, encap: str, cookie: str, peer_cookie: str, sublayer: str
+    world: World, encap: str, cookie: str, peer_cookie: str, sublayer: str, path: str
 ) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
     kernel_session(world, encap, cookie, peer_cookie, sublayer)
@@ -55,8 +57,8 @@ def test_ethernet_passes_to_a_static_session_of_the_kernel(
     )
     # what one end puts before its frames the other end expects
     cookies = f"cookie hex:{cookie}; peer_cookie hex:{peer_cookie}" if cookie else ""
-    ours = Suite(lns, OURS.format(encap=encap, cookies=cookies,
-                                  sublayer=str(sublayer == "default").lower(), **port))  # fmt: skip
+    text = OURS.format(encap=encap, cookies=cookies, sublayer=str(sublayer == "default").lower(), **port)
+    ours = Suite(lns, on(path, text))
     ours.wait_established(1)
     for host, address in ((lac, "192.168.9.1/24"), (lns, "192.168.9.2/24")):
         host.address("eth-c1", address)
@@ -67,12 +69,13 @@ def test_ethernet_passes_to_a_static_session_of_the_kernel(
     stream(lns, lac, "192.168.9.1")
 
 
-def test_frames_with_another_cookie_do_not_pass(world: World) -> None:
+@PATHS
+def test_frames_with_another_cookie_do_not_pass(world: World, path: str) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
     kernel_session(world, "udp", LONG, LONG, "default")
     wrong = f"cookie hex:{LONG[:-2]}ff; peer_cookie hex:{LONG}"
-    ours = Suite(lns, OURS.format(encap="udp", ours=f"{LNS}:5001", theirs=f"{LAC}:5000", cookies=wrong,
-                                  sublayer="true"))  # fmt: skip
+    ours = Suite(lns, on(path, OURS.format(encap="udp", ours=f"{LNS}:5001", theirs=f"{LAC}:5000", cookies=wrong,
+                                           sublayer="true")))  # fmt: skip
     ours.wait_established(1)
     for host, address in ((lac, "192.168.9.1/24"), (lns, "192.168.9.2/24")):
         host.address("eth-c1", address)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.daemons import Suite
 from tests.interop.conftest import LAC, LNS
+from tests.kernel.paths import PATHS, on
 from tests.kernel.peers import Xl2tpd
 from tests.kernel.streams import stream
 from tests.netns import World, wait_until
@@ -32,10 +33,11 @@ METHODS = pytest.mark.parametrize("method", ["chap", "mschapv2"])
 REQUIRE = {"chap": "require-chap", "mschapv2": "require-mschap-v2"}
 
 
+@PATHS
 @METHODS
-def test_pppd_as_client_is_online_through_xl2tpd_and_our_lns(world: World, method: str) -> None:
+def test_pppd_as_client_is_online_through_xl2tpd_and_our_lns(world: World, method: str, path: str) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
-    ours = Suite(lns, SERVER, SUBSCRIBERS % f"auth true; auth_methods {method}")
+    ours = Suite(lns, on(path, SERVER), SUBSCRIBERS % f"auth true; auth_methods {method}")
     peer = Xl2tpd(lac, LAC, lns=LNS, options=["noauth", f"name {USER[0]}"], users=[USER])
     (row,) = ours.wait_online(1)
     assert row["user"] == USER[0]
@@ -49,11 +51,12 @@ def test_pppd_as_client_is_online_through_xl2tpd_and_our_lns(world: World, metho
     wait_until(lambda: not ours.links(), 15, "the link is gone")
 
 
+@PATHS
 @METHODS
-def test_our_client_is_online_through_xl2tpd_and_pppd(world: World, method: str) -> None:
+def test_our_client_is_online_through_xl2tpd_and_pppd(world: World, method: str, path: str) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
     peer = Xl2tpd(lns, LNS, options=["auth", REQUIRE[method], "name lns"], users=[USER])
-    ours = Suite(lac, CLIENT, f'profile "client" {{ auth false; allow_methods {method} }}')
+    ours = Suite(lac, on(path, CLIENT), f'profile "client" {{ auth false; allow_methods {method} }}')
     ours.wait_online(1)
     wait_until(peer.interfaces, 10, "pppd's interface has its address")
     lac.ping("10.7.0.1")
