@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -358,3 +359,44 @@ def test_a_user_whose_link_has_lost_its_owner_comes_in_again_although_he_may_be_
     late = Client(world, far, user).open()
     world.later(8)
     assert late.down is not None and world.links.by_port[new].up
+
+
+def anything(choice: random.Random, depth: int = 0) -> Any:
+    """A JSON value."""
+    kinds: list[Any] = [None, True, -1, 0, 1 << 40, 1.5, "", "zz", "00" * choice.randrange(400), "pppoe", "l2tp"]
+    if depth < 2:
+        kinds += [[anything(choice, depth + 1) for _ in range(choice.randrange(3))],
+                  {choice.choice(NAMES): anything(choice, depth + 1) for _ in range(choice.randrange(4))}]
+    return choice.choice(kinds)
+
+
+NAMES = ("last_sent_confreq", "last_received_confreq", "authen_type", "authen_name", "authen_id", "authen_response",
+         "authen_challenge", "circuit_id", "numbers", "129", "want_options")
+
+
+def test_no_row_costs_more_than_its_own_session(world: LinksWorld) -> None:
+    choice = random.Random(7)
+    owner = Prol2tpd()
+    for round_ in range(400):
+        arrival = Arrival(world) if round_ % 40 == 0 else None
+        near = arrival.near if arrival is not None else world.session()[0]
+        row = access_row(world, near, id=f"{round_}.1", ppp_profile="trusting")
+        if choice.random() < 0.5:
+            row = world.row(near, "trusting", lns=True, id=f"{round_}.1")
+        row["proxy"] = arrival.record.to_record() if arrival is not None and arrival.record is not None else None
+        for _ in range(choice.randint(1, 3)):
+            row[choice.choice([*row, "proxy", "lcp_want", "lcp_allow", "options", "line"])] = anything(choice)
+        good = world.session()[0]
+        rows = [row, access_row(world, good, id=f"good-{round_}")]
+        answer = world.attachments.attach(owner, rows, "proacd")["results"]
+        assert len(answer) == 2 and answer[1] is None and (answer[0] is None or isinstance(answer[0], str))
+        assert "internal error" not in (answer[0] or ""), (row, answer)
+        world.settle()
+        assert good in world.links.by_port
+        world.attachments.detach(owner, [{"id": f"good-{round_}"}, {"id": row["id"]}, {"id": anything(choice)}],
+                                 "proacd")
+        world.settle()
+        for link in list(world.links.by_number.values()):
+            link.lost("Lost Carrier", "")
+        world.settle()
+    assert not world.links.by_number and not world.links.by_id and not world.links.by_port

@@ -15,7 +15,7 @@ from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.create import L2TPRequest, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
-from prol2tp.daemons.propppd.rows import carrier_of, proxy_of, rows_of
+from prol2tp.daemons.propppd.rows import carrier_of, options_of, proxy_of, rows_of
 
 _log = Logger(namespace="propppd")
 
@@ -111,7 +111,7 @@ class Attachments:
 
     def _attach(self, row: dict[str, Any]) -> str | None:
         try:
-            carrier, proxy = carrier_of(row, self._prefix), proxy_of(row)
+            carrier, proxy, options = carrier_of(row, self._prefix), proxy_of(row), options_of(row)
         except ValueError as error:
             return str(error)
         link = self.links.by_id.get(carrier.id)
@@ -127,7 +127,7 @@ class Attachments:
             link.lost("Lost Carrier", "the session has a new port")
             self._rows.pop(self._id(link), None)
         try:
-            self.links.attach(carrier, str(row.get("user_password") or ""), self, check(row.get("options") or {}),
+            self.links.attach(carrier, str(row.get("user_password") or ""), self, check(options),
                               proxy=proxy)
         except (RefusedLink, Invalid) as error:
             self._log.notice("session {id} is refused: {reason}", id=carrier.id, reason=error)

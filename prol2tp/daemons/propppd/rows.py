@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from prol2tp.config.propppd import Profile
 from prol2tp.control.command import Invalid
+from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.carriers import Carrier, L2TPSession, PPPoEAccess
 from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.radius.dictionary import Key
@@ -64,6 +65,8 @@ def carrier_of(row: Mapping[str, Any], prefix: str = "") -> L2TPSession | PPPoEA
             raise ValueError(f"{name} must be {_WORDS[of]}")
         # the same few texts come with every session
         values[name] = sys.intern(value) if type(value) is str else value
+    if values["log_level"].upper() not in ("", *Level.__members__):
+        raise ValueError("log_level must be empty, or a level of the log")
     values["id"] = prefix + values["id"]
     carrier: Any = kind.carrier(**values)
     carrier.line = _line(row.get("line"))
@@ -100,6 +103,15 @@ def proxy_of(row: Mapping[str, Any]) -> ProxyRecord | None:
     if isinstance(record, dict):
         record |= {name: text for name, text in (("want_options", want), ("allow_options", allow)) if text is not None}
     return ProxyRecord.from_record(record)
+
+
+def options_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Parameters of the profile that are otherwise for this link, as text. Raises `ValueError`."""
+    options = row.get("options") or {}
+    if not isinstance(options, dict) or not all(
+            isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in options.values()):
+        raise ValueError("options must be an object of lists of text")
+    return options
 
 
 def trusted(record: ProxyRecord, carrier: Carrier, profile: Profile) -> ProxyRecord:
