@@ -48,7 +48,7 @@ class _Reader:
 
     def _statements(self, block: Block, kind: BlockType, outer: frozenset[str]) -> None:
         """All up to a closing brace, or where `outer` is given (parameters without braces) to a word of it."""
-        keywords = _keywords(kind)
+        keywords = kind.keywords
         while (token := self._peek()) is not None and token[0] != CLOSE:
             what, word, offset = token
             if what == WORD:
@@ -111,6 +111,8 @@ class _Reader:
 
     def _kind_of_block(self, kind: BlockType) -> BlockType | None:
         """The kind whose words stand here, the longest first."""
+        if self._tokens[self._position][1] not in kind.first_words:
+            return None
         ahead = self._tokens[self._position : self._position + 3]
         words = [token[1] for token in takewhile(lambda token: token[0] == WORD, ahead)]
         for count in range(len(words), 0, -1):
@@ -184,14 +186,10 @@ class _Reader:
         return self._tokens[self._position] if self._position < len(self._tokens) else None
 
 
-def _keywords(kind: BlockType) -> frozenset[str]:
-    return frozenset(kind.parameters) | {words.split()[0] for words in kind.blocks}
-
-
 def _mistyped(word: str, keywords: frozenset[str]) -> bool:
     # long lists are of addresses and numbers, and are not to be compared word by word
     return _LIKE_A_KEYWORD.fullmatch(word) is not None and bool(get_close_matches(word.lower(), keywords, 1, _ALIKE))
 
 
 def _forms(kind: BlockType) -> str:
-    return right_name("", _keywords(kind), "keyword") if len(_keywords(kind)) <= 12 else "see the manual page"
+    return right_name("", kind.keywords, "keyword") if len(kind.keywords) <= 12 else "see the manual page"

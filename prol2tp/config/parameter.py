@@ -110,7 +110,8 @@ def parameters(record: type) -> dict[str, Parameter]:
 class BlockType:
     """A kind of block: its words, whether it has a name, its parameters and the blocks in it."""
 
-    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "braces", "parameters", "references")
+    __slots__ = ("words", "record", "named", "help", "blocks", "refused", "braces", "parameters", "references",
+                 "first_words", "keywords")
 
     def __init__(
         self,
@@ -133,6 +134,9 @@ class BlockType:
         self.braces = braces
         self.parameters = {**(parameters(record) if record is not None else {}), **(also or {})}
         """Rows of the record, then those of `also`: rows of other tables, for which the record has no fields."""
+        self.first_words = frozenset(words.split(" ")[0] for words in self.blocks)
+        """Of the blocks in it."""
+        self.keywords = self.first_words | frozenset(self.parameters)
         self.references = [
             (name, made, made.type.to) for name, made in self.parameters.items() if isinstance(made.type, Reference)
         ]
