@@ -12,7 +12,7 @@ from typing import Any
 from prol2tp.config.dynamic import dynamic_of
 from prol2tp.config.freeform import read_file
 from prol2tp.config.parameter import BlockType, Given, Parameter, check_references
-from prol2tp.config.problems import ConfigError, Problems, Wrong
+from prol2tp.config.problems import ConfigError, Problems, Wrong, shown
 from prol2tp.config.radius import servers_of
 from prol2tp.config.routes import (
     DESTINATIONS,
@@ -37,7 +37,7 @@ from prol2tp.config.routes import (
 )
 from prol2tp.config.serving import check_overlaps
 from prol2tp.config.tunnels import L2TP_PORT
-from prol2tp.config.types import Endpoint, Host, Text
+from prol2tp.config.types import Address, Endpoint, Host, Text
 
 __all__ = [
     "FILE",
@@ -71,6 +71,7 @@ def load(text: str, filename: str) -> ProacdConfig:
     system = System(**file.one("system"))
     _check_delays(file, system, problems)
     radius = {name: _radius(name, one, system, problems) for name, one in file.blocks["profile radius"].items()}
+    _check_listening(file, radius, problems)
     l2tp = {name: _l2tp(name, one) for name, one in file.blocks["profile l2tp"].items()}
     routes: dict[str, Route] = {}
     for name, one in file.blocks["route"].items():
@@ -128,6 +129,21 @@ def _radius(name: str, given: Given, system: System, problems: Problems) -> Radi
     elif "accounting" in given.values and not profile.accounts:
         given.wrong(problems, "accounting", "no server does accounting", "give one of them an acct_port")
     return profile
+
+
+def _check_listening(file: Given, profiles: Mapping[str, RadiusProfile], problems: Problems) -> None:
+    """Requests to one address and port are for one profile."""
+    taken: dict[tuple[str, int, str], str] = {}
+    for name, profile in profiles.items():
+        if (dynamic := profile.dynamic) is None:
+            continue
+        for address in dynamic.address:
+            other = taken.setdefault((address, dynamic.port, dynamic.device), name)
+            if other != name:
+                given = file.blocks["profile radius"][name].blocks["dynamic_authorization"][""]
+                wrong = f'profile radius "{shown(other)}" listens at {Address(address, dynamic.port)} too'
+                given.wrong(problems, "port", wrong, "give one of them another port")
+                break
 
 
 def _l2tp(name: str, given: Given) -> L2tpProfile:

@@ -262,6 +262,10 @@ class ProacdConfig:
             yield "profile radius", (name,), radius
             for inner, server in radius.servers.items():
                 yield "server", (name, inner), server
+            if (dynamic := radius.dynamic) is not None:
+                yield "dynamic_authorization", (name,), dynamic
+                for inner, client in dynamic.clients.items():
+                    yield "client", (name, inner), client
         for name, profile in self.l2tp.items():
             yield "profile l2tp", (name,), profile
         for name, route in self.routes.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prol2tp.config.dynamic import CLIENT, DYNAMIC
 from prol2tp.config.lexer import quoted
 from prol2tp.config.parameter import BlockType, Parameter
 from prol2tp.config.routes import (
@@ -88,6 +89,11 @@ def _radius(profile: RadiusProfile) -> Iterator[str]:
         lines.append("accounting off")
     for server in profile.servers.values():
         lines += _block(f"server {quoted(server.name)} {{", _rows(SERVER, server))
+    if (dynamic := profile.dynamic) is not None:
+        inner = list(_rows(DYNAMIC, dynamic))
+        for client in dynamic.clients.values():
+            inner += _block(f"client {quoted(client.name)} {{", _rows(CLIENT, client))
+        lines += _block("dynamic_authorization {", tuple(inner))
     return _block(f"profile radius {quoted(profile.name)} {{", tuple(lines))
 
 

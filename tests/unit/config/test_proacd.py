@@ -18,6 +18,7 @@ from prol2tp.config.access import (
     VlanUnion,
     vlan_set,
 )
+from prol2tp.config.diff import describe, diff
 from prol2tp.config.parameter import read_values
 from prol2tp.config.proacd import ConfigError, load
 from prol2tp.config.routes import (
@@ -243,6 +244,9 @@ WRONG = [
      "eap cannot be handed to an LNS; use chap or pap"),
     ("profile radius aaa { server a secret x accounting off links }" + routes("source pppoe { interface eth0 }"),
      "off stands alone"),
+    ("".join(f"profile radius {name} {{ server a secret x dynamic_authorization {{ client c {{ network 192.0.2.0/24 "
+             "secret y } } }" for name in "ab") + routes("source pppoe { interface eth0 }"),
+     'profile radius "a" listens at 0.0.0.0:3799 too; give one of them another port'),
     ("profile radius aaa { server a timeout 3 }" + routes("source pppoe { interface eth0 }"),
      'server "a" has no secret; add: secret password'),
     ("profile radus aaa { server a }" + routes("source pppoe { interface eth0 }"),
@@ -285,7 +289,8 @@ def test_a_secret_is_not_shown_wherever_it_stands() -> None:
 WHOLE = """
 system { debug route,pppoe pado_delay 0:0 10:0.5 100:none }
 interface default { vlans any mtu 1508 } interface eth1 { allow_mac 00:11:22 deny_mac 00:11:22:33:44:55 }
-profile radius aaa { server 127.0.0.1 secret s1 realms a b timeout 1.5 accounting off l2tp_profile x }
+profile radius aaa { server 127.0.0.1 secret s1 realms a b timeout 1.5 accounting off l2tp_profile x
+    dynamic_authorization { port 3798 client c { network 192.0.2.0/24 secret s3 } } }
 profile l2tp x { hostname "my lac" framing_caps sync async tunnel_profile "t" session { connect_speed 100M:10M } }
 route r1 { source pppoe { interface eth0 eth1 service a hidden "b c" vlan 10-19 200.5 }
     destination l2tp { profile x secret s2 peer 192.0.2.1 peer lns.example.net:1702 { weight 2 secret hex:00 } } }
@@ -311,12 +316,13 @@ def test_what_is_written_reads_back_as_the_same_without_secrets() -> None:
     radius = again.radius["aaa"]
     assert radius.accounting == () and radius.servers["127.0.0.1"].realms == ("a", "b")
     assert radius.servers["127.0.0.1"].secret == "***"
+    assert radius.dynamic == config.radius["aaa"].dynamic and list(radius.dynamic.clients) == ["c"]
 
 
 def test_what_is_written_has_defaults_and_no_secrets() -> None:
     text = written(load(WHOLE, "f"))
     assert "cookie_lifetime 30\n" in text and "padi_burst 200\n" in text
-    for secret in ("s1", "s2", "7332", "hex:00"):
+    for secret in ("s1", "s2", "s3", "7332", "hex:00"):
         assert secret not in text
 
 
@@ -391,3 +397,17 @@ def test_the_work_of_finding_a_route_does_not_grow_with_their_number() -> None:
         index = RouteIndex(load(many(count), "f").routes.values())
         costs.append(steps(index.find, "eth1", (7, 99), f"s{count - 1}"))
     assert costs[1] <= costs[0] + 20
+
+
+def test_differences_name_the_block_that_differs() -> None:
+    def changes(old: str, new: str) -> list[str]:
+        return [describe(change) for change in diff(load(WHOLE, "f"), load(WHOLE.replace(old, new, 1), "f"))]
+
+    assert changes("secret s3", "secret other") == ['client "aaa" "c" changed (secret)']
+    assert changes("port 3798", "port 3797") == ['dynamic_authorization "aaa" changed (port)']
+    assert changes("secret s1", "secret other") == ['server "aaa" "127.0.0.1" changed (secret)']
+    assert changes("hostname \"my lac\"", "hostname lac") == [
+        'profile l2tp "x" changed (tunnel)', 'route "r1" changed (destination)']
+    assert changes("secret s2", "secret other") == ['route "r1" changed (destination)']
+    assert changes("mtu 1508", "mtu 1504") == [
+        f'interface "{name}" changed (mtu)' for name in ("default", "eth1", "eth0")]
