@@ -120,20 +120,24 @@ def user(number: int, *groups: str, more: str = "") -> str:
 
 def test_subscribers_go_where_freeradius_says_and_are_online_without_a_second_negotiation(world: World) -> None:
     there = tunnel(1, "10.99.1.1", "s3cret", 1)
-    network = Network(world, user(1, there, more='Class = "gold"') + user(2, there))
+    pairs = ",\n".join(f'    Cisco-AVPair += "vpdn:{pair}"' for pair in (
+        "tunnel-type=l2tp", "ip-addresses=10.99.1.1", "l2tp-tunnel-password=s3cret", "tunnel-id=lac7"))
+    network = Network(world, user(1, there, more='Class = "gold"') + user(2, there) + user(3, pairs))
     lns = Suite(network.lnss[0], lns_tunnels("10.99.1.1", "s3cret"), LNS_LINKS)
     network.dial("u1", "u2", "u3", "wrong")
-    links = network.subscribers.wait_online(2)
-    assert {row["user"] for row in lns.wait_online(2)} == {"u1@isp.example", "u2@isp.example"}
+    links = network.subscribers.wait_online(3)
+    assert {row["user"] for row in lns.wait_online(3)} == {f"u{n}@isp.example" for n in (1, 2, 3)}
     for link in links:
         network.client.ping(INSIDE, interface=str(link["interface"]), size=1432)
-    (only,) = lns.tunnels()
-    assert "lac7" in lns.tool("prol2tp", "show", "tunnel", "id", str(only["tunnel_id"]))
+    shared, own = sorted(lns.tunnels(), key=lambda row: -row["sessions"])
+    assert (shared["sessions"], own["sessions"]) == (2, 1), "who has the same Assignment-ID shares a tunnel"
+    for row in (shared, own):
+        assert "lac7" in lns.tool("prol2tp", "show", "tunnel", "id", str(row["tunnel_id"]))
     shown = lns.tool("propppctl", "show", "session-1")
     assert "proxied: as the access concentrator has negotiated it" in shown
     assert "proxied: the proof was given to the access concentrator" in shown
 
-    starts = {record["User-Name"]: record for record in network.records("Start", 2)}
+    starts = {record["User-Name"]: record for record in network.records("Start", 3)}
     start = starts["u1@isp.example"]
     assert start["Class"] == f"0x{b'gold'.hex()}" and start["NAS-Identifier"] == "lac1"
     assert {name: start[f"Tunnel-{name}:0"] for name in (
@@ -141,19 +145,20 @@ def test_subscribers_go_where_freeradius_says_and_are_online_without_a_second_ne
         "Server-Auth-Id")} == {
             "Type": "L2TP", "Medium-Type": "IPv4", "Client-Endpoint": "10.99.1.2", "Server-Endpoint": "10.99.1.1",
             "Assignment-Id": "isp", "Client-Auth-Id": "lac7", "Server-Auth-Id": "lns1"}
-    assert len({record["Acct-Tunnel-Connection"] for record in starts.values()}) == 2
-    (begun,) = network.records("Tunnel-Start")
-    assert {record["Acct-Multi-Session-Id"] for record in starts.values()} == {begun["Acct-Session-Id"]}
+    assert len({record["Acct-Tunnel-Connection"] for record in starts.values()}) == 3
+    begun = {record["Acct-Session-Id"] for record in network.records("Tunnel-Start", 2)}
+    assert {record["Acct-Multi-Session-Id"] for record in starts.values()} == begun
 
     for link in network.subscribers.online():
         network.subscribers.tool("propppctl", "destroy", str(link["name"]))
-    stops = {record["User-Name"]: record for record in network.records("Stop", 2)}
+    stops = {record["User-Name"]: record for record in network.records("Stop", 3)}
     for name, stop in stops.items():
         assert stop["Acct-Session-Id"] == starts[name]["Acct-Session-Id"]
         assert stop["Acct-Terminate-Cause"] == "User-Request"
         assert int(stop["Acct-Input-Octets"]) > 1432 and int(stop["Acct-Output-Octets"]) > 1432
-    (ended,) = network.records("Tunnel-Stop")
-    assert int(ended["Acct-Input-Octets"]) == sum(int(stop["Acct-Input-Octets"]) for stop in stops.values())
+    ended = network.records("Tunnel-Stop", 2)
+    assert sum(int(record["Acct-Input-Octets"]) for record in ended) == sum(
+        int(stop["Acct-Input-Octets"]) for stop in stops.values())
     wait_until(lambda: not lns.sessions(), 10, "no session is left")
     said = network.lac.processes["proacd"].output + network.lac.processes["prol2tpd"].output
     assert not [word for word in ("s3cret", "pw1", RADIUS_SECRET) if word in said]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from prol2tp.daemons.proacd.accounting import UPDATED_AT_ONCE
 from prol2tp.daemons.proacd.profiles import file_of
 from prol2tp.radius import accounting, packets
 from prol2tp.radius.attributes import IPV4
@@ -119,6 +120,31 @@ def test_updates_come_as_the_server_or_the_profile_says(world: AccountedWorld) -
     world.configure("")
     world.settle(200)
     assert set(world.told()) == {"Interim-Update"} and len(world.profile.accounting._due) == 1
+
+
+def test_sessions_that_end_while_others_are_updated_hold_up_nobody(world: AccountedWorld) -> None:
+    routes = []
+    for _ in range(2 * UPDATED_AT_ONCE + 20):
+        user = world.user()
+        routes.append(user.dial())
+        world.accept(LNS, acct_interim_interval=60)
+        world.calls[-1].up()
+        world.users.clear()
+    world.told()
+    count = world.plane.counters
+
+    def counters(ports: list[int]) -> Any:
+        world.plane.counters = count  # type: ignore[method-assign]
+        for session in list(world.profile.accounting._updating)[:UPDATED_AT_ONCE]:
+            session.route.close("Admin Reset")
+        return count(ports)
+
+    world.plane.counters = counters  # type: ignore[method-assign]
+    for session in world.profile.accounting.open:
+        world.profile.accounting._due.set(session, world.clock.seconds() + 59)
+    world.settle(60)
+    told = Counter(world.told())
+    assert told == {"Interim-Update": UPDATED_AT_ONCE + 20, "Stop": UPDATED_AT_ONCE}
 
 
 def test_the_last_counters_that_are_known_are_told_when_the_data_path_is_gone(world: AccountedWorld) -> None:

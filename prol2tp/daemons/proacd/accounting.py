@@ -274,8 +274,11 @@ class Accounting:
 
     def _update_some(self) -> None:
         """Those that are due, some in each turn of the reactor, so that everybody else goes on meanwhile."""
-        some = [self._updating.popleft() for _ in range(min(UPDATED_AT_ONCE, len(self._updating)))]
-        some = [session for session in some if session in self.open]
+        some: list[Session] = []
+        while self._updating and len(some) < UPDATED_AT_ONCE:
+            session = self._updating.popleft()
+            if session in self.open:
+                some.append(session)
         self._busy = bool(some)
         if not some:
             return
