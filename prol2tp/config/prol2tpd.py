@@ -21,6 +21,7 @@ from prol2tp.config.tunnels import (
     PSEUDOWIRE_TYPES,
     SESSION,
     TUNNEL,
+    LogCategories,
     Prol2tpdConfig,
     PseudowireProfile,
     Session,
@@ -69,12 +70,19 @@ def load(text: str, filename: str) -> Prol2tpdConfig:
     given = {kind: {name: one.values for name, one in file.blocks[kind].items()} for kind in _PROFILES}
     for profiles in given.values():
         profiles.setdefault(DEFAULT, {})
-    config = Prol2tpdConfig(System(**file.one("system")), {}, {}, {}, {}, _ends(file, problems), given, index)
+    config = Prol2tpdConfig(_system(file), {}, {}, {}, {}, _ends(file, problems), given, index)
     _fill(config, file)
     _check_secrets(config, file, problems)
     _check_versions(config, file, problems)
     problems.refuse()
     return config
+
+
+def _system(file: Given) -> System:
+    given = file.blocks["system"].get("")
+    if given is None:
+        return System()
+    return System(log_categories=LogCategories(**given.one("log_categories")), **given.values)
 
 
 def _index(file: Given, index: ProfileIndex, problems: Problems) -> None:

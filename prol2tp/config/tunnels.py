@@ -43,6 +43,16 @@ ETHERNET_MTU = 1500
 
 
 @dataclass(slots=True)
+class LogCategories:
+    """A level for each kind of trace, whatever `log_level` is."""
+
+    message: str = row(Choice(LOG_LEVELS), "", "Messages sent and received, at info; without it log_level.")
+    avp: str = row(Choice(LOG_LEVELS), "", "The AVPs of messages, at debug; without it log_level.")
+    fsm: str = row(Choice(LOG_LEVELS), "", "Events and states of machines, at debug; without it log_level.")
+    transport: str = row(Choice(LOG_LEVELS), "", "Sequence numbers of control packets, at debug; without it log_level.")
+
+
+@dataclass(slots=True)
 class System:
     """The daemon as a whole."""
 
@@ -92,6 +102,7 @@ class System:
     history_size: int = row(
         Number(0, 10_000_000, "records"), 100_000, "Ended tunnels and sessions that are remembered; 0: none."
     )
+    log_categories: LogCategories = field(default_factory=LogCategories)
 
 
 @dataclass(slots=True)
@@ -362,7 +373,8 @@ TUNNEL = BlockType("tunnel", Tunnel, "A tunnel that is started.", blocks=(SESSIO
 TUNNEL_PROFILE = BlockType("tunnel profile", TunnelProfile, "How requests of certain peers are served.")
 SESSION_PROFILE = BlockType("session profile", SessionProfile, "Values for sessions.")
 PSEUDOWIRE_PROFILE = BlockType("pseudowire profile", PseudowireProfile, "What sessions carry, and to where.")
-SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False)
+CATEGORIES = BlockType("log_categories", LogCategories, "Log levels by kind of trace.", named=False)
+SYSTEM = BlockType("system", System, "The daemon as a whole.", named=False, blocks=(CATEGORIES,))
 FILE = BlockType(
     "",
     None,

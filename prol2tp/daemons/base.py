@@ -18,7 +18,7 @@ from twisted.python import usage
 
 from prol2tp import __version__
 from prol2tp.config.problems import ConfigError
-from prol2tp.daemons.logs import Level, Log, Output, writable
+from prol2tp.daemons.logs import TARGETS, Level, Log, Output, writable
 from prol2tp.daemons.supervisor import Supervisor
 
 RUN_DIR = "/run/prol2tp"
@@ -53,13 +53,20 @@ class CommonOptions(usage.Options):
 
     optParameters: list[Any] = [
         ["log-file", "o", None, "Log to this file instead of syslog (or the terminal in the foreground); also -l."],
+        ["log-target", None, "auto", "Where lines go without -o: terminal, syslog or journal; auto: the journal under "
+                                     "systemd, the terminal in the foreground, else syslog."],
         ["run-dir", None, None, "Directory of sockets and pid files [default: $PROL2TP_RUN_DIR or /run/prol2tp]."],
+    ]
+
+    optFlags: list[Any] = [
+        ["log-json", None, "Log lines of JSON."],
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self["debug"] = 0
         self.output: Output | None = None
+        self.in_foreground = True
 
     def opt_debug(self) -> None:
         """Raise verbosity: once for info, twice for debug."""
@@ -107,9 +114,16 @@ class CommonOptions(usage.Options):
         path = self["log-file"]
         if path and (reason := writable(path)):
             raise usage.UsageError(f"cannot write log file {path}: {reason}")
+        if self["log-target"] not in TARGETS:
+            raise usage.UsageError(f"--log-target: one of {', '.join(TARGETS)}")
         parent = getattr(self, "parent", None)
         if parent is not None:
-            self.output = Output(self.daemon, path, to_terminal=bool(parent.get("nodaemon")))
+            self.in_foreground = bool(parent.get("nodaemon"))
+            try:
+                self.output = Output(self.daemon, path, bool(parent.get("nodaemon")), self["log-target"],
+                                     bool(self["log-json"]))
+            except OSError as error:
+                raise usage.UsageError(f"cannot reach the journal: {os.strerror(error.errno or 0)}") from None
             _outputs[:] = [self.output]
             parent["logger"] = "prol2tp.daemons.base.chosen_output"
 

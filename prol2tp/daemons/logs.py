@@ -6,7 +6,9 @@ filtered here before formatting. Control characters in values (a peer chooses it
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import sys
 import syslog
 import time
@@ -15,6 +17,10 @@ from enum import IntEnum
 from typing import Any, TextIO
 
 from twisted.logger import Logger, LogLevel, formatEvent
+
+JOURNAL = "/run/systemd/journal/socket"
+MOST_OCTETS = 100_000
+"""Of one entry of the journal."""
 
 
 class Level(IntEnum):
@@ -115,21 +121,53 @@ def text_of(event: dict[str, Any]) -> str:
     return line
 
 
+def fields_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The values of a line by name, as JSON has them: `tunnel`, `peer`, `user`, ..."""
+    found: dict[str, Any] = {}
+    for name, value in event.items():
+        if not name.startswith(("log_", "prol2tp_")) and name != "format":
+            found[name] = value if isinstance(value, str | int | float | None) else str(value)
+    return found
+
+
 def _open(path: str) -> TextIO:
     return open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
-class FileObserver:
-    """Lines of the form `Thu Nov 29 17:45:08 2018 text` into a file or stream; `reopen` after a rotation."""
+def plain(event: dict[str, Any]) -> str:
+    """`Thu Nov 29 17:45:08 2018 text`."""
+    stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(event.get("log_time", 0)))
+    return f"{stamp} {text_of(event)}"
 
-    def __init__(self, path: str | None = None, stream: TextIO | None = None) -> None:
+
+class JSONLine:
+    """An event as one line of JSON: time (seconds since 1970), level, daemon, pid, category and message, and under
+    `fields` the values in the message by name."""
+
+    def __init__(self, daemon: str) -> None:
+        self._daemon = daemon
+
+    def __call__(self, event: dict[str, Any]) -> str:
+        return json.dumps({
+            "time": event.get("log_time", 0), "level": _level(event).name.lower(), "daemon": self._daemon,
+            "pid": os.getpid(), "category": event.get("log_namespace") or "", "message": text_of(event),
+            "fields": fields_of(event),
+        })
+
+
+class FileObserver:
+    """Lines into a file or stream; `reopen` after a rotation."""
+
+    def __init__(self, path: str | None = None, stream: TextIO | None = None,
+                 form: Callable[[dict[str, Any]], str] = plain) -> None:
         self._path = path
+        self._form = form
         self._stream: TextIO = stream if path is None else _open(path)  # type: ignore[assignment]
 
     def __call__(self, event: dict[str, Any]) -> None:
-        stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(event.get("log_time", 0)))
+        line = self._form(event)
         try:
-            self._stream.write(f"{stamp} {text_of(event)}\n")
+            self._stream.write(f"{line}\n")
             self._stream.flush()
         except (OSError, ValueError):
             pass  # a full disk must not stop the daemon
@@ -140,29 +178,87 @@ class FileObserver:
             self._stream = _open(self._path)
 
 
-def syslog_observer(name: str) -> Callable[[dict[str, Any]], None]:
+def syslog_observer(name: str, form: Callable[[dict[str, Any]], str] = text_of) -> Callable[[dict[str, Any]], None]:
     """Events to syslog under the daemon's name, with their own severity."""
     syslog.openlog(name, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def observe(event: dict[str, Any]) -> None:
-        syslog.syslog(_SYSLOG[_level(event)], text_of(event))
+        syslog.syslog(_SYSLOG[_level(event)], form(event))
 
     return observe
 
 
+class JournalObserver:
+    """Events to systemd's journal by its own protocol, with the values of the message as fields `PROL2TP_NAME`.
+
+    Raises `OSError` when there is no journal.
+    """
+
+    def __init__(self, name: str, path: str = JOURNAL) -> None:
+        self._name = name
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+        self._socket.connect(path)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        fields = {
+            "MESSAGE": text_of(event), "PRIORITY": str(_SYSLOG[_level(event)]), "SYSLOG_IDENTIFIER": self._name,
+            "SYSLOG_PID": str(os.getpid()), "PROL2TP_CATEGORY": event.get("log_namespace") or "",
+            **{f"PROL2TP_{name.upper()}": str(value) for name, value in fields_of(event).items()},
+        }
+        try:
+            self._socket.send(b"".join(_journal_field(*field) for field in fields.items())[:MOST_OCTETS])
+        except OSError:
+            pass  # a journal that is too slow must not stop the daemon
+
+
+def _journal_field(name: str, value: str) -> bytes:
+    data = value.encode("utf-8", "backslashreplace")
+    if b"\n" in data:
+        return b"%s\n%s%s\n" % (name.encode(), len(data).to_bytes(8, "little"), data)
+    return b"%s=%s\n" % (name.encode(), data)
+
+
+def under_journal(descriptor: int = 2) -> bool:
+    """Whether the service manager has connected this descriptor with the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(descriptor)
+        return bool(inode) and (status.st_dev, status.st_ino) == (int(device), int(inode))
+    except (OSError, ValueError):
+        return False
+
+
 _NOISE = ("twisted.internet", "twisted.scripts", "twisted.application", "twisted.plugin")
+TARGETS = ("auto", "terminal", "syslog", "journal")
 
 
 class Output:
-    """Where a daemon's lines go; filters what Twisted itself has to say below a warning."""
+    """Where a daemon's lines go; filters what Twisted itself has to say below a warning.
 
-    def __init__(self, name: str, path: str | None, to_terminal: bool) -> None:
+    :param path: a file; then `target` does not count.
+    :param target: one of `TARGETS`; 'auto': the journal under systemd, the terminal in the foreground, else
+        syslog.
+    :param as_json: lines are JSON; the journal has fields of its own.
+    """
+
+    def __init__(self, name: str, path: str | None, to_terminal: bool, target: str = "auto",
+                 as_json: bool = False) -> None:
         self._file: FileObserver | None = None
+        self._observe = self._observer(name, path, to_terminal, target, as_json)
+
+    def _observer(self, name: str, path: str | None, to_terminal: bool, target: str,
+                  as_json: bool) -> Callable[[dict[str, Any]], None]:
+        form = JSONLine(name) if as_json else plain
         if path:
-            self._file = FileObserver(path)
-        elif to_terminal:
-            self._file = FileObserver(stream=sys.stderr)
-        self._observe = self._file or syslog_observer(name)
+            self._file = FileObserver(path, form=form)
+            return self._file
+        if target == "journal" or (target == "auto" and not as_json and under_journal()):
+            return JournalObserver(name)
+        if target == "terminal" or (target == "auto" and to_terminal):
+            self._file = FileObserver(stream=sys.stderr, form=form)
+            return self._file
+        return syslog_observer(name, form if as_json else text_of)
 
     def __call__(self, event: dict[str, Any]) -> None:
         if "prol2tp_level" not in event and _level(event) > Level.WARNING:

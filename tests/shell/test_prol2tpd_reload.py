@@ -9,7 +9,7 @@ from prol2tp.control.command import Refused
 from prol2tp.control.commands.shared import CHANGE
 from prol2tp.control.preview import preview
 from prol2tp.control.shapes import problems
-from prol2tp.daemons.logs import Level
+from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import reload
 from prol2tp.daemons.prol2tpd.service import Prol2tpdService
 from tests.shell.test_prol2tpd import LAC, LNS, pair, states, world  # noqa: F401
@@ -152,3 +152,22 @@ def test_a_file_with_an_error_is_refused_by_preview_and_reload_and_changes_nothi
             ask()
     pair.run(2)
     assert pair.lac.plane.config is config and states(pair.lac) == before
+
+
+def test_a_category_has_a_level_of_its_own(pair):  # noqa: F811
+    plane, lines = pair.lac.plane, []
+
+    class Told(Log):
+        def emit(self, level, text, /, own=None, **values):
+            if self.enabled(level, own):
+                lines.append(text.format(**values))
+
+    plane.log = Told("test", Level.CRITICAL)
+    plane.set_categories({"message": Level.INFO, "fsm": Level.WARNING})
+    assert plane.endpoint.trace is not None
+    pair.lac.call("DestroySession", tunnel_name="one", session_name="u1")
+    number = plane.instances["one"].tunnel_id
+    assert any(line.startswith(f"{number}/") and line.endswith("send CDN") for line in lines)
+    assert not any("FSM:" in line or "Ns" in line for line in lines)
+    plane.set_categories({})
+    assert plane.endpoint.trace is None

@@ -113,6 +113,7 @@ class Plane:
         """Tunnels that are up."""
         self.told = Quota(clock, self._not_told)
         self._verbose = 0
+        self._categories: dict[str, Level] = {}
         self._made = 0
         """Tunnels since the start."""
         self._sessions_made = 0
@@ -529,9 +530,15 @@ class Plane:
     def _level(self, record: SessionRecord) -> Level | None:
         return record.tunnel.log_level if record.log_level is None else record.log_level
 
+    def set_categories(self, levels: dict[str, Level]) -> None:
+        """Levels of kinds of trace that do not go by the log's."""
+        self._categories = levels
+        self.retrace()
+
     def retrace(self) -> None:
         """Ask the core for its trace only while somebody wants to read it."""
-        wanted = self.log.level >= Level.INFO or self._verbose
+        wanted = self._verbose or any(
+            level <= self._categories.get(kind, self.log.level) for kind, level in TRACE_LEVEL.items())
         self.endpoint.trace = self._trace if wanted else None
 
     def set_level(self, record: TunnelRecord | SessionRecord, level: Level | None) -> None:
@@ -550,6 +557,8 @@ class Plane:
             if session is not None and session.log_level is not None:
                 own = session.log_level
         level = TRACE_LEVEL.get(kind, Level.DEBUG)
+        if own is None:
+            own = self._categories.get(kind)
         if self.log.enabled(level, own):
             # an event of a machine names its tunnel and session itself
             where = "" if kind == "fsm" else f"{tunnel_id}/{session_id}: " if session_id else f"{tunnel_id}: "

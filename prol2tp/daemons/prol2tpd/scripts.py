@@ -86,6 +86,9 @@ class ScriptDaemon:
         words = [*command(), "-f", "--script-dir", self._directory]
         if self._options["log-file"]:
             words += ["-o", os.path.abspath(self._options["log-file"])]
+        words += ["--log-target", self._target()]
+        if self._options["log-json"]:
+            words.append("--log-json")
         if self._options["debug"]:
             words.append("-" + "d" * self._options["debug"])
         environment = {**os.environ, "PROL2TP_RUN_DIR": os.path.abspath(self._options["run-dir"]),
@@ -95,6 +98,13 @@ class ScriptDaemon:
         self._process = self._reactor.spawnProcess(_Child(self._ended), words[0], words, environment, path="/",
                                                    childFDs={0: 0, 1: 1, 2: 2})
         self._log.info("prol2tp-scriptd started, pid {pid}", pid=self._process.pid)
+
+    def _target(self) -> str:
+        """It is in the foreground in any case, and we may be in the background."""
+        target = str(self._options["log-target"])
+        if target == "auto" and not self._options.in_foreground:
+            return "syslog"
+        return target
 
     def _ended(self, reason: Any) -> None:
         self._process = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import asdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -131,6 +132,7 @@ class Prol2tpdService(DaemonService):
         grace = self.config.system.proacd_grace_timeout
         self.calls = Calls(self.plane, Offers(self.reactor, self.log, grace), self.reactor, self.log, grace)
         self.plane.events = self.events
+        self._set_categories()
         self.plane.history = self.ends
         self.ends.configure(self.config.system)
         self.scripts.configure(self.config.system, self.events)
@@ -151,6 +153,10 @@ class Prol2tpdService(DaemonService):
             for tunnel in self.config.tunnels.values():
                 self.plane.start_instance(tunnel)
         self.ready()
+
+    def _set_categories(self) -> None:
+        given = asdict(self.config.system.log_categories)
+        self.plane.set_categories({kind: self.options.level(level) for kind, level in given.items() if level})
 
     @inlineCallbacks
     def _listen(self) -> Any:
@@ -194,7 +200,7 @@ class Prol2tpdService(DaemonService):
         summary = reload.apply(self.plane, config)
         self.config = config
         self.log.level = self.options.level(config.system.log_level)
-        self.plane.retrace()
+        self._set_categories()
         self.scripts.configure(config.system, self.events)
         self.ends.configure(config.system)
         return summary

@@ -1,0 +1,132 @@
+"""Where log lines go, and in which form: file, JSON, the journal's own protocol."""
+
+import json
+import os
+import socket
+
+import pytest
+from twisted.logger import LogLevel, LogPublisher
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from prol2tp.daemons import logs
+from prol2tp.daemons.logs import JournalObserver, Level, Output, under_journal
+from prol2tp.daemons.prol2tpd.service import Options
+
+
+def event(text="session {session} of {user} is up", level=Level.NOTICE, **values):
+    values = values or {"session": "7/8", "user": "u1@example.com", "seconds": 1.5}
+    return {"log_format": text, "log_time": 1543513508.25, "log_namespace": "prol2tpd", "log_level": LogLevel.info,
+            "log_source": None, "prol2tp_level": level, **values}
+
+
+def test_json_lines_have_message_and_values(tmp_path):
+    output = Output("prol2tpd", str(tmp_path / "log"), False, as_json=True)
+    output(event())
+    output(event("peer {host}\n{odd}", Level.ERROR, host="a\x1b\n\udcff", odd=object))
+    first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert first == {"time": 1543513508.25, "level": "notice", "daemon": "prol2tpd", "pid": os.getpid(),
+                     "category": "prol2tpd", "message": "session 7/8 of u1@example.com is up",
+                     "fields": {"session": "7/8", "user": "u1@example.com", "seconds": 1.5}}
+    assert second["level"] == "error" and second["message"].startswith("peer a\\x1b\\x0a\\xff\\x0a<class")
+
+
+def test_a_file_is_opened_again_after_a_rotation(tmp_path):
+    path = tmp_path / "log"
+    output = Output("prol2tpd", str(path), False, as_json=True)
+    output(event())
+    path.rename(tmp_path / "log.1")
+    output(event())
+    output.reopen()
+    output(event())
+    assert [len((tmp_path / name).read_text().splitlines()) for name in ("log.1", "log")] == [2, 1]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    path = str(tmp_path / "journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(path)
+        listening.setblocking(False)
+        yield path, listening
+
+
+def entry(data):
+    """Fields of an entry in the journal's native protocol."""
+    found = {}
+    while data:
+        line, _, data = data.partition(b"\n")
+        name, equals, value = line.partition(b"=")
+        if not equals:
+            size = int.from_bytes(data[:8], "little")
+            value, data = data[8:8 + size], data[9 + size:]
+        found[name.decode()] = value.decode()
+    return found
+
+
+def test_the_journal_gets_values_as_fields(journal):
+    path, listening = journal
+    JournalObserver("prol2tpd", path)(event(level=Level.WARNING))
+    assert entry(listening.recv(65536)) == {
+        "MESSAGE": "session 7/8 of u1@example.com is up", "PRIORITY": "4", "SYSLOG_IDENTIFIER": "prol2tpd",
+        "SYSLOG_PID": str(os.getpid()), "PROL2TP_CATEGORY": "prol2tpd", "PROL2TP_SESSION": "7/8",
+        "PROL2TP_USER": "u1@example.com", "PROL2TP_SECONDS": "1.5"}
+
+
+def test_what_has_lines_goes_to_the_journal_in_one_field(journal):
+    path, listening = journal
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        failed = {**event("it failed"), "log_failure": Failure()}
+    JournalObserver("prol2tpd", path)(failed)
+    found = entry(listening.recv(65536))
+    assert found["MESSAGE"].startswith("it failed\n    Traceback") and found["SYSLOG_IDENTIFIER"] == "prol2tpd"
+
+
+def test_a_journal_that_takes_nothing_costs_the_line_alone(journal):
+    path, listening = journal
+    observer = JournalObserver("prol2tpd", path)
+    for _ in range(5000):
+        observer(event())
+    listening.close()
+    observer(event())
+
+
+def test_the_journal_is_chosen_where_the_service_manager_says_so(journal, monkeypatch):
+    path, listening = journal
+    status = os.fstat(2)
+    monkeypatch.setattr(logs, "JOURNAL", path)
+    monkeypatch.setattr(JournalObserver.__init__, "__defaults__", (path,))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    assert under_journal()
+    Output("prol2tpd", None, True)(event())
+    assert entry(listening.recv(65536))["PROL2TP_SESSION"] == "7/8"
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:1")
+    assert not under_journal()
+    monkeypatch.delenv("JOURNAL_STREAM")
+    assert not under_journal()
+
+
+def test_syslog_lines_are_json_when_wanted(monkeypatch):
+    said = []
+    monkeypatch.setattr(logs.syslog, "syslog", lambda priority, text: said.append((priority, text)))
+    Output("prol2tpd", None, False, "syslog", as_json=True)(event())
+    Output("prol2tpd", None, False, "syslog")(event())
+    assert json.loads(said[0][1])["fields"]["session"] == "7/8" and said[0][0] == said[1][0] == logs.syslog.LOG_NOTICE
+    assert said[1][1] == "session 7/8 of u1@example.com is up"
+
+
+def test_a_target_that_there_is_not_is_refused(tmp_path):
+    options = Options()
+    options["log-target"] = "moon"
+    options["run-dir"], options["config-file"] = str(tmp_path), str(tmp_path / "c")
+    (tmp_path / "c").write_text("")
+    with pytest.raises(usage.UsageError, match="--log-target: one of auto, terminal, syslog, journal"):
+        options.postOptions()
+
+
+def test_an_output_is_an_observer_of_twisted(tmp_path):
+    output = Output("prol2tpd", str(tmp_path / "log"), False)
+    LogPublisher(output)(event())
+    assert (tmp_path / "log").read_text().endswith("session 7/8 of u1@example.com is up\n")
