@@ -286,6 +286,9 @@ def _unknown_parameter(statement: Statement, block: Block, kind: BlockType, prob
         problems.hide(statement[1][2], statement[-1][2] + len(statement[-1][1]) + 2)
     if not kind.parameters:
         right = f"parameters stand inside blocks: {', '.join(kind.blocks)}" if kind.blocks else ""
+    elif inner := [one for one in kind.blocks.values() if name in one.parameters]:
+        form = f"{name} {inner[0].parameters[name].type.metavar}"
+        right = f"it stands in a block of its own: {inner[0].header()} {form} }}"
     else:
         right = right_name(name, kind.parameters, "parameter")
     problems.add(offset, f"unknown parameter {shown(name)} in {title}", right)

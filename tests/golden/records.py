@@ -419,7 +419,7 @@ OTHER_ROUTES: list[dict[str, Any]] = [
 INTERFACE_ROWS: list[dict[str, Any]] = [
     {"name": "enp0s8", "state": "up", "mac": "08:00:27:4e:71:01", "mtu": 1508, "vlans": ["untagged", "10-19"],
      "services": ["static", "(dynamic)", "*"], "sessions": 2, "max_sessions": 1000},
-    {"name": "enp0s9", "state": "absent", "mac": "", "mtu": 0, "vlans": ["any"], "services": ["*"], "sessions": 0,
+    {"name": "enp0s9", "state": "is not there", "mac": "", "mtu": 0, "vlans": ["any"], "services": ["*"], "sessions": 0,
      "max_sessions": 0},
 ]  # fmt: skip
 DESTINATION_ROWS: list[dict[str, Any]] = [
