@@ -103,11 +103,13 @@ def _octets(name: str, value: Any) -> bytes:
 
 def misfit(record: ProxyRecord, settings: LinkSettings) -> str:
     """Why LCP has to be negotiated anew, as text; empty: it can be taken as it is."""
-    if record.last_sent_confreq is None or record.last_received_confreq is None:
+    # a peer that asks for nothing sends empty requests, and a LAC leaves empty AVPs out
+    unheard = record.last_received_confreq is None and record.initial_received_confreq is not None
+    if record.last_sent_confreq is None or unheard:
         return "nobody has said what was agreed on"
     try:
         asked, granted = record.options()
-        for direction in (record.last_sent_confreq, record.last_received_confreq):
+        for direction in (record.last_sent_confreq, record.last_received_confreq or b""):
             _check_options(direction)
     except WireError as error:
         return str(error)

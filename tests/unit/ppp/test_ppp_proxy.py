@@ -108,7 +108,6 @@ def test_why_lcp_is_negotiated_anew_is_said() -> None:
     assert misfit(good, settings) == ""
     for last_sent, last_received, why in (
         (None, b"", "nobody has said"),
-        (CHAP, None, "nobody has said"),
         (CHAP[:-1], b"", "length"),
         (CHAP + CHAP, b"", "twice"),
         (CHAP + b"\x11\x04\x05\xdc", b"", "option 17"),
@@ -122,6 +121,13 @@ def test_why_lcp_is_negotiated_anew_is_said() -> None:
     ):
         record = ProxyRecord(last_sent_confreq=last_sent, last_received_confreq=last_received)
         assert why in misfit(record, settings), (last_sent, last_received)
+
+
+def test_a_peer_that_has_asked_for_nothing_is_taken_over_though_its_avps_are_left_out() -> None:
+    settings = LinkSettings(auth=True, auth_methods=("chap",))
+    assert misfit(ProxyRecord(last_sent_confreq=CHAP), settings) == ""
+    assert "nobody" in misfit(ProxyRecord(b"\x01\x04\x05\xd4", CHAP), settings)
+    assert "nobody" in misfit(ProxyRecord(last_received_confreq=b""), settings)
 
 
 def test_the_largest_mru_that_is_taken_over_may_be_more_than_is_asked_for() -> None:
