@@ -95,8 +95,9 @@ def system(record: JSON) -> list[str]:
         f"  log level: {clean(record['log_level']).upper()}",
         "L2TP service status:",
         f"  tunnels: {record['tunnels']}, sessions: {record['sessions']}",
+        f"  data path: {clean(record['data_path'] or 'none')}",
     ]
-    return lines
+    return lines + [f"    {clean(note)}" for note in record["data_path_notes"]]
 
 
 def _up(row: JSON) -> str:

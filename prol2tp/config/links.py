@@ -176,7 +176,7 @@ class Profile:
         most=2,
     )
     mppe_required: bool = row(
-        Boolean(), False, "End links that are not encrypted (MPPE). No data path can encrypt yet: it ends them all."
+        Boolean(), False, "End links that are not encrypted (MPPE). Only the kernel's data path can encrypt."
     )
     mppe_strengths: tuple[int, ...] = row(
         Choice({"128": 128, "56": 56, "40": 40}), (128,), "Bits of MPPE keys that we let ourselves in for.", many=True

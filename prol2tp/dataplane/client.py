@@ -32,6 +32,7 @@ from prol2tp.dataplane.interface import (
     GONE,
     INVALID,
     SYSTEM,
+    UNSUPPORTED,
     Address,
     DataPathError,
     IDataPlane,
@@ -51,6 +52,8 @@ LOCK_NAME = "pathd.lock"
 CONNECT_TIMEOUT = 20.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
+UNAVAILABLE = 3
+"""Exit status of a pathd whose `--data-path` the host does not have."""
 _UCRED = Struct("=iii")
 
 
@@ -66,9 +69,9 @@ def take_lock(run_dir: str) -> int:
     return lock
 
 
-def spawn_pathd(run_dir: str) -> subprocess.Popen[bytes] | None:
-    """Start a prol2tp-pathd that ends with its last owner; None if there is one, or another daemon starts it now. Not a
-    child in spirit: it has its own session, and lives on when we die. Raises `OSError`."""
+def spawn_pathd(run_dir: str, data_path: str = "auto") -> subprocess.Popen[bytes] | None:
+    """Start a prol2tp-pathd with this `--data-path` that ends with its last owner; None if there is one, or another
+    daemon starts it now. Not a child in spirit: it has its own session, and lives on when we die. Raises `OSError`."""
     run_dir = os.path.abspath(run_dir)
     lock = take_lock(run_dir)
     if lock < 0:
@@ -78,7 +81,7 @@ def spawn_pathd(run_dir: str) -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "prol2tp.daemons.pathd", "--run-dir", run_dir, "--ephemeral",
-             "--lock-fd", str(lock)],
+             "--data-path", data_path, "--lock-fd", str(lock)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, cwd="/", env=environment, pass_fds=(lock,))
     finally:
@@ -102,6 +105,7 @@ class PathClient:
     def __init__(self, reactor: Any, connection: socket.socket) -> None:
         self.name = ""
         self.codecs: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self.instance = _instance(connection)
         self._events: IPathEvents = NoEvents()
         self._pending: dict[int, tuple[str, Deferred[Any], dict[int, tuple]]] = {}
@@ -118,12 +122,13 @@ class PathClient:
 
     @classmethod
     @inlineCallbacks
-    def connect(cls, reactor: Any, run_dir: str, owner: str, spawn: bool = True,
-                timeout: float = CONNECT_TIMEOUT) -> Generator[Deferred[Any], Any, PathClient]:
+    def connect(cls, reactor: Any, run_dir: str, owner: str, spawn: bool = True, timeout: float = CONNECT_TIMEOUT,
+                data_path: str = "auto") -> Generator[Deferred[Any], Any, PathClient]:
         """-> Deferred(PathClient). Several daemons may do this at once: of the pathds started one stays.
 
         :param owner: the daemon's name; what a crashed owner of the same name has left is removed.
         :param spawn: start pathd if there is none.
+        :param data_path: of a pathd that is started, as its option of the same name.
         """
         path = os.path.join(run_dir, SOCKET_NAME)
         deadline = reactor.seconds() + timeout
@@ -143,10 +148,13 @@ class PathClient:
                 reason = f"{path}: {error.strerror}"
                 if not spawn:
                     raise DataPathError(GONE, reason) from None
+                if process is not None and process.poll() == UNAVAILABLE:
+                    raise DataPathError(UNSUPPORTED, f"this host has no data path {data_path}; prol2tp-pathd "
+                                                     f"--data-path {data_path} says why") from None
                 if process is not None and process.poll():  # 0: the last of others has left it
                     raise DataPathError(GONE, f"prol2tp-pathd ended at once, status {process.returncode}") from None
                 if error.errno != EAGAIN:
-                    process = _spawned(run_dir) or process
+                    process = _spawned(run_dir, data_path) or process
             except DataPathError as error:
                 if error.code != GONE or not spawn:
                     raise
@@ -172,7 +180,7 @@ class PathClient:
         return self._ask("start").addCallback(self._started)
 
     def _started(self, reply: Sequence[Any]) -> None:
-        (self.codecs,) = reply
+        self.codecs, self.notes = reply
 
     def stop(self, keep: bool = False) -> Deferred[None]:
         if self._gone is not None:
@@ -368,9 +376,9 @@ class PathClient:
         self._events.path_lost(reason)
 
 
-def _spawned(run_dir: str) -> subprocess.Popen[bytes] | None:
+def _spawned(run_dir: str, data_path: str) -> subprocess.Popen[bytes] | None:
     try:
-        return spawn_pathd(run_dir)
+        return spawn_pathd(run_dir, data_path)
     except OSError as error:
         raise DataPathError(SYSTEM, f"cannot start prol2tp-pathd: {error}") from None
 

@@ -210,9 +210,10 @@ def take_limited(entry: Inbound, data: bytes, source: Any, now: float) -> bool:
     return True
 
 
-def drain_mixed(plane: BasePlane, listener: UDPListener) -> Callable[[int, float], None]:
-    """The drain function of a socket that gets control datagrams too."""
-    recvmsg = listener.data.recvmsg
+def drain_mixed(plane: BasePlane, listener: UDPListener, member: socket.socket | None = None
+                ) -> Callable[[int, float], None]:
+    """The drain function of a socket that gets control datagrams too; `member`: another than that for data."""
+    recvmsg = (member or listener.data).recvmsg
 
     def drain(quota: int, now: float) -> None:
         for _ in range(quota):

@@ -5,7 +5,8 @@ Terminating it on an interface, joining it to another port and raw frame input a
 Every operation returns a Deferred unless it says *at once*. Operations fail with `DataPathError`; nothing of a
 failed operation stays. Delete operations never block the caller.
 
-Implementations: `memory.MemoryDataPlane` (tests), `userspace.UserspaceDataPlane` (lives in prol2tp-pathd),
+Implementations: `memory.MemoryDataPlane` (tests), `userspace.UserspaceDataPlane` and `linux.plane.KernelDataPlane`
+(live in prol2tp-pathd),
 `client.PathClient` (in the daemons: speaks records to prol2tp-pathd). All are held to `tests/contract`.
 """
 
@@ -216,6 +217,8 @@ class IDataPlane(Interface):
     instance = Attribute("text that names this very data path: one that begins anew, with other ports, has another")
 
     codecs = Attribute("tuple of words of `ppp.ccp.CODECS`: what `port_compress` can do; it may be empty")
+
+    notes = Attribute("tuple of sentences (after `start`): what it cannot do, and why another was not taken")
 
     def start(events: IPathEvents):
         """-> Deferred(None). Must come first."""

@@ -3,7 +3,8 @@
 The kernel splits control from data: a reuseport group whose classic BPF program picks the member by the T bit. Member 0
 is the control socket (the daemon's), member 1 ours for data; further members only send, with other socket options. The
 kernel numbers the group anew when one closes, so all stay open here. Where the program is not allowed there is one
-socket, and control datagrams are relayed (`relay`).
+socket, and control datagrams are relayed (`relay`). With `connectable` they always are, and member 0 takes all: then
+sockets that are connected to one peer can share the address (`linux`).
 """
 
 from __future__ import annotations
@@ -47,19 +48,27 @@ _PKTINFO6 = Struct("=16si")
 _INT = Struct("=i")
 
 
+_STEP = Struct("=HBBI")
+
+
 def _t_bit_selector() -> bytes:
     """ldb [0]; jset #0x80: ret 0 (control), else ret 1 (data). An empty datagram ends the program with 0."""
-    step = Struct("=HBBI")
-    return step.pack(0x30, 0, 0, 0) + step.pack(0x45, 0, 1, 0x80) + step.pack(0x06, 0, 0, 0) + step.pack(0x06, 0, 0, 1)
+    return b"".join((_STEP.pack(0x30, 0, 0, 0), _STEP.pack(0x45, 0, 1, 0x80), _STEP.pack(0x06, 0, 0, 0),
+                     _STEP.pack(0x06, 0, 0, 1)))
 
 
-def _attach_selector(member: socket.socket) -> None:
+def _first_selector() -> bytes:
+    """ret 0."""
+    return _STEP.pack(0x06, 0, 0, 0)
+
+
+def _attach_selector(member: socket.socket, program: bytes) -> None:
     """Raises `OSError` where it is not allowed."""
     import ctypes
 
-    program = ctypes.create_string_buffer(_t_bit_selector(), 32)
+    steps = ctypes.create_string_buffer(program, len(program))
     member.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF,
-                      Struct("@HP").pack(4, ctypes.addressof(program)))
+                      Struct("@HP").pack(len(program) // _STEP.size, ctypes.addressof(steps)))
 
 
 def _set_buffers(member: socket.socket, size: int) -> None:
@@ -74,8 +83,9 @@ def _set_buffers(member: socket.socket, size: int) -> None:
 class UDPListener:
     """See the module docstring. Opening raises `DataPathError`."""
 
-    def __init__(self, identifier: int, address: Address, split: bool = True) -> None:
+    def __init__(self, identifier: int, address: Address, split: bool = True, connectable: bool = False) -> None:
         self.id = identifier
+        self.connectable = connectable
         self.ipv6 = ":" in address[0]
         self.limited: dict[bytes, Inbound] = {}
         """The same for ports with a rate."""
@@ -123,6 +133,14 @@ class UDPListener:
         else:
             member.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, value)
 
+    def _set_checksum(self, member: socket.socket, wanted: bool) -> None:
+        if wanted:
+            return
+        if self.ipv6:
+            member.setsockopt(socket.IPPROTO_UDP, UDP_NO_CHECK6_TX, 1)
+        else:
+            member.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+
     def _receive_local_address(self, member: socket.socket) -> None:
         if self.ipv6:
             member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -139,7 +157,7 @@ class UDPListener:
         if split:
             try:
                 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                _attach_selector(first)
+                _attach_selector(first, _t_bit_selector())
             except OSError:
                 split = False
                 first.close()
@@ -155,6 +173,12 @@ class UDPListener:
             return
         self._receive_local_address(first)
         _set_buffers(first, DATA_BUFFER)
+        if self.connectable:
+            try:
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                _attach_selector(first, _first_selector())
+            except OSError:
+                self.connectable = False
         first.bind(self._bound)
         self._relay_pair()
 
@@ -171,12 +195,29 @@ class UDPListener:
             member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _set_buffers(member, DATA_BUFFER)
             self._set_df(member, df)
-            if not udp_checksum:
-                if self.ipv6:
-                    member.setsockopt(socket.IPPROTO_UDP, UDP_NO_CHECK6_TX, 1)
-                else:
-                    member.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+            self._set_checksum(member, udp_checksum)
             member.bind(self._bound)
+        except OSError:
+            member.close()
+            raise
+        return member
+
+    def connected(self, spec: TunnelSpec, peer: Address) -> socket.socket:
+        """A socket of a tunnel of its own: what comes from its peer arrives there alone. Raises `OSError`."""
+        address = self.way(spec, peer)[0]
+        member = self._socket()
+        try:
+            member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._receive_local_address(member)
+            _set_buffers(member, DATA_BUFFER)
+            self._set_df(member, spec.pmtu_discovery)
+            self._set_checksum(member, spec.udp_checksum)
+            if spec.tos > 0:
+                level, kind, value = _tos(spec.tos, self.ipv6)
+                member.setsockopt(level, kind, value)
+            local = spec.local[0].partition("%")[0] if self.wildcard and spec.local[0] else self._bound[0]
+            member.bind((local, *self._bound[1:]))
+            member.connect(address)
         except OSError:
             member.close()
             raise
@@ -226,7 +267,7 @@ class UDPListener:
     def _sending_member(self, df: bool, udp_checksum: bool) -> socket.socket:
         key = (df, udp_checksum)
         if key not in self._members:
-            if self.relay is not None:
+            if self.relay is not None and not self.connectable:
                 return self.data  # without a group there is only this one
             self._members[key] = self._member(df, udp_checksum)
         return self._members[key]

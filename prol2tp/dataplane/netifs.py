@@ -73,6 +73,13 @@ class Netifs:
         """An interface of the host."""
         raise NotImplementedError
 
+    def open_for(self, port: Port, spec: NetifSpec) -> Deferred[TUN]:
+        """The interface that a port asks for."""
+        ethernet = isinstance(port, EthernetPort)
+        if isinstance(port, EthernetPort) and spec.mode == "circuit":
+            return self.open_circuit(spec.name, port)
+        return self.open_link(spec.name, spec.multicast, spec.mode == "shared", ethernet)
+
     def close_link(self, link: Link) -> Deferred[None]:
         raise NotImplementedError
 
@@ -100,11 +107,10 @@ class Netifs:
         if entry.peer is not None or entry.attachment is not None or entry.pending is not None:
             raise DataPathError(IN_USE, f"port {port} is joined or has an interface already")
         shared = spec.mode == "shared"
-        ethernet = isinstance(entry, EthernetPort)
-        if shared and ethernet:
+        if shared and isinstance(entry, EthernetPort):
             raise DataPathError(INVALID, "Ethernet ports have interfaces of their own; join them in a bridge")
         circuit = spec.mode == "circuit"
-        if circuit and not ethernet:
+        if circuit and not isinstance(entry, EthernetPort):
             raise DataPathError(INVALID, "only Ethernet ports are joined to an interface of the host")
         link = self.links.get(spec.name) if shared else None
         new = link is None
@@ -117,9 +123,7 @@ class Netifs:
         ready = self._link_ready(link)
         if new:
             # last: it may answer at once, and a link without ports and waiters is closed again
-            opened = (self.open_circuit(spec.name, entry) if isinstance(entry, EthernetPort) and circuit
-                      else self.open_link(spec.name, spec.multicast, shared, ethernet))
-            opened.addCallbacks(
+            self.open_for(entry, spec).addCallbacks(
                 self._link_opened, self._link_failed, callbackArgs=(link,), errbackArgs=(link,))
         ready.addCallbacks(lambda _: self._attach(entry, link, spec, token),
                            lambda failure: self._not_attached(entry, token, failure))

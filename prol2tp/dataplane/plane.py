@@ -115,6 +115,7 @@ class BasePlane(Netifs, Lines):
     name = ""
     codecs = tuple(CODECS)
     instance = ""
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.events: IPathEvents = NoEvents()

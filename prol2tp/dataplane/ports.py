@@ -330,7 +330,7 @@ class Port:
             open_, source = "ipv6" in attachment.protocols, packet[8:24]
             punting = attachment.punting
             if punting is not None and packet[24] >= 0xFE and punting.wants(packet):
-                self._punt(attachment, punting, packet, frame, now)
+                self.punt(attachment, punting, packet, frame, now)
                 return
         if not open_ or (attachment.spec.source_check and not allowed(source, attachment.prefixes, attachment.own)):
             self.rx_discards += 1
@@ -346,7 +346,7 @@ class Port:
         except OSError:
             self.rx_discards += 1
 
-    def _punt(self, attachment: Attachment, punting: Punting, packet: bytes, frame: bytes, now: float) -> None:
+    def punt(self, attachment: Attachment, punting: Punting, packet: bytes, frame: bytes, now: float) -> None:
         known = (not attachment.spec.source_check or punting.source_allowed(packet)
                  or allowed(packet[8:24], attachment.prefixes, attachment.own))
         if known and punting.admits(now):

@@ -81,7 +81,7 @@ NETIF_FIELDS: Fields = (
 
 OPERATIONS = (
     Operation(1, "hello", (("version", "u16"), ("owner", "text")), (("version", "u16"), ("name", "text"))),
-    Operation(2, "start", (), (("codecs", "texts"),)),
+    Operation(2, "start", (), (("codecs", "texts"), ("notes", "texts"))),
     Operation(3, "stop", (("keep", "bool"),)),
     Operation(4, "listen", (("address", "address"), ("encapsulation", "text")),
               (("id", "u32"), ("address", "address"), ("relay", "bool"))),

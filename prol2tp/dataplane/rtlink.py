@@ -10,22 +10,34 @@ import socket
 from struct import Struct
 
 RTMGRP_LINK = 1
-_RTM_NEWLINK, _RTM_DELLINK = 16, 17
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETSTATS = 16, 17, 94
 _NLMSG_ERROR = 2
-_F_REQUEST, _F_ACK = 0x01, 0x04
-_IFLA_TXQLEN, _IFLA_AF_SPEC, _IFLA_GROUP = 13, 26, 27
+_F_REQUEST, _F_ACK, _F_EXCL, _F_CREATE = 0x01, 0x04, 0x200, 0x400
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_TXQLEN, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_GROUP = 3, 4, 13, 18, 26, 27
+_INFO_KIND, _INFO_DATA, _PPP_DEV_FD = 1, 2, 1
 _IFLA_INET6_ADDR_GEN_MODE, _GEN_MODE_NONE = 8, 1
 _IFF_MULTICAST = 0x1000
 _NLA_F_NESTED = 0x8000
 
 _NLMSG = Struct("=IHHII")
 _IFINFO = Struct("=BxHiII")
+_IFSTATS = Struct("=BxHII")
+_STATS64 = Struct("=8Q")
+_LINK_64 = 1
 _NLA = Struct("=HH")
 _INT = Struct("=i")
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
     return _NLA.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _named(name: str) -> bytes:
+    return _attribute(_IFLA_IFNAME, name.encode() + b"\0")
+
+
+def _sized(mtu: int, group: int) -> bytes:
+    return _attribute(_IFLA_MTU, _INT.pack(mtu)) + _attribute(_IFLA_GROUP, _INT.pack(group))
 
 
 class LinkRequests:
@@ -60,17 +72,43 @@ class LinkRequests:
         """All interfaces of a group in one go: one wait for the kernel's readers instead of one each."""
         self._request(_RTM_DELLINK, _IFINFO.pack(0, 0, 0, 0, 0), _attribute(_IFLA_GROUP, _INT.pack(group)))
 
-    def _request(self, kind: int, body: bytes, attributes: bytes = b"") -> None:
+    def new_ppp(self, descriptor: int, name: str, mtu: int, group: int) -> None:
+        """An interface on an unused descriptor of /dev/ppp."""
+        data = _attribute(_INFO_DATA, _attribute(_PPP_DEV_FD, _INT.pack(descriptor)))
+        info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"ppp\0") + data)
+        self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, 0, 0, 0), _named(name) + _sized(mtu, group) + info,
+                      _F_CREATE | _F_EXCL)
+
+    def change(self, ifindex: int, mtu: int, group: int, name: str = "") -> None:
+        """`name` may have one %d; empty: as it is."""
+        self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0),
+                      (_named(name) if name else b"") + _sized(mtu, group))
+
+    def stats(self, ifindex: int) -> tuple[int, ...]:
+        """Received and sent packets, received and sent octets, errors, drops, as in struct rtnl_link_stats64."""
+        answer = self._request(_RTM_GETSTATS, _IFSTATS.pack(0, 0, ifindex, 1 << _LINK_64 - 1))
+        return _STATS64.unpack_from(answer, _IFSTATS.size + _NLA.size)
+
+    def _request(self, kind: int, body: bytes, attributes: bytes = b"", flags: int = 0) -> bytes:
+        """-> body of the answer, if there is one before the acknowledgement."""
         self._sequence += 1
         payload = body + attributes
-        head = _NLMSG.pack(_NLMSG.size + len(payload), kind, _F_REQUEST | _F_ACK, self._sequence, 0)
+        head = _NLMSG.pack(_NLMSG.size + len(payload), kind, _F_REQUEST | _F_ACK | flags, self._sequence, 0)
         self._socket.send(head + payload)
+        found = b""
         while True:
             answer = self._socket.recv(65536)
-            _, answered, _, sequence, _ = _NLMSG.unpack_from(answer)
-            if sequence != self._sequence or answered != _NLMSG_ERROR:
-                continue
-            code = -_INT.unpack_from(answer, _NLMSG.size)[0]
-            if code:
-                raise OSError(code, os.strerror(code))
-            return
+            at = 0
+            while at + _NLMSG.size <= len(answer):
+                length, answered, _, sequence, _ = _NLMSG.unpack_from(answer, at)
+                body = answer[at + _NLMSG.size:at + length]
+                at += max(length + 3 & ~3, _NLMSG.size)
+                if sequence != self._sequence:
+                    continue
+                if answered != _NLMSG_ERROR:
+                    found = body
+                    continue
+                code = -_INT.unpack_from(body)[0]
+                if code:
+                    raise OSError(code, os.strerror(code))
+                return found

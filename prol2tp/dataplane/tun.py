@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from errno import EBUSY, EEXIST, EINVAL, ENODEV
 from fcntl import ioctl
 from struct import Struct
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -18,6 +19,8 @@ from twisted.python.failure import Failure
 
 from prol2tp.dataplane.interface import IN_USE, INVALID, SYSTEM, DataPathError
 from prol2tp.dataplane.rtlink import LinkRequests
+
+Result = TypeVar("Result")
 
 DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
@@ -39,6 +42,9 @@ class TUN:
     descriptor: int
     name: str
     ifindex: int
+
+    def leave(self) -> None:
+        """Called on the link thread before the interface is removed."""
 
 
 def check_name(name: str) -> None:
@@ -73,6 +79,8 @@ def open_tun(requests: LinkRequests, name: str, multicast: bool, queue_length: i
 
 def close_tuns(requests: LinkRequests, tuns: list[TUN], group: int) -> None:
     """Remove interfaces. Blocks. Several go as one group."""
+    for tun in tuns:
+        tun.leave()
     if len(tuns) > 1:
         try:
             for tun in tuns:
@@ -109,6 +117,10 @@ class LinkThread:
         """The descriptor must have left the poller."""
         return self._ask("close", (tun,))
 
+    def call(self, work: Callable[..., Result], *arguments: object) -> Deferred[Result]:
+        """Carry out `work` in its turn; what it raises fails the Deferred."""
+        return self._ask("call", (work, *arguments))
+
     def stop(self) -> Deferred[None]:
         """Everything asked for before is done first."""
         return self._ask("stop", ())
@@ -143,6 +155,9 @@ class LinkThread:
                 self._reactor.callFromThread(_answer, waiting, result)
             elif what == "open":
                 result = self._carry_out(open_tun, self._requests, *arguments)
+                self._reactor.callFromThread(_answer, [done], result)
+            elif what == "call":
+                result = self._carry_out(*arguments)
                 self._reactor.callFromThread(_answer, [done], result)
             else:
                 running = False

@@ -90,8 +90,7 @@ class UserspaceDataPlane(BasePlane):
 
     def open_listener(self, identifier: int, address: Address, encapsulation: str) -> tuple[UDPListener, Listener]:
         assert self._poller is not None
-        over_ip = encapsulation == "ip"
-        listener = IPListener(identifier, address) if over_ip else UDPListener(identifier, address, self._split)
+        listener = self.make_listener(identifier, address, encapsulation == "ip")
         poller = self._poller
         try:
             if isinstance(listener, IPListener):
@@ -107,6 +106,10 @@ class UserspaceDataPlane(BasePlane):
             self.close_listener(listener)
             raise DataPathError(SYSTEM, f"{address[0]} port {address[1]}: {error.strerror}") from None
         return listener, Listener(identifier, listener.address, control, listener.relay is not None)
+
+    def make_listener(self, identifier: int, address: Address, over_ip: bool) -> UDPListener:
+        """Raises `DataPathError`."""
+        return IPListener(identifier, address) if over_ip else UDPListener(identifier, address, self._split)
 
     def close_listener(self, listener: UDPListener) -> None:
         assert self._poller is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -26,6 +28,8 @@ from prol2tp.dataplane.interface import (
     SessionSpec,
     TunnelSpec,
 )
+from prol2tp.dataplane.linux.plane import KernelDataPlane
+from prol2tp.dataplane.linux.probe import Features, probe
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.userspace import UserspaceDataPlane
 from tests.netns import World
@@ -92,6 +96,8 @@ class Rig:
     """What the tests use. Session `n` has our id 100 + n and the peer's id 200 + n, in tunnel 11 (ours), 22."""
 
     wire = True
+    counts_discards = True
+    """The kernel says nothing of packets that an interface of its own did not take."""
     encapsulation = "udp"
     plane: Any
 
@@ -334,6 +340,43 @@ class WildcardRig(UserspaceRig):
         return super().tunnel_spec(local=self.target(), **changes)
 
 
+@functools.cache
+def features() -> Features:
+    """What the guest's kernel can do."""
+    return probe()
+
+
+class KernelRig(WireRig):
+    """In a guest; see `tests.kernel`."""
+
+    counts_discards = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plane = KernelDataPlane(reactor, features())
+
+
+class KernelIPv6Rig(KernelRig):
+    ipv6 = True
+
+    def local(self) -> tuple[str, int]:
+        return "::1", 0
+
+    def peer_address(self) -> tuple[str, int]:
+        return "::1", 1701
+
+
+class KernelWildcardRig(KernelRig):
+    def local(self) -> tuple[str, int]:
+        return "0.0.0.0", 0
+
+    def target(self) -> tuple[str, int]:
+        return "127.0.0.5", self.listener.address[1]
+
+    def tunnel_spec(self, **changes: Any) -> TunnelSpec:
+        return super().tunnel_spec(local=self.target(), **changes)
+
+
 class ProcessRig(WireRig):
     """Through `PathClient` and a prol2tp-pathd of its own."""
 
@@ -362,7 +405,19 @@ RIGS = {
     "ipv6": IPv6Rig,
     "wildcard": WildcardRig,
     "process": ProcessRig,
+    "kernel": KernelRig,
+    "kernel-ipv6": KernelIPv6Rig,
+    "kernel-wildcard": KernelWildcardRig,
 }
+KERNEL_FEATURES = ("l2tp", "l2tp_ip", "l2tp_eth", "l2tp_ppp", "ppp", "pppoe")
+
+
+def marked(kind: str) -> Any:
+    """A kind of rig as a parameter, with the marks of its tests."""
+    marks: list[Any] = [] if kind.startswith("memory") else [pytest.mark.root]
+    if kind.startswith("kernel"):
+        marks.append(pytest.mark.kernel(*KERNEL_FEATURES))
+    return pytest.param(kind, marks=marks)
 
 
 class ControlEnd:

@@ -23,6 +23,7 @@ SYSTEM: dict[str, Any] = {
     "tunnels": 1,
     "sessions": 3,
     "data_path": "user",
+    "data_path_notes": ["kernel: not taken, the kernel has no L2TP (module l2tp_netlink)"],
     "tunnels_up": 1,
     "sessions_up": 1,
     "setup": {"tunnels": SETUP, "sessions": SETUP},

@@ -703,7 +703,7 @@ def test_what_was_reloaded_counts_when_the_data_path_process_is_started_again(wo
 def test_a_daemon_that_is_stopped_while_it_starts_leaves_its_data_path(world, tmp_path, monkeypatch):
     lns = world.host(LNS)
     connecting, stopped = Deferred(), []
-    monkeypatch.setattr("prol2tp.daemons.prol2tpd.service.PathClient.connect", lambda *arguments: connecting)
+    monkeypatch.setattr("prol2tp.daemons.prol2tpd.service.PathClient.connect", lambda *_, **__: connecting)
     lns.path.stop = lambda: stopped.append(1) or succeed(None)
     daemon = service(world, lns, tmp_path / "prol2tpd.conf")
     daemon._start().addErrback(daemon._start_failed)

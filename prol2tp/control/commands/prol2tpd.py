@@ -53,7 +53,8 @@ SYSTEM_RECORD = Record(
                                " took longer"),
         Field("ends", "json", "why they ended, since the start: {tunnels: {result: number},"
                               " sessions: {cause: number}}"),
-        Field("data_path", "text", "name of the data path in use: `user`, `memory`, ...; empty: none"),
+        Field("data_path", "text", "name of the data path in use: `kernel`, `user`, ...; empty: none"),
+        Field("data_path_notes", "json", "list of sentences: what it cannot do, and why another was not taken"),
         Field("started_at", "number", "start of the daemon, seconds since 1970"),
         Field("config_file", "text", ""),
         Field("counters", "json", "object of integers: the endpoint's counters by name"),

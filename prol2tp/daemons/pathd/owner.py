@@ -124,8 +124,8 @@ class Owner:
     def _do_hello(self, version: int, owner: str) -> Any:
         raise DataPathError(INVALID, "hello was said already")
 
-    def _do_start(self) -> tuple[tuple[str, ...]]:
-        return (self.plane.codecs,)
+    def _do_start(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.plane.codecs, self.plane.notes
 
     def _do_stop(self, keep: bool) -> Deferred[None]:
         self.stopping = True

@@ -12,7 +12,10 @@ from twisted.python import usage
 from prol2tp.daemons.base import CommonOptions, DaemonService
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.pathd.server import AlreadyRunning, PathServer
-from prol2tp.dataplane.userspace import UserspaceDataPlane, raise_descriptor_limit
+from prol2tp.dataplane.choice import CHOICES, choose
+from prol2tp.dataplane.client import UNAVAILABLE
+from prol2tp.dataplane.interface import DataPathError
+from prol2tp.dataplane.userspace import raise_descriptor_limit
 
 
 class Options(CommonOptions):
@@ -22,6 +25,7 @@ class Options(CommonOptions):
 
     optParameters: list[Any] = [
         ["lock-fd", None, -1, "Descriptor of the locked RUN_DIR/pathd.lock, from the daemon that starts us.", int],
+        ["data-path", None, "auto", "auto, kernel or user."],
         ["hold", None, 30.0, "Seconds that a crashed daemon's tunnels and interfaces stay.", float],
     ]
     optFlags: list[Any] = [
@@ -32,6 +36,8 @@ class Options(CommonOptions):
     def check(self) -> None:
         if not 0 <= self["hold"] <= 86400:
             raise usage.UsageError("--hold must be 0 to 86400 seconds")
+        if self["data-path"] not in CHOICES:
+            raise usage.UsageError(f"--data-path must be {', '.join(CHOICES)}, not {self['data-path']!r}")
 
 
 class PathService(DaemonService):
@@ -39,7 +45,12 @@ class PathService(DaemonService):
 
     def __init__(self, options: Options, log: Log, reactor: Any) -> None:
         super().__init__(options, log, reactor)
-        self.plane = UserspaceDataPlane(reactor, split=not options["no-split"])
+        try:
+            self.plane = choose(options["data-path"], reactor, split=not options["no-split"])
+        except DataPathError as error:
+            log.error("{error}", error=error.text)
+            sys.stderr.write(f"prol2tp-pathd: {error}\n")
+            sys.exit(UNAVAILABLE)
         self.server = PathServer(reactor, self.plane, options["run-dir"], options["hold"],
                                  self._last_left if options["ephemeral"] else None, options["lock-fd"])
 
@@ -53,6 +64,8 @@ class PathService(DaemonService):
             sys.exit(f"prol2tp-pathd: {error.filename or self.options['run-dir']}: {os.strerror(error.errno or 0)}")
         super().startService()
         self.log.notice("data path {name} ready in {run_dir}", name=self.plane.name, run_dir=self.options["run-dir"])
+        for note in self.plane.notes:
+            self.log.info("data path: {note}", note=note)
         self.ready()
 
     def stopService(self) -> Deferred[None]:

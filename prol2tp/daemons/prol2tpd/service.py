@@ -67,8 +67,6 @@ def load_config(path: str) -> Any:
         config = read_config(path, load)
     except ConfigError as error:
         raise usage.UsageError(str(error)) from error
-    if config.system.data_path == "kernel":
-        raise usage.UsageError(f"{path}: data_path kernel is not available yet, use auto or user")
     return config
 
 
@@ -114,16 +112,23 @@ class Prol2tpdService(DaemonService):
             return
         self.history.open(os.path.join(state_dir, FILE))
 
+    def _compare_paths(self, wanted: str, found: str) -> None:
+        if wanted not in ("auto", found):
+            self.log.warning("data_path {wanted}: prol2tp-pathd runs already, with data path {found}", wanted=wanted,
+                             found=found)
+
     @inlineCallbacks
     def _start(self) -> Any:
         run_dir = self.options["run-dir"]
-        self.path = yield PathClient.connect(self.reactor, run_dir, "prol2tpd")
+        self.path = yield PathClient.connect(self.reactor, run_dir, "prol2tpd",
+                                             data_path=self.config.system.data_path)
         if self._stopping:
             yield self.path.stop()
             return
         self.attachment = Attachment(self.reactor, self.log, self.config.system.propppd_grace_timeout)
         self.plane = Plane(self.config, self.path, self.attachment, self.reactor, self.log, secrets.token_bytes)
         yield self.path.start(PathEvents(self))
+        self._compare_paths(self.config.system.data_path, self.path.name)
         yield self._listen()
         if self._stopping:
             return

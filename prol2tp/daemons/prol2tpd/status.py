@@ -46,6 +46,7 @@ class Status:
             "setup": plane.tallies.setup(),
             "ends": plane.tallies.ends(),
             "data_path": plane.path.name,
+            "data_path_notes": list(plane.path.notes),
             "started_at": self._started_at,
             "config_file": self._config_file,
             "counters": counters.as_dict() if hasattr(counters, "as_dict") else {
