@@ -109,11 +109,15 @@ SESSION_ROWS = _without(
 
 @dataclass(slots=True)
 class _OfTunnel:
+    """What is said of tunnels beside `TUNNEL_ROWS`."""
+
     tunnel_profile: str = row(Text(255, "name"), "", "Tunnel profile of prol2tpd.conf from which unset values come.")
 
 
 @dataclass(slots=True)
 class _OfSession:
+    """What is said of sessions beside `SESSION_ROWS`."""
+
     session_profile: str = row(Text(255, "name"), "", "Session profile of prol2tpd.conf from which unset values come.")
 
 
