@@ -88,12 +88,16 @@ class RadiusServers:
 
     def rows(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
         """A page of `server-row` records, in the order of the file."""
-        keys: dict[int, tuple[str, Kind]] = dict(enumerate(
-            (name, kind) for name, server in self._radius.servers.items() for kind in KINDS
-            if (server.auth_port if kind == "auth" else server.acct_port)))
-        return page(keys, cursor, limit, lambda key: self._row(*keys[key]))
+        keys = dict(enumerate(self.services()))
+        return page(keys, cursor, limit, lambda key: self.row(*keys[key]))
 
-    def _row(self, name: str, kind: Kind) -> dict[str, Any]:
+    def services(self) -> list[tuple[str, Kind]]:
+        """What there is a row of: a server, and what it does."""
+        return [(name, kind) for name, server in self._radius.servers.items() for kind in KINDS
+                if (server.auth_port if kind == "auth" else server.acct_port)]
+
+    def row(self, name: str, kind: Kind) -> dict[str, Any]:
+        """A `server-row` record."""
         service = self._port.core.services.get((name, kind))
         if service is None:
             host, port = self._radius.servers[name].address, 0

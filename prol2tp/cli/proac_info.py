@@ -24,6 +24,7 @@ FORMS = (
     Form("find", "find {user USER | mac MAC | line LINE}", "The routes of a user, a host or a line, as -r -v does."),
     Form("interfaces", "interfaces", "A line for each Ethernet interface that hosts are served on."),
     Form("destinations", "destinations", "A line for each LNS that has been used, and whether it is."),
+    Form("servers", "servers", "A line for each RADIUS server and what it does: authentication, accounting."),
     Form("close", "close {ROUTE | mac MAC}", "End a route, all routes of a name, or all of a host."),
     Form("drain", "drain [DESTINATION]", "Send no new sessions to an LNS, or let none in; those there are stay."),
     Form("undrain", "undrain [DESTINATION]", "Take that back."),
@@ -114,6 +115,10 @@ def _destinations(program: Program, values: dict[str, Any]) -> None:
     program.rows(proacd.LIST_DESTINATIONS, access.destinations)
 
 
+def _servers(program: Program, values: dict[str, Any]) -> None:
+    program.rows(proacd.SERVERS, format.servers)
+
+
 def _close(program: Program, values: dict[str, Any]) -> None:
     name = values.pop("route", None)
     if name is not None:
@@ -185,6 +190,7 @@ ACTIONS: dict[str, Action] = {
     "find": _find,
     "interfaces": _interfaces,
     "destinations": _destinations,
+    "servers": _servers,
     "close": _close,
     "drain": _drain,
     "undrain": partial(_drain, on=False),

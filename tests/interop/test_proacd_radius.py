@@ -149,6 +149,8 @@ def test_subscribers_go_where_freeradius_says_and_are_online_without_a_second_ne
     begun = {record["Acct-Session-Id"] for record in network.records("Tunnel-Start", 2)}
     assert {record["Acct-Multi-Session-Id"] for record in starts.values()} == begun
 
+    servers = network.lac.tool("proac_info", "servers")
+    assert "aaa/127.0.0.1" in servers and " UP " in servers
     for link in network.subscribers.online():
         network.subscribers.tool("propppctl", "destroy", str(link["name"]))
     stops = {record["User-Name"]: record for record in network.records("Stop", 3)}

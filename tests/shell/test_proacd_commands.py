@@ -77,8 +77,8 @@ def world(tmp_path: Path) -> Told:
     return Told(tmp_path)
 
 
-def test_every_command_but_those_of_events_has_a_responder(world: Told) -> None:
-    assert set(world.commands.table()) == set(COMMANDS) - {"Subscribe", "Unsubscribe"}
+def test_every_command_but_those_of_events_and_radius_has_a_responder(world: Told) -> None:
+    assert set(world.commands.table()) == set(COMMANDS) - {"Subscribe", "Unsubscribe", "Servers"}
 
 
 def test_status_has_its_shape_and_true_counters(world: Told) -> None:

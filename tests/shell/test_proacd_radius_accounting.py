@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from prol2tp.control.commands.proacd import COMMANDS, RECORDS
+from prol2tp.control.shapes import problems
 from prol2tp.daemons.proacd.accounting import UPDATED_AT_ONCE
 from prol2tp.daemons.proacd.profiles import file_of
 from prol2tp.radius import accounting, packets
@@ -225,6 +227,23 @@ def test_lnss_that_refuse_are_told_too(tmp_path: Path, direct: None) -> None:
     assert world.told() == []
 
 
+@pytest.mark.parametrize(("server", "host", "medium"), [
+    ("192.0.2.1:1702", "192.0.2.1", 1), ("[2001:db8::1]:1702", "2001:db8::1", 2), ("2001:db8::1", "2001:db8::1", 2),
+    ("lns.example:1702", "lns.example", 1), ("192.0.2.1", "192.0.2.1", 1),
+])
+def test_an_lns_that_was_never_there_is_told_by_its_address(
+    tmp_path: Path, direct: None, server: str, host: str, medium: int
+) -> None:
+    world = AccountedWorld(tmp_path, "accounting tunnels")
+    world.user().dial()
+    world.accept(TunnelGroup(1, server_endpoint=server, client_endpoint="192.0.2.7"))
+    world.calls[0].peer = world.calls[0].local = ""
+    world.calls[0].fail(True)
+    world.told()
+    tunnel = world.records[-1].port.tunnel
+    assert (tunnel.server_endpoint, tunnel.medium, tunnel.client_endpoint) == (host, medium, "192.0.2.7")
+
+
 def test_sessions_that_a_killed_daemon_left_get_their_stop_from_what_the_data_path_knows(
     tmp_path: Path, direct: None
 ) -> None:
@@ -275,6 +294,15 @@ def test_the_end_of_the_daemon_waits_for_records_and_says_accounting_off(world: 
     assert world.told() == ["Stop", "Accounting-Off"]
     world.settle(0.5)
     assert done.called
+
+
+def test_the_servers_of_all_profiles_are_shown(world: AccountedWorld) -> None:
+    answer = world.profiles.responders()["Servers"](None)
+    rows = answer["rows"]
+    assert [(row["name"], row["kind"], row["address"]) for row in rows] == [
+        ("aaa/192.0.2.53", "auth", "192.0.2.53:1812"), ("aaa/192.0.2.53", "acct", "192.0.2.53:1813")]
+    assert [text for row in rows for text in problems(row, RECORDS[COMMANDS["Servers"].rows], RECORDS)] == []
+    assert [row["kind"] for row in world.profiles.server_rows(None, 1)["rows"]] == ["auth"]
 
 
 def test_every_profile_has_a_queue_of_its_own_whatever_its_name(tmp_path: Path) -> None:

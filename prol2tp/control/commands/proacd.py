@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prol2tp.control.command import Argument, Command, Field, Record, listing, table
-from prol2tp.control.commands.propppd_status import ACCOUNTING_QUEUE
+from prol2tp.control.commands.propppd_status import ACCOUNTING_QUEUE, SERVER_ROW
 from prol2tp.control.commands.shared import (
     CHANGE,
     EVENT,
@@ -233,6 +233,7 @@ RECORDS = {
     record.name: record
     for record in (
         STATUS_RECORD, ROUTING_COUNTS, PPPOE_COUNTS, L2TP_COUNTS, RADIUS_COUNTS, PPPD_COUNTS, ACCOUNTING_QUEUE,
+        SERVER_ROW,
         ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, CHANGE,
         EVENT,
     )
@@ -273,6 +274,9 @@ CLOSE_ROUTE = Command(
     "End a route, all of a name, or all of a host: both ends are told. Exactly one is given.",
 )
 LIST_INTERFACES = listing("ListInterfaces", "interface-row", "The Ethernet interfaces that routes name.")
+SERVERS = listing(
+    "Servers", "server-row", "The RADIUS servers of all profiles and what they do; `name` is `PROFILE/SERVER`."
+)
 LIST_DESTINATIONS = listing("ListDestinations", "destination-row", "The LNSs that have been used, by name.")
 DRAIN = Command(
     "Drain",
@@ -325,6 +329,7 @@ COMMANDS = table(
         CLOSE_ROUTE,
         LIST_INTERFACES,
         LIST_DESTINATIONS,
+        SERVERS,
         DRAIN,
         UNLOCK,
         LIST_MACS,

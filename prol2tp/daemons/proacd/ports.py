@@ -55,9 +55,17 @@ def tunnel_of(route: Route) -> TunnelFacts | None:
     if place is None or route.destination is None:
         return None
     call = cast(Call, route.destination)
-    server = call.peer.rpartition(":")[0].strip("[]") or place.tunnel.get("peer", "")
+    server = _host(call.peer or place.tunnel.get("peer", ""))
     return TunnelFacts(
-        medium=IPV6 if ":" in server else IPV4, client_endpoint=call.local, server_endpoint=server,
+        medium=IPV6 if ":" in server else IPV4, client_endpoint=call.local or _host(place.tunnel.get("local", "")),
+        server_endpoint=server,
         connection=str(call.call_serial_number) if call.call_serial_number else "",
         assignment_id=place.assignment_id, client_auth_id=call.host_name, server_auth_id=call.peer_host_name,
     )
+
+
+def _host(endpoint: str) -> str:
+    """Without the port: of `192.0.2.1:1701`, `[2001:db8::1]:1701`, or an address or name alone."""
+    if endpoint.startswith("["):
+        return endpoint[1:].partition("]")[0]
+    return endpoint.partition(":")[0] if endpoint.count(":") == 1 else endpoint

@@ -15,6 +15,7 @@ from prol2tp.aaa.records import Clocks, Recent, boot_name, run_name
 from prol2tp.aaa.servers import RadiusServers
 from prol2tp.aaa.service import AccountingService
 from prol2tp.config.routes import RadiusProfile
+from prol2tp.control.paging import page
 from prol2tp.daemons.logs import Log
 from prol2tp.daemons.proacd.accounting import Accounting
 from prol2tp.daemons.proacd.choice import L2TP
@@ -195,6 +196,21 @@ class Profiles(Follower):
             total["oldest"] = max(total["oldest"], record["oldest"])
             total["trouble"] = total["trouble"] or record["trouble"]
         return total
+
+    def responders(self) -> dict[str, Callable[..., Any]]:
+        """Of the control channel, by command."""
+        return {"Servers": lambda connection, cursor=None, limit=None: self.server_rows(cursor, limit)}
+
+    def server_rows(self, cursor: str | None, limit: int | None) -> dict[str, Any]:
+        """A page of `server-row` records of the configuration's profiles, named `PROFILE/SERVER`."""
+        keys = dict(enumerate((profile, name, kind) for profile in self.by_name.values()
+                              for name, kind in profile.servers.services()))
+
+        def row(key: int) -> dict[str, Any]:
+            profile, name, kind = keys[key]
+            return {**profile.servers.row(name, kind), "name": f"{profile.name}/{name}"}
+
+        return page(keys, cursor, limit, row)
 
     # what becomes of routes
 

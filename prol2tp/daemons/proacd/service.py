@@ -153,8 +153,7 @@ class ProacdService(DaemonService):
         self.concentrator.routes.followers += (self.profiles, self.trace, Announcements(self.events.publish))
         run_dir = options["run-dir"]
         self.control = ControlServer(
-            os.path.join(run_dir, SOCKET), COMMANDS, {**self._commands().table(), **self.events.responders()},
-            CALLBACKS, reactor=reactor)
+            os.path.join(run_dir, SOCKET), COMMANDS, self._responders(), CALLBACKS, reactor=reactor)
         calls_of, attachments = self.concentrator.calls, self.concentrator.attachments
         responders = {"CallsChanged": lambda connection, calls: calls_of.calls_changed(calls),
                       "OfferCalls": lambda connection, calls: calls_of.offer_calls(calls)}
@@ -169,6 +168,9 @@ class ProacdService(DaemonService):
             {"SessionsChanged": lambda connection, sessions: attachments.sessions_changed(sessions)},
             on_connected=attachments.connected, on_lost=attachments.disconnected, reactor=reactor)
         self._watch: LinkWatch | None = None
+
+    def _responders(self) -> dict[str, Callable[..., Any]]:
+        return {**self._commands().table(), **self.events.responders(), **self.profiles.responders()}
 
     def _commands(self) -> Commands:
         clock = self.reactor
