@@ -270,6 +270,11 @@ class Prol2tpd(Daemon):
             self.drop(id)
         return problem
 
+    def forget_all(self) -> None:
+        """Its data path has died."""
+        for rows in (self.rows, self.up, self.ports, self.tunnels):
+            rows.clear()
+
     def restart(self) -> None:
         """Nothing of it is left."""
         self.disconnect()
@@ -373,6 +378,12 @@ class ProacdWorld:
         if name in ("frames_lost", "carrier_lost", "overload", "peer_moved", "netif_gone", "decompression_failed"):
             return lambda *arguments: None
         raise AttributeError(name)
+
+    def new_plane(self) -> None:
+        """Another data path, which is not there yet for anybody."""
+        self.plane = MemoryDataPlane(self.clock)
+        self.plane.addresses.update({name: link.address for name, link in self.links.items()})
+        self.plane.start(self)
 
     # Ethernet
 

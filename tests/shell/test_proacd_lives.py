@@ -5,9 +5,17 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prol2tp.config.proacd import load
 from prol2tp.daemons.proacd.choice import Choice, Destination
-from tests.shell.proacd_world import Host, ProacdWorld
+from prol2tp.dataplane.interface import SYSTEM, DataPathError
+from tests.shell.proacd_world import CONFIG, Host, ProacdWorld
 
+CONFIGS = (
+    CONFIG,
+    CONFIG.replace("interface eth0 eth1 service", "interface eth0 service"),
+    CONFIG.replace('tunnel "core"', 'tunnel "edge"').replace("192.0.2.2 { preference 2 }", "192.0.2.3"),
+    CONFIG.replace("padi_rate 0", "padi_rate 0 max_sessions_per_mac 1 replace true"),
+)  # fmt: skip
 SERVICES = ("static", "named", "local", "radius")
 LCP = bytes.fromhex("c021010100040000")
 PLACES = [Destination(name, number, tunnel={"peer": name}, key=name)
@@ -110,6 +118,27 @@ class Lives:
     def interface_up(self, number: int) -> None:
         self.world.set_link("eth1" if number % 2 else "eth0", up=True)
 
+    def path_refuses(self, number: int) -> None:
+        operation = ("pppoe_add", "switch_add", "ethernet_add")[number % 3]
+        self.world.plane.refuse[operation] = DataPathError(SYSTEM, "no buffer space available")
+
+    def path_dies(self, number: int) -> None:
+        if self.world.parts.plane is None:
+            return
+        # prol2tpd ends its tunnels and begins anew with another data path, as we do
+        if self.world.prol2tpd.connected:
+            self.world.prol2tpd.disconnect()
+        self.world.parts.path_lost()
+        self.world.prol2tpd.forget_all()
+        self.world.new_plane()
+
+    def path_comes(self, number: int) -> None:
+        if self.world.parts.plane is None:
+            self.world.parts.use(self.world.plane)
+
+    def reload(self, number: int) -> None:
+        self.world.parts.configure(load(CONFIGS[number % len(CONFIGS)], "test.conf"))
+
     def operator_closes(self, number: int) -> None:
         route = self.pick(self.world.routes, number)
         if route is not None:
@@ -134,6 +163,9 @@ def test_no_half_of_a_route_is_left_whatever_happens(steps: list[tuple[str, int]
     for name, number in steps:
         getattr(lives, name)(number)
     # all are there again, and quiet
+    world.plane.refuse.clear()
+    lives.reload(0)
+    lives.path_comes(0)
     lives.prol2tpd_comes(0)
     lives.propppd_comes(0)
     for number in (0, 1):

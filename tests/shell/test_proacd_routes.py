@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.ppp.proxy import for_ethernet
 from prol2tp.pppoe.packets import PADS, PADT
 from tests.shell.proacd_world import CONFIG, ProacdWorld
@@ -195,11 +196,12 @@ def test_calls_live_on_while_the_connection_to_prol2tpd_is_lost_for_a_moment(wor
     world.prol2tpd.disconnect()
     other.hang_up()
     late = world.dialled()
-    assert world.parts.routes.counters.destination_close_failures == 1
+    (closed,) = world.watcher.closed
     world.prol2tpd.connect()
     world.settle()
     assert len(world.routes) == 3 and host.session_id and late.session_id
-    assert len(world.prol2tpd.rows) == 4, "that of the host which has gone was not claimed, and ended"
+    assert len(world.prol2tpd.rows) == 4
+    assert world.prol2tpd.ended[closed.destination.id]["cause"] == closed.cause, "told when it is there again"
     world.check()
 
 
@@ -248,17 +250,13 @@ def test_a_restart_of_propppd_begins_ppp_anew(world: ProacdWorld) -> None:
 
 
 def test_a_lost_data_path_ends_all_and_the_next_one_serves_again(world: ProacdWorld) -> None:
-    from prol2tp.dataplane.memory import MemoryDataPlane
-
     hosts = [world.dialled(), world.dialled("local")]
     world.parts.path_lost()
     world.settle()
     assert not world.routes and not any(host.session_id for host in hosts)
     assert not world.prol2tpd.rows and not world.propppd.rows
     assert not world.dialled().session_id
-    world.plane = MemoryDataPlane(world.clock)
-    world.plane.addresses.update({name: link.address for name, link in world.links.items()})
-    world.plane.start(world)
+    world.new_plane()
     world.parts.use(world.plane)
     world.settle()
     assert world.dialled().session_id
@@ -424,3 +422,25 @@ def test_sessions_of_lacs_count_for_the_limit_of_the_daemon_and_of_the_route() -
         world.prol2tpd.close("7/0")
         world.settle()
         assert world.prol2tpd.offer("7/4") is None
+
+
+def test_an_interface_that_cannot_be_opened_is_tried_again(world: ProacdWorld) -> None:
+    world.set_link("eth0", up=False)
+    world.plane.refuse["ethernet_add"] = DataPathError(SYSTEM, "no buffer space available")
+    world.set_link("eth0", up=True)
+    assert not world.dialled().session_id
+    assert world.parts.discovery.places["eth0"].trouble == "no buffer space available"
+    world.later(11)
+    assert world.dialled().session_id
+    world.check()
+
+
+def test_a_host_is_refused_when_the_data_path_does_not_take_its_session(world: ProacdWorld) -> None:
+    for operation in ("pppoe_add", "switch_add"):
+        world.plane.refuse[operation] = DataPathError(SYSTEM, "no buffer space available")
+        host = world.dialled()
+        assert not host.session_id
+        assert world.watcher.closed[-1].cause == "NAS Error"
+        assert "no buffer space" in world.watcher.closed[-1].message
+        world.nothing_left()
+    assert world.dialled().session_id

@@ -51,7 +51,12 @@ class Attachments:
         """propppd is there (again): it keeps the links that it still has, and begins those anew that it has not."""
         self._log.notice("connected to propppd")
         self.exchange.attached(channel)
+        # it hears who we are also when we have nothing, and ends what we no longer have
+        self.exchange.call("AttachSessions", sessions=[], owner=OWNER).addErrback(self._not_said)
         self.exchange.settled(thing for thing in list(self.exchange.things.values()) if isinstance(thing, LocalPPP))
+
+    def _not_said(self, failure: Failure) -> None:
+        self._log.warning("propppd: {reason}", reason=failure.getErrorMessage())
 
     def disconnected(self, channel: Any = None) -> None:
         """propppd has gone."""

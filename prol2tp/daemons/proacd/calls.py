@@ -69,7 +69,8 @@ class Calls:
         self._retry = None
         self._claim_number += 1
         unanswered = self.exchange.unanswered()
-        ids = [id for id in self.exchange.things if not self.exchange.waits(id)]
+        # those that are to be ended live until they are told why
+        ids = [*(id for id in self.exchange.things if not self.exchange.waits(id)), *self.exchange.ending]
         parts: list[list[str]] = list(batches(ids)) or [[]]
         unknown: set[str] = set()
         for number, part in enumerate(parts):

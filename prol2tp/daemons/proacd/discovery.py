@@ -23,6 +23,8 @@ from prol2tp.pppoe.settings import ConcentratorSettings, InterfaceSettings
 
 LOOK_DELAY = 0.05
 """Seconds from a change of any link until ours are looked at: changes come by the hundred."""
+RETRY = 10.0
+"""Seconds until an interface is tried again that is up and cannot be opened."""
 _CAUSES = {REPLACED: "Port Preempted", NO_ROUTE_IN_TIME: "NAS Error"}
 """Of sessions that the core ends by itself."""
 
@@ -79,6 +81,7 @@ class Place:
         except (OSError, ValueError) as error:
             number = getattr(error, "errno", None)
             self._say(os.strerror(number) if number else str(error))
+            discovery.look_soon(RETRY)
             return
         self.ifindex, self.mtu = link.ifindex, link.mtu
         plane = self._plane = discovery.plane
@@ -100,6 +103,7 @@ class Place:
     def _refused(self, failure: Failure, port: Any) -> None:
         if self.port is port:
             self.close(failure.getErrorMessage())
+            self._discovery.look_soon(RETRY)
 
     def configure(self, settings: InterfaceSettings) -> None:
         """Other settings, or another MTU: sessions stay."""
@@ -227,9 +231,13 @@ class Discovery:
         """Of `LinkWatch`: any interface has changed."""
         self.look_soon()
 
-    def look_soon(self) -> None:
-        if self._look_call is None:
-            self._look_call = self._clock.callLater(LOOK_DELAY, self.look)
+    def look_soon(self, delay: float = LOOK_DELAY) -> None:
+        waiting = self._look_call
+        if waiting is not None and waiting.active():
+            if waiting.getTime() <= self._clock.seconds() + delay:
+                return
+            waiting.cancel()
+        self._look_call = self._clock.callLater(delay, self.look)
 
     def look(self) -> None:
         """See what became of our interfaces."""

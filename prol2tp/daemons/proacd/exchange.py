@@ -70,7 +70,7 @@ class Exchange:
         self._begin, self._end, self._argument = begin, end, argument
         self._more = more or {}
         self._to_begin: dict[str, Begun] = {}
-        self._to_end: list[dict[str, Any]] = []
+        self._to_end: dict[str, dict[str, Any]] = {}
         self._unanswered: set[str] = set()
         """Ids of things whose begin has no answer yet."""
         self._flush_call: Any = None
@@ -108,17 +108,24 @@ class Exchange:
         return id in self._to_begin
 
     def end(self, id: str, cause: str, message: str) -> bool:
-        """End a thing. False: it cannot be told now; the daemon finds out when it is there again, because the thing is
-        not among ours any more."""
+        """End a thing. While the daemon is away it hears of that when it is there again; False: it is away for so long
+        that nothing waits for it any more."""
         self.things.pop(id, None)
         self._unanswered.discard(id)
-        if self._to_begin.pop(id, None) is not None:
+        if self._to_begin.pop(id, None) is not None and not self.connected:
             return True
-        if not self.connected:
+        if self.away:
             return False
-        self._to_end.append({"id": id, "cause": cause, "message": message})
+        self._to_end[id] = {"id": id, "cause": cause, "message": message}
+        if not self.connected:
+            self._timer.want(self._patience)
         self._flush_soon()
         return True
+
+    @property
+    def ending(self) -> list[str]:
+        """Ids whose end waits to be told."""
+        return list(self._to_end)
 
     def forget(self, id: str) -> Held | None:
         """It has ended at the other daemon."""
@@ -156,16 +163,17 @@ class Exchange:
         """The daemon has gone: things wait for it."""
         self.channel = None
         self._held = True
-        self._to_end.clear()
         self._patience = self._clock.seconds() + self.grace
         if self.things:
             self._log.warning("{daemon} is gone: {count} of ours wait {grace:.0f} s for it", daemon=self._daemon,
                               count=len(self.things), grace=self.grace)
+        if self.things or self._to_end:
             self._timer.want(self._patience)
 
     def _out_of_patience(self, now: float) -> None:
         waiting = list(self.things.values())
         self._to_begin.clear()
+        self._to_end.clear()
         self._unanswered.clear()
         for thing in waiting:
             if self.things.get(thing.id) is thing:
@@ -184,8 +192,8 @@ class Exchange:
         if channel is None or self._held:
             return
         # ends first: they make room
-        ended, self._to_end = self._to_end, []
-        for rows in batches(ended):
+        ended, self._to_end = self._to_end, {}
+        for rows in batches(ended.values()):
             channel.call(self._end, **{self._argument: rows}, **self._more).addErrback(self._failed, self._end)
         waiting = self._to_begin
         turn = [waiting.pop(id) for id in list(islice(waiting, TURN))]
