@@ -311,7 +311,7 @@ class Plane:
 
     def ppp_sessions(self) -> Iterator[SessionRecord]:
         """All sessions that are up and want PPP of propppd."""
-        return (one for one in self.sessions_up() if one.taker is self.ppp and ppp_profile(one))
+        return (one for one in self.sessions_up() if one.taker is None and ppp_profile(one))
 
     # events
 
@@ -437,8 +437,8 @@ class Plane:
             record.instance.came_up()
         if core.pseudowire is not None and not core.pseudowire.peer_active:
             self.ethernet.peer_circuit(record, False)
-        record.taker = self.offers if self.offers is not None and self.offers.wants(record) else self.ppp
-        record.taker.session_up(record)
+        record.taker = self.offers if self.offers is not None and self.offers.wants(record) else None
+        (record.taker or self.ppp).session_up(record)
 
     def _say_up(self, record: SessionRecord, core: Session) -> None:
         request = core.peer_message

@@ -84,7 +84,7 @@ class SessionRecord:
         self.gone = False
         """The core closed it while the data path was still opening it."""
         self.taker: Any = None
-        """Who has its frames, once it is up: the attachment to propppd or that to proacd."""
+        """Who has its frames, once it is up: the offers to proacd; None: propppd, if it has a `ppp_profile`."""
         self.attached = False
         """The taker was told, or is to be told, of it."""
         self.accepted = False
