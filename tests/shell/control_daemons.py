@@ -115,7 +115,7 @@ class Daemons:
             raise NotFound(f"no link {name}")
         return {"link": records.LINK}
 
-    def _attach(self, connection: Any, sessions: Any) -> Any:
+    def _attach(self, connection: Any, sessions: Any, owner: Any = None) -> Any:
         """Answers after the other side has answered our own call on the same connection."""
         changed = [{"id": row["id"], "state": "up"} for row in sessions]
         called = connection.call("SessionsChanged", sessions=changed)
