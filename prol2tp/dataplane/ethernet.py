@@ -13,7 +13,7 @@ from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane.interface import INVALID, SYSTEM, DataPathError
 from prol2tp.dataplane.packets import EXTENSIONS
 from prol2tp.dataplane.pppoe import KEY_END, START, PPPoECarrier, receive
-from prol2tp.net.ethernet import System, with_tag
+from prol2tp.net.ethernet import System, vids_of, with_tag
 from prol2tp.pppoe.packets import SESSION
 
 if TYPE_CHECKING:
@@ -121,6 +121,13 @@ def drain(plane: BasePlane, ethernet: EthernetSocket) -> Callable[[int, float], 
             except OSError as error:
                 _failed(plane, ethernet, error)
                 return
+            carrier = find(data[:KEY_END])
+            if (carrier is not None and carrier.onward is not None and len(data) > BEGIN and data[START] != 0xFF
+                    and carrier.vids == vids_of(ancillary)):
+                end = START + (data[KEY_END] << 8 | data[KEY_END + 1])
+                if START < end <= len(data):
+                    carrier.onward.pass_on(data[START:end])
+                    continue
             receive(plane, ethernet, with_tag(data, ancillary), now)
 
     return tagged if ethernet.tagged else plain

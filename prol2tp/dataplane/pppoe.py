@@ -90,7 +90,7 @@ class PPPoECarrier:
         self.inbound: dict[bytes, Any] = {}
         """Short ways (`forward.Inbound`) by the protocol field of untagged frames."""
         self.onward: Any = None
-        """The short way (`splicing.Onward`) of all untagged frames of a joined port."""
+        """The short way (`splicing.Onward`) of all frames of a joined port."""
         self.ethernet = ethernet
         self.handle = spec.ethernet
         self.key = session_key(ethernet.address, spec.peer, spec.session_id)

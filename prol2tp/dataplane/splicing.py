@@ -1,7 +1,7 @@
 """The short way between two joined ports: one look-up, one header for another.
 
 What needs a rule of its own goes the long way (`ports.Port.receive`): sequence numbers, frames without FF 03 in L2TP,
-VLAN tags, compression.
+a second VLAN tag, compression.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class UserspaceDataPlane(BasePlane):
         descriptor = link.tun.descriptor if plain else -1
         carrier.inbound = {b"\0" + protocol: entry
                            for protocol, entry in forward.short_ways(carrier.port, descriptor, ethernet.BEGIN).items()}
-        carrier.onward = None if carrier.vids else onward_from_pppoe(carrier)
+        carrier.onward = onward_from_pppoe(carrier)
 
     def open_tty(self, carrier: TtyCarrier, spec: TtySpec) -> TtyDevice:
         return TtyDevice(self._reactor, spec, carrier.receive, lambda reason: self.carrier_lost(carrier.port, reason))

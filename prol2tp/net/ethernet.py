@@ -180,6 +180,16 @@ def with_tag(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
+def vids_of(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    """The VLAN id of the tag that the kernel has taken off; () where there was none, or one that says a priority."""
+    for level, kind, value in ancillary:
+        if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= _AUXDATA.size:
+            status, _, _, _, _, tci, _ = _AUXDATA.unpack_from(value)
+            if status & VLAN_VALID and tci & 0xFFF:
+                return (tci & 0xFFF,)
+    return ()
+
+
 def program(ethertype: int, tagged: bool) -> bytes:
     """Classic BPF: the instructions that let through frames of this ethertype, with up to two tags still in them when
     `tagged`, and drop what this host sends. A frame in a VLAN without an interface is `PACKET_OTHERHOST` where the

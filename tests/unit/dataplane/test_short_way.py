@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,11 +14,16 @@ from typing import Any
 import pytest
 
 from prol2tp.dataplane import forward
-from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.ethernet import drain
+from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.memory import MemoryDataPlane, MemoryListener
 from prol2tp.dataplane.plane import NoEvents
 from prol2tp.dataplane.ports import L2TPCarrier
+from prol2tp.dataplane.pppoe import PPPoECarrier, _transmitter
+from prol2tp.dataplane.splicing import onward_from_pppoe
+from prol2tp.net.ethernet import PACKET_AUXDATA, SOL_PACKET
+from prol2tp.pppoe.packets import write_session
 from tests.shell.propppd_world import result
 from tests.steps import steps
 
@@ -142,3 +148,60 @@ def test_what_was_used_once_and_no_more_costs_nothing(plane: Plane) -> None:
     assert up(plane, b"\x21", IPV4) > before[0]
     result(plane.port_modify(port, rate_up=0, rate_down=0))
     assert (up(plane, b"\x21", IPV4), down(plane, IPV4)) == before
+
+
+class Interface:
+    """An Ethernet interface by the drain functions of the real one (`EthernetSocket`)."""
+
+    def __init__(self, ethernet: Any, vlan: int = 0) -> None:
+        self.waiting: deque[bytes] = deque()
+        self.carriers = ethernet.carriers
+        self.tagged = bool(vlan)
+        self.interface = ethernet.interface
+        self.socket = self
+        tci = struct.pack("=IIIHHHH", 0x10, 0, 0, 0, 0, vlan, 0)
+        self.ancillary = [(SOL_PACKET, PACKET_AUXDATA, tci)] if vlan else []
+
+    def recv(self, size: int) -> bytes:
+        if not self.waiting:
+            raise OSError(EAGAIN, "empty")
+        return self.waiting.popleft()
+
+    def recvmsg(self, size: int, room: int) -> tuple[bytes, Any, int, Any]:
+        return self.recv(size), self.ancillary, 0, None
+
+
+@pytest.mark.parametrize("vlan", [0, 7])
+def test_frames_of_joined_ports_take_few_steps(plane: Plane, monkeypatch: pytest.MonkeyPatch, vlan: int) -> None:
+    def changed(self: Plane, carrier: PPPoECarrier) -> None:
+        carrier.onward = onward_from_pppoe(carrier)
+
+    monkeypatch.setattr(Plane, "pppoe_changed", changed)
+    (tunnel,) = plane.tunnels
+    tunneled = result(plane.session_add(SessionSpec(tunnel, 5, 6)))
+    handle = result(plane.ethernet_add("eth0", bool(vlan)))
+    peer = b"\x06\0\0\0\0\1"
+    tags = ((0x8100, vlan),) if vlan else ()
+    port = result(plane.pppoe_add(PPPoESpec(handle, peer, 9, tags)))
+    result(plane.switch_add(port, tunneled))
+    entry = plane.ethernets[handle]
+    sent: list[bytes] = []
+    plane.tunnels[tunnel].transmit = sent.append
+    entry.send = entry.frames.append
+    carrier: Any = plane.ports[port].carrier
+    carrier.transmit = _transmitter(entry.send, write_session(peer, entry.address, (), 9, b"")[:-2])
+    plane.ports[tunneled].prepare()
+    plane.ports[port].prepare()
+    # to the LNS
+    frame = b"\0\x21" + IPV4
+    interface: Any = Interface(entry, vlan)
+    interface.waiting.extend([write_session(entry.address, peer, (), 9, frame)] * PACKETS)
+    assert steps(drain(plane, interface), PACKETS, 1.0) / PACKETS < (23 if not vlan else 34)
+    assert sent == [b"\0\2\0\2\0\6\xff\x03" + frame] * PACKETS
+    # and back
+    (listener,) = plane.listeners.values()
+    listener.data.waiting.extend([b"\0\2\0\1\0\5\xff\x03" + frame] * PACKETS)
+    assert steps(forward.drain_listener(plane, listener), PACKETS, 1.0) / PACKETS < 25
+    assert len(entry.frames) == PACKETS and entry.frames[0].endswith(frame)
+    for number in (port, tunneled):
+        assert plane.ports[number].counters(0.0)[::3][:2] == (PACKETS, PACKETS)
