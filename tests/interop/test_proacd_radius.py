@@ -197,3 +197,42 @@ def test_who_has_no_tunnel_is_online_by_local_ppp_without_a_second_negotiation(w
     assert local["user"] == "u1@isp.example"
     assert "proxied: the proof was given" in network.lac.tool("propppctl", "show", str(local["name"]))
     network.capture.stop()
+
+
+SWITCHED = """
+system { hostname "switch" }
+profile radius "aaa" { server 127.0.0.1 secret "%s" timeout 1 ask realm }
+route "wholesale" { source l2tp { tunnel_profile "lacs" } destination radius { profile "aaa" } }
+"""
+
+
+def test_a_switch_of_tunnels_asks_radius_where_each_realm_goes(world: World) -> None:
+    hosts = {name: world.namespace(name) for name in ("client", "lac", "switch", "lns")}
+    world.cable(hosts["client"], hosts["lac"], [], [], device_two="sub0")
+    world.cable(hosts["lac"], hosts["switch"], ["10.98.0.2/24"], ["10.98.0.1/24"], device_one="up0")
+    world.cable(hosts["switch"], hosts["lns"], ["10.99.1.2/24"], ["10.99.1.1/24"], device_one="lns1")
+    users = f'isp.example Cleartext-Password := "isp.example"\n{tunnel(1, "10.99.1.1", "s3cret", 1)}\n'
+    radius = FreeRADIUS(hosts["switch"], users, configuration=CONFIGURATION)
+    lns = Suite(hosts["lns"], lns_tunnels("10.99.1.1", "s3cret"), LNS_LINKS)
+    lacs = 'system { hostname "switch" }\nsession profile "any" { pseudowire_type ppp }\n'
+    lacs += 'tunnel profile "lacs" { peer 10.98.0.0/24; secret "between"; session_profile "any" }\n'
+    Suite(hosts["switch"], lacs, proacd=SWITCHED % RADIUS_SECRET)
+    Suite(hosts["lac"], 'system { hostname "lac1" }\n', proacd="""
+        route "all" { source pppoe { interface sub0 } destination l2tp { peer 10.98.0.1 secret "between" } }""")
+    client = Suite(hosts["client"], "", 'profile "u1" { user "u1@isp.example"; password "pw1"; ipv6 false }\n')
+    client.tool("propppctl", "create", "pppoe", "interface", "eth0", "profile", "u1")
+    (link,) = client.wait_online(1)
+    hosts["client"].ping(INSIDE, interface=str(link["interface"]), size=1300)
+    (online,) = lns.wait_online(1)
+    assert online["user"] == "u1@isp.example"
+    assert "proxied: the proof was given" in lns.tool("propppctl", "show", str(online["name"]))
+    client.tool("propppctl", "destroy", str(link["name"]))
+    wait_until(lambda: not lns.sessions(), 15, "no session is left at the LNS")
+
+    def stops() -> list[dict[str, str]]:
+        return [record for record in radius.records() if record["Acct-Status-Type"] == "Stop"]
+
+    wait_until(stops, 10, "a Stop")
+    (stop,) = stops()
+    assert stop["User-Name"] == "u1@isp.example" and int(stop["Acct-Input-Octets"]) > 1300
+    assert stop["NAS-Port-Id"].startswith("l2tp ")
