@@ -101,6 +101,8 @@ def test_the_access_request_and_all_records_have_one_id_and_no_two_sessions_the_
         ids.append(asked)
     again = world.make("aaa", world.config.radius["aaa"])
     assert len(set(ids)) == 3 and again.run != world.profile.run
+    again.accounting._run = world.profile.run
+    assert again.accounting._identifier() not in ids
 
 
 def test_updates_come_as_the_server_or_the_profile_says(world: AccountedWorld) -> None:

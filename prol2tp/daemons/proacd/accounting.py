@@ -55,6 +55,8 @@ GATHER = 0.05
 CHANGE_DELAY = 3.0
 """Seconds after a change until it is told, so that what changes together is told together."""
 UPDATED_AT_ONCE = 100
+_serials = counting(1)
+"""Of all profiles together: two of them that tell one server never have the same id, whatever their runs are called."""
 
 
 class Session:
@@ -122,7 +124,6 @@ class Accounting:
         self._run = run
         self._nas = nas
         self._pack = pack
-        self._serials = counting(1)
         self._tunnels: dict[int, Tunnel] = {}
         self._due = Deadlines()
         self._timer = LazyTimer(clock, self._expired)
@@ -156,7 +157,7 @@ class Accounting:
         return session
 
     def _identifier(self) -> str:
-        return f"{self._run}{next(self._serials):08x}"
+        return f"{self._run}{next(_serials):08x}"
 
     # what becomes of routes
 
