@@ -20,7 +20,20 @@ from prol2tp.daemons.proacd.settings import static_choice
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.net.linkwatch import Link
-from prol2tp.pppoe.packets import BROADCAST, PADI, PADO, PADR, PADS, PADT, Discovery, read, write, write_session
+from prol2tp.pppoe.packets import (
+    BROADCAST,
+    PADI,
+    PADO,
+    PADR,
+    PADS,
+    PADT,
+    Discovery,
+    Vlans,
+    read,
+    write,
+    write_session,
+)
+from prol2tp.pppoe.tags import Line
 
 CONFIG = """
 interface default { padi_rate 0 }
@@ -66,19 +79,22 @@ class Cable:
 class Host:
     """A PPPoE host, as simple as can be: it answers a PADO at once."""
 
-    def __init__(self, world: ProacdWorld, number: int, interface: str, service: str) -> None:
+    def __init__(self, world: ProacdWorld, number: int, interface: str, service: str, vlans: Vlans = ()) -> None:
         self.world = world
+        self.vlans = vlans
         self.mac = b"\x06\0\0" + number.to_bytes(3, "big")
         self.interface = interface
         self.service = service.encode()
         self.uniq = number.to_bytes(4, "big")
         self.session_id = 0
         self.answers: list[Discovery] = []
+        self.line: Line | None = None
+        """What an access node adds."""
         world.hosts[self.mac] = self
 
     def dial(self) -> Host:
         self.session_id = 0
-        self._put(PADI(BROADCAST, self.mac, (), 0, (self.service,), host_uniq=self.uniq))
+        self._put(PADI(BROADCAST, self.mac, self.vlans, 0, (self.service,), host_uniq=self.uniq))
         return self
 
     def _put(self, packet: Discovery) -> None:
@@ -88,8 +104,8 @@ class Host:
         packet = read(frame)
         self.answers.append(packet)
         if isinstance(packet, PADO):
-            self._put(PADR(packet.source, self.mac, (), 0, (self.service,), host_uniq=self.uniq,
-                           ac_cookie=packet.ac_cookie))
+            self._put(PADR(packet.source, self.mac, self.vlans, 0, (self.service,), host_uniq=self.uniq,
+                           ac_cookie=packet.ac_cookie, line=self.line))
         elif isinstance(packet, PADS) and packet.session_id:
             self.session_id = packet.session_id
         elif isinstance(packet, PADT) and packet.session_id == self.session_id:
@@ -97,10 +113,10 @@ class Host:
 
     def hang_up(self) -> None:
         session_id, self.session_id = self.session_id, 0
-        self._put(PADT(self.world.links[self.interface].address, self.mac, (), session_id))
+        self._put(PADT(self.world.links[self.interface].address, self.mac, self.vlans, session_id))
 
     def session(self, session_id: int, frame: bytes) -> bytes:
-        return write_session(self.world.links[self.interface].address, self.mac, (), session_id, frame)
+        return write_session(self.world.links[self.interface].address, self.mac, self.vlans, session_id, frame)
 
     def send(self, frame: bytes) -> None:
         """A PPP frame in the session."""
@@ -418,8 +434,8 @@ class ProacdWorld:
 
     # hosts
 
-    def host(self, service: str = "static", interface: str = "eth0") -> Host:
-        return Host(self, len(self.hosts) + 1, interface, service)
+    def host(self, service: str = "static", interface: str = "eth0", vlans: Vlans = ()) -> Host:
+        return Host(self, len(self.hosts) + 1, interface, service, vlans)
 
     def dialled(self, service: str = "static", interface: str = "eth0") -> Host:
         """One whose session is up, or was refused."""

@@ -6,7 +6,8 @@ import pytest
 
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.ppp.proxy import for_ethernet
-from prol2tp.pppoe.packets import PADS, PADT
+from prol2tp.pppoe.packets import PADS, PADT, VlanTag
+from prol2tp.pppoe.tags import Line
 from tests.shell.proacd_world import CONFIG, ProacdWorld
 
 LCP = bytes.fromhex("c021010100040000")[:8]
@@ -444,3 +445,46 @@ def test_a_host_is_refused_when_the_data_path_does_not_take_its_session(world: P
         assert "no buffer space" in world.watcher.closed[-1].message
         world.nothing_left()
     assert world.dialled().session_id
+
+
+def test_hosts_in_vlans_take_the_route_of_their_vlan() -> None:
+    world = ProacdWorld("""
+    interface eth0 { vlans untagged 7 100.8 }
+    route "plain" { source pppoe { interface eth0 vlan untagged } destination ppp { ppp_profile "users" } }
+    route "seven" { source pppoe { interface eth0 vlan 7 } destination l2tp { peer 192.0.2.1 secret "s" } }
+    route "inner" { source pppoe { interface eth0 vlan 100.8 } destination l2tp { peer 192.0.2.2 secret "s" } }
+    """)
+    tags = {"plain": (), "seven": (VlanTag(0x8100, 0xA007),), "inner": (VlanTag(0x88A8, 100), VlanTag(0x8100, 8))}
+    hosts = {name: world.host("", vlans=vlans).dial() for name, vlans in tags.items()}
+    other = world.host("", vlans=(VlanTag(0x8100, 9),)).dial()
+    world.settle()
+    assert sorted(route.name for route in world.routes) == sorted(tags) and not other.answers
+    for route in world.routes:
+        host = hosts[route.name]
+        assert host.session_id == route.source.key.session_id and host.answers[-1].vlans == tags[route.name]
+        if route.name != "plain":
+            host.send(LCP)
+            assert world.plane.sent[-1] == (route.destination.port, FF03 + LCP)
+    hosts["seven"].hang_up()
+    world.settle()
+    assert len(world.routes) == 2
+    world.check()
+
+
+def test_a_line_and_its_speed_are_told_to_the_lns_and_read_back(world: ProacdWorld) -> None:
+    line = Line(b"dslam 1/1", b"\xff\x00", {0x81: 1_000_000, 0x82: 16_000_000}, b"\1\2\3")
+    host = world.host()
+    host.line = line
+    host.dial()
+    world.settle()
+    (row,) = world.prol2tpd.rows.values()
+    assert row["session"]["parameters"]["connect_speed"] == "16000000:1000000"
+    assert Line.from_record(row["line"]) == line
+    assert row["line"]["circuit_id"] == b"dslam 1/1".hex()
+    for broken in ({"numbers": [1]}, {"circuit_id": 7}, {"remote_id": "no hex"}, {"numbers": {"x": 1}}):
+        with pytest.raises((ValueError, TypeError)):
+            Line.from_record(broken)
+    assert world.prol2tpd.offer("7/8", line={"circuit_id": 7}) is not None
+    assert world.prol2tpd.offer("7/9", line=line.to_record()) is None
+    world.settle()
+    world.check()

@@ -97,13 +97,15 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
     (link,) = access.lac.wait_online(1)
     assert link["user"] == "u1"
     host.ping("10.6.0.1", interface="ppp1", size=1464)
-    for name in ("session-1", "session-2"):
-        access.client.tool("propppctl", "destroy", name)
-    wait_until(lambda: not access.lns.sessions() and not access.lac.sessions(), 10, "no session is left", every=0.2)
+    access.client.tool("propppctl", "destroy", "session-2")
+    access.proacd.wait_for("ends: Peer Request")
     wait_until(lambda: not access.lac.links(), 10, "no link is left at the concentrator", every=0.2)
-    access.proacd.wait_for("ends: Peer Request", count=2)
-    assert access.proacd.stop() in (0, -signal.SIGTERM)
-    assert "Traceback" not in access.proacd.output
+    # the end of the daemon is told to both sides
+    proacd = access.lac.processes.pop("proacd")
+    assert proacd.stop() in (0, -signal.SIGTERM)
+    assert "Traceback" not in proacd.output
+    access.client.processes["propppd"].wait_for("session-1: ended: Peer Request")
+    wait_until(lambda: not access.lns.sessions() and not access.lac.sessions(), 10, "no session is left", every=0.2)
 
 
 def test_a_killed_proacd_leaves_nothing_half_open_and_hosts_dial_again(world: World) -> None:
