@@ -12,7 +12,7 @@ import pytest
 from prol2tp.control.commands.proacd import COMMANDS, RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.proacd.accounting import UPDATED_AT_ONCE
-from prol2tp.daemons.proacd.profiles import file_of
+from prol2tp.daemons.proacd.profiles import file_of, forgotten
 from prol2tp.radius import accounting, packets
 from prol2tp.radius.attributes import IPV4
 from prol2tp.radius.dictionary import BY_KEY
@@ -296,6 +296,15 @@ def test_the_end_of_the_daemon_waits_for_records_and_says_accounting_off(world: 
     assert world.told() == ["Stop", "Accounting-Off"]
     world.settle(0.5)
     assert done.called
+
+
+def test_queues_of_profiles_that_there_are_no_longer_are_found(tmp_path: Path) -> None:
+    for name in ("aaa", "b/b"):
+        (tmp_path / file_of(name)).write_text("")
+    (tmp_path / f"{file_of('aaa')}-wal").write_text("")
+    (tmp_path / "propppd-accounting.sqlite").write_text("")
+    assert forgotten(str(tmp_path), ["aaa"]) == [file_of("b/b")]
+    assert forgotten(str(tmp_path), ["aaa", "b/b"]) == [] == forgotten(str(tmp_path / "nowhere"), [])
 
 
 def test_the_servers_of_all_profiles_are_shown(world: AccountedWorld) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ from prol2tp.radius.attributes import Nas
 from prol2tp.radius.client import RadiusClient
 from prol2tp.radius.outputs import Accepted, AnswerDropped, NoAnswer, ServerAlive, ServerDead
 
+_PREFIX, _SUFFIX = "proacd-accounting-", ".sqlite"
+
 
 @dataclass(slots=True)
 class RequestCounters:
@@ -44,7 +47,17 @@ class RequestCounters:
 
 def file_of(profile: str) -> str:
     """The queue of a profile, in the state directory."""
-    return f"proacd-accounting-{quote(profile, safe='')[:200]}.sqlite"
+    return f"{_PREFIX}{quote(profile, safe='')[:200]}{_SUFFIX}"
+
+
+def forgotten(state_dir: str, profiles: Iterable[str]) -> list[str]:
+    """Queues in the state directory that none of the profiles empties."""
+    known = {file_of(name) for name in profiles}
+    try:
+        found = os.listdir(state_dir)
+    except OSError:
+        return []
+    return sorted(name for name in found if fnmatch(name, f"{_PREFIX}*{_SUFFIX}") and name not in known)
 
 
 class Profile:

@@ -43,7 +43,7 @@ from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
 from prol2tp.daemons.proacd.commands import Commands
 from prol2tp.daemons.proacd.concentrator import Concentrator
 from prol2tp.daemons.proacd.maclists import MacLists
-from prol2tp.daemons.proacd.profiles import Profile, Profiles
+from prol2tp.daemons.proacd.profiles import Profile, Profiles, forgotten
 from prol2tp.daemons.proacd.radius import RadiusChoice
 from prol2tp.daemons.proacd.status import Status
 from prol2tp.daemons.proacd.trace import Trace
@@ -191,6 +191,9 @@ class ProacdService(DaemonService):
         except OSError as error:
             self.fail(f"cannot watch interfaces: {error.strerror}")
             return
+        for name in forgotten(self.options["state-dir"], self.config.radius):
+            self.log.warning("{name} in the state directory is of a RADIUS profile that there is no longer: what it "
+                             "holds is sent when there is a profile of that name again", name=name)
         self._configure_radius().addCallback(self._connected)
 
     def _connected(self, _: Any) -> None:
