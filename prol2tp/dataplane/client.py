@@ -49,6 +49,9 @@ from prol2tp.dataplane.plane import NoEvents
 
 SOCKET_NAME = "pathd.sock"
 LOCK_NAME = "pathd.lock"
+PATHD_VARIABLE = "PROL2TP_PATHD"
+"""In the environment `wait` means that pathd is somebody else's business, a unit's of systemd: it is waited for. One that we
+start would stand in the way of that one when it is started anew."""
 CONNECT_TIMEOUT = 20.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
@@ -377,6 +380,8 @@ class PathClient:
 
 
 def _spawned(run_dir: str, data_path: str) -> subprocess.Popen[bytes] | None:
+    if os.environ.get(PATHD_VARIABLE) == "wait":
+        return None
     try:
         return spawn_pathd(run_dir, data_path)
     except OSError as error:

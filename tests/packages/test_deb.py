@@ -37,8 +37,8 @@ if [ "$(cat /probe/boots)" = 1 ]; then
     say idle; systemctl is-active prol2tp proppp prol2tp-path
     chgrp prol2tp /probe/*.conf; chmod 640 /probe/*.conf
     cp -p /probe/prol2tpd.conf /probe/propppd.conf /etc/prol2tp/
-    say verify; systemd-analyze verify /lib/systemd/system/pro*.service
     systemctl enable --now prol2tp proppp
+    say verify; systemd-analyze verify /lib/systemd/system/pro*.service
     state first
     say reload; systemctl reload prol2tp proppp; systemctl is-active prol2tp proppp
     say upgrade; dpkg -i --force-confold /probe/second.deb

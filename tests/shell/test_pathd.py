@@ -340,6 +340,14 @@ async def test_without_spawn_a_missing_pathd_is_an_error() -> None:
     assert caught.value.code == GONE
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_daemon_that_is_told_to_wait_starts_no_pathd(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PROL2TP_PATHD", "wait")
+    with pytest.raises(DataPathError) as caught:
+        await PathClient.connect(reactor, str(tmp_path), "daemon", timeout=0.3)
+    assert caught.value.code == GONE and not list(tmp_path.iterdir())
+
+
 def test_twistd_knows_the_plugin() -> None:
     done = subprocess.run([sys.executable, "-m", "twisted", "--help"], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": os.getcwd()})
