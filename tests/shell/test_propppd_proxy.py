@@ -12,6 +12,7 @@ from prol2tp.control.command import Invalid
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
 from prol2tp.daemons.logs import Level
+from prol2tp.daemons.propppd.attach import SETTLED
 from prol2tp.daemons.propppd.radius import port_of
 from prol2tp.daemons.propppd.rows import carrier_of, proxy_of
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
@@ -294,13 +295,13 @@ def test_links_that_an_owner_has_no_more_when_it_is_there_again_do_not_wait_for_
     world.later(2)
     again = Prol2tpd()
     assert world.attachments.attach(again, [], "proacd") == {"results": []}
-    world.later(4)
+    world.later(SETTLED - 5)
     assert theirs in world.links.by_port, "it may still be on its way"
     world.attachments.attach(again, rows[1:], "proacd")
-    world.later(4)
+    world.later(SETTLED - 2)
     assert theirs in world.links.by_port
     world.attachments.attach(again, [access_row(world, world.session()[0], id="9.1", ppp_profile="open")], "proacd")
-    world.later(2)
+    world.later(3)
     assert kept in world.links.by_port and theirs not in world.links.by_port and ours in world.links.by_port
     assert [(row["id"], row["cause"]) for row in again.rows] == [("7.1", "Lost Carrier")]
 

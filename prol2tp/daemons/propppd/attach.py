@@ -21,7 +21,7 @@ _log = Logger(namespace="propppd")
 
 GRACE = 30.0
 """Seconds that links wait for their owner to come again."""
-SETTLED = 5.0
+SETTLED = 15.0
 """Seconds that an owner that came again may let pass until it attaches the next session that it had: what it has not
 attached by then it has no more."""
 OWNERS = ("prol2tpd", "proacd")
