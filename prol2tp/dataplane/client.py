@@ -50,8 +50,8 @@ from prol2tp.dataplane.plane import NoEvents
 SOCKET_NAME = "pathd.sock"
 LOCK_NAME = "pathd.lock"
 PATHD_VARIABLE = "PROL2TP_PATHD"
-"""In the environment `wait` means that pathd is somebody else's business, a unit's of systemd: it is waited for. One that we
-start would stand in the way of that one when it is started anew."""
+"""In the environment `wait` means that pathd is somebody else's business, a unit's of systemd: it is waited for. One
+that we start would stand in the way of that one when it is started anew."""
 CONNECT_TIMEOUT = 20.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
