@@ -43,6 +43,11 @@ FORMS = (
         f"set log-level LEVEL [{_TUNNEL} | {_SESSION}]",
         "Change the log level of the daemon, of a tunnel or of a session.",
     ),
+    Form(
+        "trace",
+        "trace {{tunnel TUNNEL_ID | session SESSION_ID | peer PEER | mac MAC | user USER} ...} [into FILE]",
+        "Follow one line of business through prol2tpd and propppd, whatever their log levels, until interrupted.",
+    ),
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("shell", "shell", "Take commands from a prompt, with completion and history."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
@@ -54,6 +59,8 @@ WORDS = {
     "SESSION_NAME": Word("session_name", "administrative name of a session"),
     "PEER": Word("peer", "IP address of a peer"),
     "USER": Word("user", "PPP user"),
+    "MAC": Word("mac", "MAC address of a PPPoE peer"),
+    "FILE": Word("path", "pcapng file that gets the control packets"),
     "NAME": Word("name", "name of the new tunnel or session"),
     "ADDRESS": Word("peer", "address or host name of the peer, with a port if it is not 1701"),
     "PARAMETER": Word("parameters", "parameter of prol2tpd.conf(5)", "name"),
@@ -125,6 +132,18 @@ def _set_log_level(program: Program, values: dict[str, Any]) -> None:
     program.call(prol2tpd.SET_LOG_LEVEL, scope="session" if session else "tunnel" if tunnel else "system", **values)
 
 
+_SUBJECTS = {"tunnel_id": "tunnel", "session_id": "session", "peer": "peer", "mac": "mac", "user": "user"}
+
+
+def _trace(program: Program, values: dict[str, Any]) -> int:
+    from prol2tp.cli.trace import Follow
+
+    subject = {_SUBJECTS[key]: value for key, value in values.items() if key in _SUBJECTS}
+    if "mac" in subject:
+        subject["mac"] = str(subject["mac"]).upper().replace("-", ":")
+    return Follow(program, subject, values.get("path", "")).run()
+
+
 def _reload(program: Program, values: dict[str, Any]) -> None:
     if values.get("dry_run"):
         program.record(program.call(PREVIEW_RELOAD), reports.preview)
@@ -159,6 +178,7 @@ ACTIONS: dict[str, Action] = {
     "destroy_tunnel": _destroy_tunnel,
     "destroy_session": _destroy_session,
     "set_log_level": _set_log_level,
+    "trace": _trace,
     "reload": _reload,
     "shell": _shell,
     "help": _help,

@@ -136,6 +136,22 @@ class Connection:
             self.close()
             raise Unreachable(f"{self.path}: {_reason(error)}") from None
 
+    def called(self, command: Command, callback: Command, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Ask; then the arguments of each call of the other side as it comes, answered when the next one is wanted."""
+        self._held = []
+        self.call(command, **arguments)
+        self._socket.settimeout(None)
+        try:
+            while True:
+                box = self._held.pop(0) if self._held else self._read_box()
+                if box.get(COMMAND) != callback.name.encode("ascii"):
+                    continue
+                yield _arguments(callback, box)
+                self._socket.sendall(write_box({ANSWER: box.get(ASK, b"")}), socket.MSG_NOSIGNAL)
+        except OSError as error:
+            self.close()
+            raise Unreachable(f"{self.path}: {_reason(error)}") from None
+
     def _read_box(self) -> dict[bytes, bytes]:
         box: dict[bytes, bytes] = {}
         for _ in range(MAX_KEYS + 1):

@@ -240,6 +240,10 @@ class Calls:
         """Whether the peer has no other call with this id of its own."""
         return peer_session_id not in self._by_peer
 
+    def by_peer_id(self, peer_session_id: int) -> Session | None:
+        """The call that has this id at the peer."""
+        return self._by_peer.get(peer_session_id)
+
     def named(self, session: Session) -> None:
         """The peer has said its id for a call of ours."""
         self._by_peer[session.peer_session_id] = session

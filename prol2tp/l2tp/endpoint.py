@@ -494,7 +494,7 @@ class Endpoint(Reports):
             if context.trace is not None:
                 trace.packet(context.trace, "send", tunnel.tunnel_id, session_id, ns, nr, body)
             data = tunnel.version.write(tunnel, session_id, ns, nr, body)
-            context.emit(Transmit(data, tunnel.peer, tunnel.local, tunnel.ifindex))
+            context.emit(Transmit(data, tunnel.peer, tunnel.local, tunnel.ifindex, tunnel.tunnel_id))
         context.counters.sent += len(outbox)
         outbox.clear()
 

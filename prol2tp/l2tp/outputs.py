@@ -22,6 +22,8 @@ class Transmit:
     peer: Address
     local: Address
     ifindex: int = 0
+    tunnel_id: int = 0
+    """Whose it is; 0: an answer to somebody who has no tunnel."""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,16 @@ def describe(protocol: int, information: bytes) -> str:
     return f"{name} {title or f'code {code}'} id {identifier} {shown}".rstrip()
 
 
+def masked(whole: bytes) -> bytes:
+    """A PPP frame with asterisks for the password of PAP. Frames without HDLC framing, fields perhaps compressed."""
+    start = 2 if whole[:2] == b"\xff\x03" else 0
+    if whole[start:start + 2] != b"\xc0\x23" or whole[start + 2:start + 3] != b"\x01":
+        return whole
+    at = start + 6
+    at += 1 + whole[at] if at < len(whole) else 0
+    return whole[:at + 1] + b"*" * len(whole[at + 1:])
+
+
 def _pap(code: int, data: bytes) -> str:
     if code == pap.AUTHENTICATE_REQUEST:
         user, _password = pap.read_request(data)

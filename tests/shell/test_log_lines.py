@@ -128,13 +128,20 @@ def test_lines_about_messages_say_of_which_tunnel_and_session_they_are(pair):  #
     assert any(line.startswith(f"{tunnel}: send Ns ") for line in lines)
 
 
+def detachments(host):
+    """Hears what the attachment to propppd would."""
+    host.ppp = host.plane.ppp = Detachments()
+    for record in host.plane.session_roll:
+        record.taker = host.ppp
+
+
 class Detachments(FakePPP):
     def session_down(self, record, cause, message):
         self.down.append((cause, message))
 
 
 def test_a_peer_that_is_dead_is_named_and_its_sessions_have_lost_their_carrier(pair):  # noqa: F811
-    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    detachments(pair.lns)
     lines = heard(pair.lns.log)
     peer = next(iter(pair.lns.plane.tunnels.values())).peer
     pair.wire.lost = True
@@ -145,13 +152,13 @@ def test_a_peer_that_is_dead_is_named_and_its_sessions_have_lost_their_carrier(p
 
 
 def test_sessions_of_a_tunnel_that_we_close_on_purpose_end_for_administrative_reasons(pair):  # noqa: F811
-    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    detachments(pair.lns)
     pair.lns.call("DestroyTunnel", tunnel_id=next(iter(pair.lns.plane.tunnels)))
     assert pair.lns.ppp.down == [("Admin Reset", 'administrative reasons: "tunnel closed: administrative request"')] * 2
 
 
 def test_the_reason_why_ppp_ended_at_the_other_end_of_the_tunnel_is_heard(pair):  # noqa: F811
-    pair.lns.ppp = pair.lns.plane.ppp = Detachments()
+    detachments(pair.lns)
     record = next(iter(next(iter(pair.lac.plane.tunnels.values())).sessions.values()))
     pair.lac.plane.ppp_closed(record, "Peer Dead", "no echo")
     pair.run(1)

@@ -15,6 +15,9 @@ from prol2tp.control.commands.shared import (
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
+    TRACE,
+    TRACE_LINE,
+    TRACED,
     UNSUBSCRIBE,
 )
 
@@ -308,7 +311,7 @@ RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
         CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, CHANGE, EVENT, TUNNEL_EVENT, SESSION_EVENT,
-        DOWN_EVENT, HISTORY_ROW)
+        DOWN_EVENT, HISTORY_ROW, TRACE_LINE)
 }
 
 SHOW_SYSTEM = Command(
@@ -414,6 +417,7 @@ COMMANDS = table(
         LIST_SESSIONS,
         SHOW_SESSION,
         LIST_HISTORY,
+        TRACE,
         CREATE_TUNNEL,
         DESTROY_TUNNEL,
         CREATE_SESSION,
@@ -429,7 +433,7 @@ COMMANDS = table(
     )
 )
 """What the daemon answers."""
-CALLBACKS = table((NOTIFY, CALLS_CHANGED, OFFER_CALLS))
+CALLBACKS = table((NOTIFY, TRACED, CALLS_CHANGED, OFFER_CALLS))
 """What the daemon calls on those connected to it."""
 EVENTS = (
     "tunnel-created",

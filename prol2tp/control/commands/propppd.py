@@ -26,6 +26,9 @@ from prol2tp.control.commands.shared import (
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
+    TRACE,
+    TRACE_LINE,
+    TRACED,
     UNSUBSCRIBE,
 )
 
@@ -386,6 +389,7 @@ RECORDS = {
         CHANGE,
         LINK_EVENT,
         HISTORY_ROW,
+        TRACE_LINE,
         STATUS_RECORD,
         PPP_COUNTS,
         RADIUS_COUNTS,
@@ -501,6 +505,7 @@ COMMANDS = table(
         FIND,
         SHOW,
         LIST_HISTORY,
+        TRACE,
         CREATE,
         DESTROY,
         SET_LOG_LEVEL,
@@ -513,7 +518,7 @@ COMMANDS = table(
     )
 )
 """What the daemon answers."""
-CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY))
+CALLBACKS = table((SESSIONS_CHANGED, CLAIM_SESSION, NOTIFY, TRACED))
 """What the daemon calls on those connected to it."""
 EVENTS = (
     "link-created", "link-up", "link-down", "link-destroyed", "server-dead", "server-alive", "accounting-trouble",

@@ -95,6 +95,42 @@ COUNTERS_RECORD = Record(
     ),
     "Data path counters of a session.",
 )
+TRACE = Command(
+    "Trace",
+    (
+        Argument("subject", "json", False, "object with one or more of: `tunnel`, `session` (our ids), `peer` (IP"
+                                           " address), `mac` (upper case, with colons), `user`; all have to fit"),
+        Argument("packets", "boolean", True, "with the octets of control packets; passwords of PAP are masked"),
+    ),
+    (),
+    "From now on the daemon calls `Traced` on this connection, whatever its log level, until the connection ends. A"
+    " second call replaces the first.",
+)
+TRACED = Command(
+    "Traced",
+    (
+        Argument("lines", "json", False, "list of `trace-line` records, oldest first"),
+        Argument("dropped", "integer", False, "lines that this tracer lost since the last call, being too slow"),
+    ),
+    (),
+    "What happens. The answer makes room for the next call.",
+)
+TRACE_LINE = Record(
+    "trace-line",
+    (
+        Field("time", "number", "seconds since 1970"),
+        Field("who", "text", "tunnel, session or link that it is about"),
+        Field("kind", "text", "`message`, `avp`, `fsm`, `transport`, `phase`, `packet`, `log` or `event`"),
+        Field("text", "text", "empty: a packet alone; secrets and passwords are left out"),
+        Field("packet", "text", "octets of the packet, hex; empty: none"),
+        Field("network", "text", "of the packet: `udp` or `ip` (an L2TP message), `ppp` (a frame without"
+                                 " HDLC)"),
+        Field("direction", "text", "of the packet: `in` or `out`"),
+        Field("local", "text", "of an L2TP message: our address and port"),
+        Field("peer", "text", "and the peer's"),
+    ),
+    "A line of trace.",
+)
 ENDED = (
     Field("ended_at", "number", "seconds since 1970"),
     Field("created_at", "number", "seconds since 1970"),

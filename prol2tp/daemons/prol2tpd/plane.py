@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from prol2tp.control.paging import Roll
+from prol2tp.control.tracing import Tracers
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.prol2tpd import causes, facts
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
@@ -25,6 +26,7 @@ from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.shared import SharedTunnels
 from prol2tp.daemons.prol2tpd.tallies import Tallies
+from prol2tp.daemons.prol2tpd.tracing import PlaneTracing
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
@@ -112,6 +114,8 @@ class Plane:
         self.established = 0
         """Tunnels that are up."""
         self.told = Quota(clock, self._not_told)
+        self.tracers = Tracers(self.retrace)
+        self.tracing = PlaneTracing(self, self.tracers)
         self._verbose = 0
         self._categories: dict[str, Level] = {}
         self._made = 0
@@ -167,10 +171,14 @@ class Plane:
             self.faults += 1
             if self.told.take():
                 _log.failure("datagram of {peer}", peer=text(peer))
+        if self.tracers:
+            self.tracing.received(data, peer, local)
         self.driver.drain()
 
     def _transmit(self, output: outputs.Transmit) -> None:
         port = self.ports.find(output.local)
+        if self.tracers:
+            self.tracing.transmitted(output.tunnel_id, output.data, output.peer, output.local)
         if port is not None:
             port.send(output.data, output.peer, output.local, output.ifindex)
 
@@ -316,10 +324,15 @@ class Plane:
     # events
 
     def _tunnel_event(self, event: str, record: TunnelRecord, **more: Any) -> None:
+        if self.tracers:
+            self.tracing.line("event", record.tunnel_id, 0, f"{event} {more.get('reason', '')}".rstrip())
         if self.events is not None:
             self.events.publish(event, **facts.tunnel(record), **more)
 
     def _session_event(self, event: str, record: SessionRecord, **more: Any) -> None:
+        if self.tracers:
+            self.tracing.line("event", record.tunnel.tunnel_id, record.session_id,
+                              f"{event} {more.get('reason', '')}".rstrip())
         if self.events is not None:
             self.events.publish(event, **facts.session(record), **more)
 
@@ -537,7 +550,7 @@ class Plane:
 
     def retrace(self) -> None:
         """Ask the core for its trace only while somebody wants to read it."""
-        wanted = self._verbose or any(
+        wanted = self._verbose or self.tracers or any(
             level <= self._categories.get(kind, self.log.level) for kind, level in TRACE_LEVEL.items())
         self.endpoint.trace = self._trace if wanted else None
 
@@ -549,6 +562,8 @@ class Plane:
         self.retrace()
 
     def _trace(self, kind: str, tunnel_id: int, session_id: int, line: str) -> None:
+        if self.tracers:
+            self.tracing.line(kind, tunnel_id, session_id, line)
         own: Level | None = None
         tunnel = self.tunnels.get(tunnel_id)
         if tunnel is not None:

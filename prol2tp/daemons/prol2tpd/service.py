@@ -142,7 +142,7 @@ class Prol2tpdService(DaemonService):
         self.ends.configure(self.config.system)
         self.scripts.configure(self.config.system, self.events)
         self.control = ControlServer(os.path.join(run_dir, SOCKET), COMMANDS,
-                                     {**commands.table(), **self.events.responders(),
+                                     {**commands.table(), **self.events.responders(), **self.plane.tracers.responders(),
                                       "ListHistory": lambda connection, **which: self.ends.page(**which),
                                       **self.calls.table()}, CALLBACKS,
                                      reactor=self.reactor)

@@ -62,6 +62,17 @@ class Carrier:
         return ""
 
     @property
+    def peer_host(self) -> str:
+        """IP address of the L2TP peer; empty: none."""
+        return str(getattr(self, "peer_address", "")).partition(" ")[0]
+
+    @property
+    def mac(self) -> str:
+        """Of the other end of PPPoE, upper case with colons; empty: none."""
+        found = getattr(self, "peer_mac", "")
+        return mac_text(found) if isinstance(found, bytes) and found else str(found or "").upper()
+
+    @property
     def underlay(self) -> str:
         """The IP address that frames are sent to, whose route must not lead into the link; empty: none."""
         return ""

@@ -20,6 +20,7 @@ from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
 from prol2tp.ppp import outputs
+from prol2tp.ppp.dissect import masked
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.ppp.settings import LinkSettings
@@ -53,8 +54,8 @@ class PPPLink:
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
                  "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
                  "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
-                 "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "proxy", "_draining",
-                 "__weakref__")
+                 "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "proxy", "claimed",
+                 "traces", "_draining", "__weakref__")
 
     def __init__(self, links: Links, number: int, carrier: Carrier, profile: Profile, network: NetworkSettings,
                  settings: LinkSettings, listener: Listener) -> None:
@@ -103,6 +104,10 @@ class PPPLink:
         """Of the follower of that name; None while there is nothing to give."""
         self.proxy: ProxyRecord | None = None
         """What another end has negotiated, until the link starts."""
+        self.claimed = ""
+        """Who the peer says he is."""
+        self.traces = False
+        """Somebody follows it."""
         self._draining = False
         self.traced()
 
@@ -138,17 +143,37 @@ class PPPLink:
 
     def traced(self) -> None:
         """Let the core report to the log, or not, as the level says."""
-        self.core._lower.trace = self._trace if self.links.log.enabled(Level.DEBUG, self.level) else None
+        self.traces = bool(self.links.tracers) and self.links.tracers.wants(self.identity)
+        wanted = self.traces or self.links.log.enabled(Level.DEBUG, self.level)
+        self.core._lower.trace = self._trace if wanted else None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """For those who follow something."""
+        tunnel, session = self.carrier.numbers
+        return {"tunnel": tunnel, "session": session, "peer": self.carrier.peer_host, "mac": self.carrier.mac,
+                "user": self.user or self.claimed or self.core.settings.user}
+
+    def show(self, kind: str, text: str, frame: bytes = b"", direction: str = "") -> None:
+        """To those who follow it."""
+        self.links.tracers.tell(self, self.identity, self.name, kind, text, masked(frame), network="ppp",
+                                direction=direction)
 
     def _trace(self, kind: str, text: str) -> None:
+        if self.traces:
+            self.show(kind, text)
         self.links.log.emit(Level.DEBUG, "{link}: {what}", self.level, link=self.name, what=text)
 
     def say(self, level: Level, text: str, **values: Any) -> None:
         """A log line about this link."""
+        if self.traces:
+            self.show("log", text.format(**values))
         self.links.log.emit(level, "{link}: " + text, self.level, link=self.name, **values)
 
     def tell_all(self, level: Level, text: str, **values: Any) -> None:
         """A log line about its coming and going."""
+        if self.traces:
+            self.show("log", text.format(**values))
         self.links.come_and_go.emit(level, "{link}: " + text + ", call {call}", self.level, link=self.name,
                                     call=self.carrier.id, **values)
 
@@ -198,6 +223,8 @@ class PPPLink:
         if self.waiting:
             self._begin()
         core = self.core
+        if self.traces:
+            self.show("packet", "", frame, "in")
         try:
             core.receive(frame, self.links.clock.seconds())
         except Exception:
@@ -251,6 +278,8 @@ class PPPLink:
     # the core's outputs
 
     def _send(self, output: outputs.SendFrame) -> None:
+        if self.traces:
+            self.show("packet", "", output.frame, "out")
         self.links.dataplane.port_send(self.carrier.port, output.frame)
 
     def _opened(self, output: outputs.LinkOpened) -> None:

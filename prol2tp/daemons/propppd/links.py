@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from prol2tp.config.propppd import Filter, Profile, contradictions
 from prol2tp.control.paging import Roll
+from prol2tp.control.tracing import Tracers
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.addresses import Addresses, NoAddress, Pool
 from prol2tp.daemons.propppd.admission import Online
@@ -107,6 +108,7 @@ class Links:
         self.publish: Callable[..., None] = lambda event, **data: None
         """Tells who follows events of something that is no link's."""
         self.followers = Followers()
+        self.tracers = Tracers(self._tracers_changed)
         self.addresses = Addresses(self._pool_changed)
         self.leftovers = Leftovers(world.log)
         self.filters = Filters(world.log, world.sets, self.leftovers)
@@ -395,6 +397,9 @@ class Links:
         if traced != self._traced:
             self._traced = traced
             self.for_all(self.by_number.values(), PPPLink.traced)
+
+    def _tracers_changed(self) -> None:
+        self.for_all(self.by_number.values(), PPPLink.traced)
 
     def own_levels(self) -> None:
         """Levels that were set by command for one link last until now."""

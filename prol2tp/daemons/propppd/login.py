@@ -27,7 +27,7 @@ _log = Logger(namespace="propppd")
 def ask(link: PPPLink, output: AskAuthentication) -> None:
     """Who is it?"""
     link.question = output
-    user = name(output.user)
+    user = link.claimed = name(output.user)
     question = Question(output.method, user, output.identifier, output.password, output.challenge, output.response,
                         output.renewal, link, output.peer_challenge, output.flags, output.eap, output.user,
                         output.certificate, link.eap)

@@ -172,6 +172,7 @@ class PropppdService(DaemonService):
         commands = Commands(self.links, status, self.attachments, self.dials, self.reload, self.preview,
                             self.set_level)
         responders = {**commands.table(), **self.radius_servers.responders(), **self.events.responders(),
+                      **self.links.tracers.responders(),
                       "ListHistory": lambda connection, **which: self.history.page(**which)}
         self.control = ControlServer(os.path.join(options["run-dir"], SOCKET), COMMANDS, responders, CALLBACKS,
                                      reactor=reactor)
