@@ -158,6 +158,21 @@ def test_an_offer_that_the_lost_connection_took_along_is_made_again(lts):
     assert len(lts.proacd.offered) == 1 and len(all_sessions(lts.lts)) == 1
 
 
+def test_a_new_connection_that_keeps_all_is_offered_what_nobody_has_taken_yet(lts):
+    lts.upstream.open(keyed("1.1"))
+    lts.run(2)
+    lts.proacd.lose()
+    lts.upstream.open(keyed("1.2"))
+    lts.run(2)
+    taken = lts.proacd.offered[0]["id"]
+    lts.proacd.back()
+    lts.proacd.serve(("switched",), calls=None)
+    lts.run(1)
+    assert len(lts.proacd.offered) == 1 and lts.proacd.offered[0]["id"] != taken
+    lts.run(60)
+    assert len(all_sessions(lts.lts)) == 2
+
+
 def test_sessions_without_ppp_that_were_up_before_are_offered_when_proacd_serves_them(world):  # noqa: F811
     lts = switch(world)
     lts.proacd.serve(())

@@ -79,14 +79,15 @@ class Offers(Handed):
         """Offer the sessions of these profiles that nobody has yet; end those that proacd had and does not know any
         more. `known`: ids of sessions that it has; None: it is as before."""
         self.profiles = profiles
-        if self.channel is None:
+        fresh = self.channel is None
+        if fresh:
             self.connected(self.calls.connection)
         for record in self.plane.sessions_up():
             if record.taker is not self:
                 if record.attached or ppp_profile(record) or not self.wants(record):
                     continue
                 record.taker = self
-            elif known is None and record.attached:
+            elif known is None and record.attached and (record.accepted or not fresh):
                 continue
             elif known is not None and record.key in known:
                 record.attached = record.accepted = True
