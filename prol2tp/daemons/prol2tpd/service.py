@@ -221,9 +221,10 @@ class Prol2tpdService(DaemonService):
                             sessions=self.plane.session_count)
             yield self._stop_parts(STOP_PATIENCE)
         yield self.scripts.stop()
-        self.history.close()
         if self.path is not None:
             yield self.path.stop()
+        # the last counters have come by now
+        self.history.close()
         yield super().stopService()
         self.log.notice("stopped")
 
