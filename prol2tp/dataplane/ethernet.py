@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from errno import ENETDOWN
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 LARGEST = 65535 + 64
 """The kernel may hand on what it has put together of several frames."""
-BUFFER = 4 << 20
-SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 BEGIN = START + 2
 """Octets before an inner packet in a frame without VLAN tags."""
 _ANCILLARY = 64
@@ -49,9 +46,6 @@ class EthernetSocket:
         if len(self.address) != 6 or not any(self.address):
             self.socket.close()
             raise DataPathError(INVALID, f"interface {interface} is no Ethernet interface")
-        for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
-            with suppress(OSError):
-                self.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         self.send = self.socket.send
 
     def alive(self) -> bool:

@@ -28,6 +28,10 @@ BURST = 64
 SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+BUFFER = 8 << 20
+"""Octets that wait in the kernel: all hosts of an access network dial together after it has failed, and the usual size
+holds the PADIs of some three hundred."""
 VLAN_VALID, VLAN_TPID_VALID = 0x10, 0x40
 _AUXDATA = Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
 _ANCILLARY = 64
@@ -68,6 +72,9 @@ class System:
             with contextlib.suppress(OSError):  # the filter does it too, but only after a copy (Linux before 4.20)
                 made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             attach_filter(made, program(ethertype, tagged))
+            for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
+                with contextlib.suppress(OSError):  # needs CAP_NET_ADMIN
+                    made.setsockopt(socket.SOL_SOCKET, option, BUFFER)
             # bound last: a socket for everything would have taken frames until now
             made.bind((interface, ETH_P_ALL if tagged else ethertype))
         except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from prol2tp.config.proacd import ProacdConfig
@@ -176,9 +176,8 @@ class Concentrator:
         """No routes any more; fires when all have ended, and other daemons were told."""
         self.routes.refusing = message
 
-        def flush(_: None) -> None:
-            self.calls.exchange.flush()
-            self.attachments.exchange.flush()
+        def flush(_: None) -> Deferred[Any]:
+            return gatherResults([self.calls.exchange.flush(), self.attachments.exchange.flush()])
 
         return self.routes.end_all(cause, message).addCallback(flush)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Protocol
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -71,6 +71,9 @@ class Exchange:
         self._more = more or {}
         self._to_begin: dict[str, Begun] = {}
         self._to_end: dict[str, dict[str, Any]] = {}
+        self._ends_sent = 0
+        """Commands that end things, without an answer yet."""
+        self._all_told: list[Deferred[None]] = []
         self._unanswered: set[str] = set()
         """Ids of things whose begin has no answer yet."""
         self._flush_call: Any = None
@@ -194,7 +197,9 @@ class Exchange:
         # ends first: they make room
         ended, self._to_end = self._to_end, {}
         for rows in batches(ended.values()):
-            channel.call(self._end, **{self._argument: rows}, **self._more).addErrback(self._failed, self._end)
+            self._ends_sent += 1
+            told = channel.call(self._end, **{self._argument: rows}, **self._more)
+            told.addErrback(self._failed, self._end).addCallback(self._end_told)
         waiting = self._to_begin
         turn = [waiting.pop(id) for id in list(islice(waiting, TURN))]
         if waiting:
@@ -234,11 +239,24 @@ class Exchange:
         self._log.warning("{daemon}: {command}: {reason}", daemon=self._daemon, command=command,
                           reason=failure.getErrorMessage())
 
-    def flush(self) -> None:
-        """Send what is waiting, now."""
+    def _end_told(self, _: object) -> None:
+        self._ends_sent -= 1
+        if not self._ends_sent:
+            told, self._all_told = self._all_told, []
+            for waiting in told:
+                waiting.callback(None)
+
+    def flush(self) -> Deferred[None]:
+        """Send what is waiting, now. Fires when all ends that could be told are told."""
         if self._flush_call is not None:
             self._flush_call.cancel()
             self._flush()
+        done: Deferred[None] = Deferred()
+        if self._ends_sent:
+            self._all_told.append(done)
+        else:
+            done.callback(None)
+        return done
 
     def stop(self) -> None:
         """Nothing is sent any more, and no timer left."""
