@@ -8,11 +8,15 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet import reactor
+
 from prol2tp.dataplane import l2tpv3
 from prol2tp.dataplane.interface import Netif, NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.linux.plane import KernelDataPlane
 from tests.contract.dataplane_rig import (
     ETH_P_ALL,
     IPv6Rig,
+    KernelRig,
     MemoryRig,
     ProcessRig,
     RelayRig,
@@ -20,6 +24,7 @@ from tests.contract.dataplane_rig import (
     UserspaceRig,
     WildcardRig,
     WireRig,
+    features,
     until,
 )
 
@@ -212,6 +217,23 @@ class OverIPProcessRig3(OverIP, ProcessRig):
         return "127.0.0.1", 0
 
 
+class KernelRig3(Wire3, KernelRig):
+    pass
+
+
+class KernelOverIPRig3(OverIP, KernelRig):
+    def local(self) -> tuple[str, int]:
+        return "127.0.0.1", 0
+
+
+class KernelOverIPv6Rig3(OverIPv6Rig3):
+    counts_discards = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plane = KernelDataPlane(reactor, features())
+
+
 RIGS3 = {
     "memory": MemoryRig3,
     "userspace": UserspaceRig3,
@@ -222,4 +244,7 @@ RIGS3 = {
     "over-ip": OverIPRig3,
     "over-ipv6": OverIPv6Rig3,
     "over-ip-process": OverIPProcessRig3,
+    "kernel": KernelRig3,
+    "kernel-over-ip": KernelOverIPRig3,
+    "kernel-over-ipv6": KernelOverIPv6Rig3,
 }

@@ -220,7 +220,7 @@ async def test_a_data_path_says_what_it_can_compress_with(rig: Rig) -> None:
     await refused(rig.plane.port_compress(port, "predictor1"), IN_USE)
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_packets_are_compressed_in_both_directions(rig: Rig) -> None:
     for number, word in enumerate(("deflate", "predictor1")):
         port = await rig.session(number)

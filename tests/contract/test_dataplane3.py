@@ -8,12 +8,12 @@ import pytest
 
 from prol2tp.dataplane import l2tpv3
 from prol2tp.dataplane.interface import IN_USE, INVALID, UNSUPPORTED, NetifSpec, SessionSpec, TunnelSpec
-from tests.contract.dataplane_rig import LCP_ECHO, ControlEnd, counter, pause, until
+from tests.contract.dataplane_rig import LCP_ECHO, ControlEnd, counter, marked, pause, until
 from tests.contract.dataplane_rig3 import COOKIE, OURS, PEER_COOKIE, RIGS3, THEIRS, Third
 from tests.contract.test_dataplane import ipv4, ipv6, over, refused, v4_frame, v6_frame
 
-KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,)) for kind in RIGS3]
-WIRES = [pytest.param(kind, marks=pytest.mark.root) for kind in RIGS3 if kind != "memory"]
+KINDS = [marked(kind) for kind in RIGS3]
+WIRES = [marked(kind) for kind in RIGS3 if kind != "memory"]
 FRAME = bytes.fromhex("ffffffffffff 020000000001 0806") + bytes(46)
 TAGGED = FRAME[:12] + bytes.fromhex("8100 6064") + FRAME[12:]
 """VLAN 100, priority 3."""
@@ -69,7 +69,8 @@ async def test_ppp_passes_as_in_version_2(rig: Third) -> None:
     await rig.received(port, 4)
     assert await rig.packets(netif, 2) == [ipv4("10.0.0.1", "192.0.2.1"), ipv6("2001:db8:1::5", "2001:db8::9")]
     row = await rig.row(port)
-    assert (counter(row, "tx_packets"), counter(row, "rx_discards"), counter(row, "rx_errors")) == (3, 1, 0)
+    discards = 1 if rig.counts_discards else 0
+    assert (counter(row, "tx_packets"), counter(row, "rx_discards"), counter(row, "rx_errors")) == (3, discards, 0)
 
 
 @on(*KINDS)
@@ -84,7 +85,9 @@ async def test_a_frame_with_another_cookie_than_ours_is_an_error(rig: Third) -> 
         rig.peer_send(FRAME, number)
         assert await rig.packets(netif, 1) == [FRAME]
         row = await rig.row(port)
-        assert counter(row, "rx_packets") == 1 and counter(row, "rx_errors") == (3 if cookie else 0)
+        # over IP the kernel does not count what is too short for a cookie
+        wrong_frames = 3 if rig.counts_discards or not over_ip else 2
+        assert counter(row, "rx_packets") == 1 and counter(row, "rx_errors") == (wrong_frames if cookie else 0)
         rig.inject(netif, FRAME)
         assert await rig.peer_frames(1) == [(number, -1, FRAME)]
 

@@ -20,7 +20,7 @@ from prol2tp.net.ethernet import System
 from prol2tp.ppp.compress import Predictor1Compressor, Predictor1Decompressor
 from prol2tp.ppp.hdlc import Deframer, Framer, fcs16
 from prol2tp.pppoe.packets import SESSION, read_header, write_session
-from tests.contract.dataplane_rig import LCP_ECHO, RIGS, Rig, counter, until
+from tests.contract.dataplane_rig import LCP_ECHO, RIGS, Rig, counter, marked, until
 from tests.contract.test_dataplane import DOWN, DOWN6, UP, UP6, ipv4, ipv6, refused, syn, v4_frame
 
 PEER = bytes.fromhex("0200000000fe")
@@ -28,9 +28,10 @@ STRANGER = bytes.fromhex("0200000000fd")
 LCP = LCP_ECHO[2:]
 SHORTEST_FRAME = 60
 IPV4, IPV6 = b"\0\x21", b"\0\x57"
-KINDS = [pytest.param(kind, marks=() if kind == "memory" else (pytest.mark.root,))
-         for kind in ("memory", "userspace", "process")]
+KINDS = [marked(kind) for kind in ("memory", "userspace", "process", "kernel")]
 WIRES = KINDS[1:]
+USER_KINDS = KINDS[:3]
+"""As in `test_dataplane`."""
 
 
 class MemoryHands:
@@ -204,7 +205,7 @@ async def test_packets_of_an_interface_go_through_a_pppoe_session(rig: Rig, hand
     assert counter(row, "tx_octets") == len(DOWN) + len(DOWN6) + 4 == counter(row, "rx_octets")
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_pppoe_sessions_are_compressed_and_policed_as_others(rig: Rig, hands: Any) -> None:
     port, _ = await opened(rig, hands)
     netif = await rig.netif(port, mtu=1492)
@@ -231,7 +232,7 @@ async def test_pppoe_sessions_are_compressed_and_policed_as_others(rig: Rig, han
     assert len(await hands.frames(20)) == 20
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_rules_hold_for_packets_of_a_pppoe_session(rig: Rig, hands: Any) -> None:
     port, got = await opened(rig, hands)
     netif = await rig.netif(port, mtu=1492)
@@ -370,7 +371,7 @@ async def test_a_pppoe_session_is_switched_into_an_l2tp_session(rig: Rig, hands:
     assert [counter(rows[tunneled], name) for name in ("rx_packets", "tx_packets")] == [1, 1]
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_joined_frames_of_every_kind_and_size_pass_both_ways_and_are_counted(rig: Rig, hands: Any) -> None:
     await joined(rig, hands)
 

@@ -217,6 +217,8 @@ async def test_codecs_of_the_kernel_work_in_both_directions_and_begin_anew(rig: 
             await rig.plane.port_compress(port, word, word, option, option, *keys[::1 - 2 * number])
         rig.inject(netifs[0], UP)
         assert await rig.packets(netifs[1], 1) == [UP]
+        assert counter(await rig.row(ports[0]), "tx_packets") == 4
+        assert counter(await rig.row(ports[1]), "rx_packets") == 4
         for tunnel in tunnels:
             await rig.plane.tunnel_delete(tunnel)
 

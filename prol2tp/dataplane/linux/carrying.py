@@ -26,7 +26,7 @@ from prol2tp.dataplane.linux.probe import Features
 from prol2tp.dataplane.linux.tunnels import KernelTunnel
 from prol2tp.dataplane.linux.units import EthernetSession, Unit
 from prol2tp.dataplane.listener import UDPListener
-from prol2tp.dataplane.netifs import failing, together
+from prol2tp.dataplane.netifs import failing
 from prol2tp.dataplane.ports import L2TPCarrier, Port
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort
@@ -143,7 +143,8 @@ class Carrying(UserspaceDataPlane):
         if tunnel in self.tunnels:
             self._unpair(tunnel)
         deleted = super().tunnel_delete(tunnel)
-        return together([deleted, self.forget_tunnel(tunnel)])
+        gone = self.forget_tunnel(tunnel)
+        return deleted.addCallback(lambda _: gone)
 
     def forget_tunnel(self, tunnel: int) -> Deferred[None]:
         """Close the kernel's tunnel, if there is one."""

@@ -11,6 +11,7 @@ import select
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import ETIMEDOUT
 
 from prol2tp.dataplane import l2tpv2
 from prol2tp.dataplane.linux import pppdev
@@ -42,6 +43,11 @@ class Codecs:
     receive_option: bytes = b""
     send_key: bytes = field(default=b"", repr=False)
     receive_key: bytes = field(default=b"", repr=False)
+
+    def acknowledges(self) -> tuple[list[bytes], list[bytes]]:
+        """Frames of the Configure-Acks that we send, and that we get: none where nothing is compressed."""
+        return ([_acknowledge(_option(self.send, self.send_option))] if self.send else [],
+                [_acknowledge(_option(self.receive, self.receive_option))] if self.receive else [])
 
     @property
     def encrypts(self) -> bool:
@@ -128,25 +134,30 @@ class Primer:
     def _pass(self, unit: int, codecs: Codecs) -> list[bytes]:
         assert self._other is not None
         frames: list[bytes] = []
-        if codecs.send:
-            os.write(unit, _acknowledge(_option(codecs.send, codecs.send_option)))
+        sent, received = codecs.acknowledges()
+        for frame in sent:
+            os.write(unit, frame)
             with suppress(BlockingIOError):
                 while True:
                     self._other.recv(2048)
-        if codecs.receive:
-            expected = _acknowledge(_option(codecs.receive, codecs.receive_option))
+        for expected in received:
             self._other.send(l2tpv2.plain(self._tunnel_id, 1) + _FF03 + expected)
-            poll = select.poll()
-            poll.register(unit, select.POLLIN)
-            while poll.poll(_WAIT * 1000):
-                frame = os.read(unit, 65535)
-                if frame == expected:
-                    return frames
-                if not frame:
-                    break
-                frames.append(frame)
-            raise TimeoutError(110, "no Configure-Ack over the loopback interface")
+            _await(unit, expected, frames)
         return frames
+
+
+def _await(unit: int, expected: bytes, others: list[bytes]) -> None:
+    """Read frames of a unit until the expected one has come. Raises `OSError`."""
+    waiting = select.poll()
+    waiting.register(unit, select.POLLIN)
+    while waiting.poll(_WAIT * 1000):
+        frame = os.read(unit, 65535)
+        if frame == expected:
+            return
+        if not frame:
+            break
+        others.append(frame)
+    raise TimeoutError(ETIMEDOUT, "no Configure-Ack over the loopback interface")
 
 
 def stop_codecs(unit: int) -> None:

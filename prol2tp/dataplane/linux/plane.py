@@ -35,7 +35,15 @@ from prol2tp.dataplane.linux.codecs import Codecs, stop_codecs
 from prol2tp.dataplane.linux.events import EventSocket
 from prol2tp.dataplane.linux.probe import Features
 from prol2tp.dataplane.linux.punt import PuntSocket
-from prol2tp.dataplane.linux.units import EthernetDevice, EthernetSession, Unfiltered, Unit, check_sources, open_unit
+from prol2tp.dataplane.linux.units import (
+    EthernetDevice,
+    EthernetSession,
+    Unfiltered,
+    Unit,
+    check_sources,
+    open_unit,
+    restart,
+)
 from prol2tp.dataplane.netifs import failing
 from prol2tp.dataplane.ports import Port
 from prol2tp.dataplane.pseudowires import EthernetPort
@@ -304,7 +312,7 @@ class KernelDataPlane(Carrying):
         pppdev.disconnect(unit.channel.descriptor)
         number = pppdev.unit_number(unit.descriptor)
         try:
-            return self.primer.start(unit.descriptor, number, codecs)
+            return restart(self.primer, unit.channel, unit.descriptor, number, codecs)
         finally:
             pppdev.connect(unit.channel.descriptor, number)
 

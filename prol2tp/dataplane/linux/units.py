@@ -71,7 +71,7 @@ def open_unit(links: LinkRequests, primer: Primer, channel: Channel, spec: Netif
         pppdev.set_protocols(descriptor, spec.protocols)
         check_sources(descriptor, spec, spec.prefixes, spec.punt)
         if codecs is not None:
-            primer.start(descriptor, number, codecs)
+            restart(primer, channel, descriptor, number, codecs)
         pppdev.connect(channel.descriptor, number)
         return Unit(descriptor, socket.if_indextoname(ifindex), ifindex, channel, links)
     except BaseException as error:
@@ -80,6 +80,17 @@ def open_unit(links: LinkRequests, primer: Primer, channel: Channel, spec: Netif
         if isinstance(error, OSError):
             raise _refused(spec.name, error) from None
         raise
+
+
+def restart(primer: Primer, channel: Channel, descriptor: int, number: int, codecs: Codecs) -> list[bytes]:
+    """Start the codecs of a unit that has no channel; the frames that this takes are not the user's. -> other frames
+    that came out of the unit meanwhile. Raises `OSError`."""
+    frames = primer.start(descriptor, number, codecs)
+    sent, received = codecs.acknowledges()
+    for at, own in ((0, sent), (2, [*received, *frames])):
+        channel.handled[at] += len(own)
+        channel.handled[at + 1] += sum(len(frame) + channel.extra for frame in own)
+    return frames
 
 
 class Unfiltered(Exception):
