@@ -359,6 +359,8 @@ class ProacdWorld:
         self.links = {name: Link(number + 1, True, mac, 1500) for number, (name, mac) in enumerate(MACS.items())}
         self.cables: dict[str, Cable] = {}
         self.hosts: dict[bytes, Host] = {}
+        self.looked: list[str] = []
+        """Interfaces that were looked at."""
         self.asked = Asked()
         self._random = 0
         static = StaticChoice(static_choice)
@@ -366,7 +368,7 @@ class ProacdWorld:
         self.parts = Concentrator(
             self.clock, logs, self.random, lambda: 0.5, "lac", load(config, "test.conf"),
             ChoiceByKind({L2tpDestination: static, PppDestination: static, RadiusDestination: self.asked}),
-            self._open_ethernet, self.links.get)
+            self._open_ethernet, self._link_of)
         self.watcher = Watcher()
         self.parts.routes.followers.append(self.watcher)
         self.prol2tpd, self.propppd = Prol2tpd(self), Propppd(self)
@@ -380,6 +382,10 @@ class ProacdWorld:
             self.propppd.connect()
             self.parts.use(self.plane)
             self.settle()
+
+    def _link_of(self, name: str) -> Link | None:
+        self.looked.append(name)
+        return self.links.get(name)
 
     def random(self, count: int) -> bytes:
         self._random += 1
@@ -429,7 +435,7 @@ class ProacdWorld:
         self.links[interface] = self.links[interface]._replace(**what)
         if what.get("up") is False and interface in self.cables and not self.cables[interface].closed:
             self.cables[interface].lost()
-        self.parts.discovery.link_changed()
+        self.parts.discovery.link_changed(self.links[interface].ifindex)
         self.settle()
 
     # hosts

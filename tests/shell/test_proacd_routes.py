@@ -157,8 +157,8 @@ def test_interfaces_that_go_down_take_their_routes_along_and_serve_again_when_th
     hosts[0].dial()
     world.settle()
     assert len(world.routes) == 2 and hosts[0].session_id
-    del world.links["eth0"]
-    world.parts.discovery.link_changed()
+    gone = world.links.pop("eth0")
+    world.parts.discovery.link_changed(gone.ifindex, None)
     world.settle()
     assert len(world.routes) == 1
     world.check()
@@ -488,3 +488,19 @@ def test_a_line_and_its_speed_are_told_to_the_lns_and_read_back(world: ProacdWor
     assert world.prol2tpd.offer("7/9", line=line.to_record()) is None
     world.settle()
     world.check()
+
+
+def test_interfaces_of_others_cost_nothing(world: ProacdWorld) -> None:
+    world.looked.clear()
+    for ifindex in range(100, 1100):
+        world.parts.discovery.link_changed(ifindex, 0x41)
+    world.settle()
+    assert world.looked == []
+    world.set_link("eth1", mtu=1600)
+    assert world.looked == ["eth1"]
+    world.set_link("eth0", up=False)
+    world.looked.clear()
+    for ifindex in range(100, 1100):
+        world.parts.discovery.link_changed(ifindex, 0x41)
+    world.settle()
+    assert world.looked == ["eth0"], "it may be one of these, once for all of them"

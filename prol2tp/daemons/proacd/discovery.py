@@ -84,6 +84,8 @@ class Place:
             discovery.look_soon(RETRY)
             return
         self.ifindex, self.mtu = link.ifindex, link.mtu
+        discovery.by_ifindex[link.ifindex] = self
+        discovery.missing.discard(self.name)
         plane = self._plane = discovery.plane
         port = self.port
         plane.ethernet_add(self.name, self.tagged, strays=True).addCallbacks(
@@ -144,10 +146,14 @@ class Place:
 
     def _release(self, port: Any) -> None:
         port.close()
+        discovery = self._discovery
+        if discovery.by_ifindex.get(self.ifindex) is self:
+            del discovery.by_ifindex[self.ifindex]
+        discovery.missing.add(self.name)
         handle, self.handle = self.handle, 0
         plane, self._plane = self._plane, None
         if handle and plane is not None:
-            self._discovery.by_handle.pop(handle, None)
+            discovery.by_handle.pop(handle, None)
             plane.ethernet_delete(handle).addErrback(allow_gone)
 
     def _say(self, why: str) -> None:
@@ -193,12 +199,17 @@ class Discovery:
         self.plane: IDataPlane | None = None
         self.places: dict[str, Place] = {}
         self.by_handle: dict[int, Place] = {}
+        self.by_ifindex: dict[int, Place] = {}
+        self.missing: set[str] = set()
+        """Interfaces that are not open."""
         self.sources: dict[SessionKey, PPPoESource] = {}
         self.why: tuple[str, str] | None = None
         self._clock = clock
         self._link_of = link_of
         self._asked = asked
         self._look_call: Any = None
+        self._to_look_at: set[str] | None = set()
+        """None: all."""
 
     # configuration, the data path, interfaces
 
@@ -208,10 +219,12 @@ class Discovery:
         for name in list(self.places):
             if name not in interfaces or of_config.tagged(interfaces[name]) != self.places[name].tagged:
                 self.places.pop(name).remove("the interface is no longer configured so")
+                self.missing.discard(name)
         for name, one in interfaces.items():
             place = self.places.get(name)
             if place is None:
                 self.places[name] = Place(self, name, one)
+                self.missing.add(name)
             elif place.settings != one:
                 place.configure(one)
         self.look()
@@ -227,26 +240,41 @@ class Discovery:
         for place in self.places.values():
             place.close("the data path is gone")
 
-    def link_changed(self, ifindex: int = 0, flags: int | None = None) -> None:
-        """Of `LinkWatch`: any interface has changed."""
-        self.look_soon()
+    def link_changed(self, ifindex: int, flags: int | None = None) -> None:
+        """Of `LinkWatch`: any interface of the host has changed; users come and go with one each."""
+        place = self.by_ifindex.get(ifindex)
+        names = self.missing if place is None else {place.name}
+        if names:
+            if self._to_look_at is not None:
+                self._to_look_at |= names
+            self._look_in(LOOK_DELAY)
 
     def look_soon(self, delay: float = LOOK_DELAY) -> None:
+        """See what became of all of ours."""
+        self._to_look_at = None
+        self._look_in(delay)
+
+    def _look_in(self, delay: float) -> None:
         waiting = self._look_call
         if waiting is not None and waiting.active():
             if waiting.getTime() <= self._clock.seconds() + delay:
                 return
             waiting.cancel()
-        self._look_call = self._clock.callLater(delay, self.look)
+        self._look_call = self._clock.callLater(delay, self._look)
 
     def look(self) -> None:
-        """See what became of our interfaces."""
+        """As `look_soon`, now."""
+        self._to_look_at = None
+        self._look()
+
+    def _look(self) -> None:
         if self._look_call is not None and self._look_call.active():
             self._look_call.cancel()
         self._look_call = None
+        names, self._to_look_at = self._to_look_at, set()
         if self.plane is not None:
-            for place in list(self.places.values()):
-                place.look(self._link_of(place.name))
+            for name in list(self.places) if names is None else names & self.places.keys():
+                self.places[name].look(self._link_of(name))
 
     def ending(self, cause: str, message: str) -> _Ending:
         return _Ending(self, cause, message)
