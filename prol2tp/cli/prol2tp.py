@@ -46,7 +46,7 @@ FORMS = (
     Form(
         "trace",
         "trace {{tunnel TUNNEL_ID | session SESSION_ID | peer PEER | mac MAC | user USER} ...} [into FILE]",
-        "Follow one line of business through prol2tpd and propppd, whatever their log levels, until interrupted.",
+        "Follow one line of business through all daemons, whatever their log levels, until interrupted.",
     ),
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("shell", "shell", "Take commands from a prompt, with completion and history."),

@@ -16,10 +16,10 @@ from prol2tp.cli.pcapng import Writer
 from prol2tp.cli.program import DONE, FAILED, UNREACHABLE, USAGE, Program
 from prol2tp.control.blocking import Connection, Unreachable
 from prol2tp.control.command import ControlError, Invalid, write_row
-from prol2tp.control.commands import prol2tpd, propppd
+from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.control.commands.shared import TRACE, TRACED
 
-DAEMONS = (("prol2tpd", prol2tpd.SOCKET), ("propppd", propppd.SOCKET))
+DAEMONS = (("prol2tpd", prol2tpd.SOCKET), ("propppd", propppd.SOCKET), ("proacd", proacd.SOCKET))
 
 
 class _Reader(threading.Thread):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import succeed
 
 from prol2tp.cli import access
 from prol2tp.control.command import ControlError, Invalid, NotFound, Refused
@@ -78,7 +79,7 @@ def world(tmp_path: Path) -> Told:
 
 
 def test_every_command_but_those_of_events_and_radius_has_a_responder(world: Told) -> None:
-    assert set(world.commands.table()) == set(COMMANDS) - {"Subscribe", "Unsubscribe", "Servers"}
+    assert set(world.commands.table()) == set(COMMANDS) - {"Subscribe", "Trace", "Unsubscribe", "Servers"}
 
 
 def test_status_has_its_shape_and_true_counters(world: Told) -> None:
@@ -307,6 +308,35 @@ def test_a_trace_of_a_host_has_its_packets_and_its_route_and_nobody_elses(world:
     assert world.rows("DumpTrace", route="static") == [row for row in rows if row["kind"] == "route"]
     assert world.rows("DumpTrace", interface="eth1") == []
     assert any(" discovery: " in line for line in access.trace([rows]))
+
+
+class Tracer:
+    """A connection that follows something."""
+
+    def __init__(self, world: Told, **subject: Any) -> None:
+        self.on_lost: list[Any] = []
+        self.lines: list[dict[str, Any]] = []
+        world.trace.tracers.responders()["Trace"](self, subject=subject, packets=False)
+
+    def call(self, name: str, lines: Any, dropped: int) -> Any:
+        self.lines += json.loads(lines.encoded)
+        return succeed({})
+
+
+def test_a_host_is_followed_from_discovery_to_its_end_and_nobody_else(world: Told) -> None:
+    tracer, other = Tracer(world, mac="06:00:00:00:00:02"), Tracer(world, mac="06:00:00:00:00:99")
+    world.dialled()
+    host = world.dialled()
+    host.hang_up()
+    world.settle()
+    kinds = [line["kind"] for line in tracer.lines]
+    assert kinds.count("discovery") == 5 and kinds.count("route") == 3 and other.lines == []
+    whose = {line["who"].partition(" ")[0] for line in tracer.lines}
+    assert whose == {"eth0", "route"}
+    for one in (tracer, other):
+        for function in one.on_lost:
+            function(one)
+    assert world.parts.discovery.core.trace is None and world.rows("DumpTrace") == []
 
 
 def test_without_a_trace_no_lines_are_made_and_off_forgets(world: Told) -> None:

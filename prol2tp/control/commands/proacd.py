@@ -11,6 +11,9 @@ from prol2tp.control.commands.shared import (
     PREVIEW_RELOAD,
     RELOAD,
     SUBSCRIBE,
+    TRACE,
+    TRACE_LINE,
+    TRACED,
     UNSUBSCRIBE,
 )
 
@@ -234,7 +237,8 @@ RECORDS = {
     for record in (
         STATUS_RECORD, ROUTING_COUNTS, PPPOE_COUNTS, L2TP_COUNTS, RADIUS_COUNTS, PPPD_COUNTS, ACCOUNTING_QUEUE,
         SERVER_ROW,
-        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, CHANGE,
+        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, TRACE_LINE,
+        CHANGE,
         EVENT,
     )
 }  # fmt: skip
@@ -337,6 +341,7 @@ COMMANDS = table(
         REMOVE_MAC,
         SET_TRACE,
         DUMP_TRACE,
+        TRACE,
         SET_LOG_LEVEL,
         RELOAD,
         PREVIEW_RELOAD,
@@ -345,7 +350,7 @@ COMMANDS = table(
     )
 )
 """What the daemon answers."""
-CALLBACKS = table((NOTIFY,))
+CALLBACKS = table((NOTIFY, TRACED))
 """What the daemon calls on those connected to it."""
 EVENTS = (
     "route-created",

@@ -170,7 +170,8 @@ class ProacdService(DaemonService):
         self._watch: LinkWatch | None = None
 
     def _responders(self) -> dict[str, Callable[..., Any]]:
-        return {**self._commands().table(), **self.events.responders(), **self.profiles.responders()}
+        return {**self._commands().table(), **self.events.responders(), **self.profiles.responders(),
+                **self.trace.tracers.responders()}
 
     def _commands(self) -> Commands:
         clock = self.reactor

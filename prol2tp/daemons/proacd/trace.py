@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prol2tp.control.command import NotFound, Refused
 from prol2tp.control.paging import Roll, page
+from prol2tp.control.tracing import Tracers
 from prol2tp.daemons.proacd.routes import Follower
 
 if TYPE_CHECKING:
@@ -66,10 +67,18 @@ class Trace(Follower):
         self._lines: dict[int, Line] = {}
         self._roll = Roll()
         self._serial = 0
+        self.tracers = Tracers(self._update, wall_clock)
+        """Those who follow a host or user as it happens (`prol2tp trace`)."""
+        self._was_on = False
 
     @property
     def on(self) -> bool:
-        return bool(self._filters)
+        return bool(self._filters or self.tracers)
+
+    def _update(self) -> None:
+        if self.on != self._was_on:
+            self._was_on = self.on
+            self._changed(self.on)
 
     def begin(self, wanted: Filter) -> None:
         """Raises `Refused` when there are too many."""
@@ -78,24 +87,20 @@ class Trace(Follower):
         if len(self._filters) >= MOST_FILTERS:
             raise Refused(f"{MOST_FILTERS} traces are on already")
         self._filters.append(wanted)
-        if len(self._filters) == 1:
-            self._changed(True)
+        self._update()
 
     def end(self, wanted: Filter) -> None:
         """With an empty filter all end, and their lines are forgotten. Raises `NotFound`."""
         if wanted == Filter():
-            was_on = self.on
             self._filters.clear()
             self._lines.clear()
             self._roll = Roll()
-            if was_on:
-                self._changed(False)
+            self._update()
             return
         if wanted not in self._filters:
             raise NotFound("there is no such trace")
         self._filters.remove(wanted)
-        if not self._filters:
-            self._changed(False)
+        self._update()
 
     def dump(self, wanted: Filter, cursor: str | None, limit: int | None) -> dict[str, Any]:
         """A page of the lines that match."""
@@ -110,7 +115,11 @@ class Trace(Follower):
 
     def discovery(self, interface: str, mac: bytes, text: str) -> None:
         """Of the AccessConcentrator core."""
-        self._keep(Line(self._wall_clock(), "discovery", interface, mac.hex(":").upper(), "", 0, text))
+        line = Line(self._wall_clock(), "discovery", interface, mac.hex(":").upper(), "", 0, text)
+        if self.tracers:
+            key = (interface, line.mac)
+            self.tracers.tell(key, {"mac": line.mac, "user": ""}, " ".join(key), line.kind, text)
+        self._keep(line)
 
     def ppp(self, route: Route, kind: str, text: str) -> None:
         """Of the PPP core of a source, while it is negotiated here."""
@@ -128,11 +137,22 @@ class Trace(Follower):
         self._of_route(route, "route", f"ended: {route.cause}{message}")
 
     def _of_route(self, route: Route, kind: str, text: str) -> None:
-        if not self._filters:
+        if not self.on:
             return
         source = route.source
         mac = source.calling_number.upper() if source.kind == "pppoe" else ""
+        if self.tracers:
+            self._tell(route, mac, kind, text)
         self._keep(Line(self._wall_clock(), kind, source.interface, mac, route.name, route.number, text))
+
+    def _tell(self, route: Route, mac: str, kind: str, text: str) -> None:
+        destination = route.destination
+        identity = {
+            "mac": mac, "user": route.user, "tunnel": getattr(destination, "tunnel_id", 0),
+            "session": getattr(destination, "session_id", 0),
+        }
+        key = (route.source.interface, mac) if mac else route.number
+        self.tracers.tell(key, identity, f'route {route.number} "{route.name}"', kind, text)
 
     def _keep(self, line: Line) -> None:
         if not any(one.matches(line) for one in self._filters):
