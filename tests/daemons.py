@@ -31,7 +31,7 @@ class Suite:
             if text:
                 self.configure(daemon, text)
                 self.start(daemon)
-        wait_until(self._ready, 30, f"{host.name}: control sockets")
+        wait_until(self._ready, 60, f"{host.name}: control sockets")
 
     def configure(self, daemon: str, text: str) -> None:
         path = self.directory / f"{daemon}.conf"

@@ -189,7 +189,7 @@ def start(demo: Any, bin_directory: Path) -> None:
         ("lns", "propppd"), ("lns", "prol2tpd"), ("lac", "prol2tpd"), ("lac", "proacd"), ("client", "propppd"))]
     demo.wait(lambda: all(path.exists() for path in sockets)
               and "Ready to process" in (radius / "freeradius.log").read_text(errors="replace"),
-              30, "the daemons' control sockets")  # fmt: skip
+              90, "the daemons' control sockets")  # fmt: skip
 
 
 def dial(demo: Any, bin_directory: Path) -> None:

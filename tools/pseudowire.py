@@ -167,7 +167,7 @@ def run(demo: Any, options: argparse.Namespace, command: Any, rows: Any) -> int:
             for lcce in reversed(LCCES):
                 demo.start(lcce, "prol2tp", "prol2tpd", bin_directory)
             demo.wait(lambda: all((demo.directory / lcce / "run" / "prol2tpd.sock").exists() for lcce in LCCES),
-                      30, "the daemons' control sockets")  # fmt: skip
+                      90, "the daemons' control sockets")  # fmt: skip
         with step("bringing the pseudowire up"):
             demo.wait(lambda: established(demo, bin_directory, rows), 30, "an established session")
         with step("sending through it"):

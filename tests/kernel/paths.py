@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-PATHS = pytest.mark.parametrize("path", ["user"])
+PATHS = pytest.mark.parametrize("path", ["kernel"])
+"""On the user path the same passes outside of guests, with other peers."""
 
 
 def on(path: str, configuration: str) -> str:

@@ -42,13 +42,13 @@ def kernel_session(world: World, encap: str, cookie: str, peer_cookie: str, subl
              f"l2spec_type {sublayer}".split())  # fmt: skip
 
 
-@PATHS
 @pytest.mark.parametrize(
-    ("encap", "cookie", "peer_cookie", "sublayer"),
-    [("udp", SHORT, LONG, "none"), ("udp", "", "", "default"), ("ip", LONG, SHORT, "default")],
+    ("path", "encap", "cookie", "peer_cookie", "sublayer"),
+    [("kernel", "udp", SHORT, LONG, "none"), ("kernel", "ip", LONG, SHORT, "default"),
+     ("user", "udp", LONG, SHORT, "default"), ("user", "ip", "", "", "none")],
 )  # fmt: skip
 def test_ethernet_passes_to_a_static_session_of_the_kernel(
-    world: World, encap: str, cookie: str, peer_cookie: str, sublayer: str, path: str
+    world: World, path: str, encap: str, cookie: str, peer_cookie: str, sublayer: str
 ) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
     kernel_session(world, encap, cookie, peer_cookie, sublayer)
