@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from errno import EBUSY, EEXIST, EINVAL, ENODEV
 from fcntl import ioctl
 from struct import Struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -97,13 +97,21 @@ def close_tuns(requests: LinkRequests, tuns: list[TUN], group: int) -> None:
 
 
 
+_Job = tuple[str, tuple[Any, ...], "Deferred[Any]"]
+"""What, with what, and who waits for it."""
+
+
 class LinkThread:
     """Makes and removes TUNs in the order asked for, off the reactor's thread: a name that is asked for after its
-    removal is free by then. Deferreds fire on the reactor's thread."""
+    removal is free by then. Deferreds fire on the reactor's thread.
 
-    def __init__(self, reactor: IReactorFromThreads) -> None:
+    :param group_max: interfaces removed in one request.
+    """
+
+    def __init__(self, reactor: IReactorFromThreads, group_max: int = GROUP_MAX) -> None:
         self._reactor = reactor
-        self._jobs: queue.SimpleQueue[tuple[str, tuple, Deferred] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._group_max = group_max
         self._group = 0x40000000 | os.getpid()
         self._requests = LinkRequests()
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
@@ -121,6 +129,10 @@ class LinkThread:
         """Carry out `work` in its turn; what it raises fails the Deferred."""
         return self._ask("call", (work, *arguments))
 
+    def after(self, work: Callable[..., Result], *arguments: object) -> Deferred[Result]:
+        """As `call`, but other interfaces may be removed before, together with those that it comes after."""
+        return self._ask("after", (work, *arguments))
+
     def stop(self) -> Deferred[None]:
         """Everything asked for before is done first."""
         return self._ask("stop", ())
@@ -131,38 +143,44 @@ class LinkThread:
         return done
 
     def _run(self) -> None:
-        running = True
-        following = None
-        while running:
+        following: _Job | None = None
+        while True:
             job = following or self._jobs.get()
             following = None
-            assert job is not None
             what, arguments, done = job
             if what == "close":
-                tuns, waiting = [arguments[0]], [done]
-                while len(tuns) < GROUP_MAX:
-                    try:
-                        following = self._jobs.get_nowait()
-                    except queue.Empty:
-                        break
-                    assert following is not None
-                    if following[0] != "close":
-                        break
-                    tuns.append(following[1][0])
-                    waiting.append(following[2])
-                    following = None
-                result = self._carry_out(close_tuns, self._requests, tuns, self._group)
-                self._reactor.callFromThread(_answer, waiting, result)
-            elif what == "open":
-                result = self._carry_out(open_tun, self._requests, *arguments)
-                self._reactor.callFromThread(_answer, [done], result)
-            elif what == "call":
-                result = self._carry_out(*arguments)
-                self._reactor.callFromThread(_answer, [done], result)
-            else:
-                running = False
+                following = self._close(job)
+                continue
+            if what == "stop":
                 self._requests.close()
                 self._reactor.callFromThread(_answer, [done], None)
+                return
+            if what == "open":
+                arguments = (open_tun, self._requests, *arguments)
+            self._reactor.callFromThread(_answer, [done], self._carry_out(*arguments))
+
+    def _close(self, job: _Job) -> _Job | None:
+        """This one and those that wait behind it, and then what was to come after them. -> the job that follows."""
+        tuns, waiting = [job[1][0]], [job[2]]
+        after: list[_Job] = []
+        following: _Job | None = None
+        while len(tuns) < self._group_max and following is None:
+            try:
+                following = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if following[0] == "close":
+                tuns.append(following[1][0])
+                waiting.append(following[2])
+                following = None
+            elif following[0] == "after":
+                after.append(following)
+                following = None
+        result = self._carry_out(close_tuns, self._requests, tuns, self._group)
+        self._reactor.callFromThread(_answer, waiting, result)
+        for _, arguments, done in after:
+            self._reactor.callFromThread(_answer, [done], self._carry_out(*arguments))
+        return following
 
     @staticmethod
     def _carry_out(work: Callable[..., object], *arguments: object) -> object:

@@ -30,7 +30,7 @@ from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort, drain_tap
 from prol2tp.dataplane.splicing import onward_from_pppoe
 from prol2tp.dataplane.ttydevice import TtyDevice
-from prol2tp.dataplane.tun import TUN, LinkThread
+from prol2tp.dataplane.tun import GROUP_MAX, TUN, LinkThread
 
 REPORT_INTERVAL = 1.0
 """Seconds between looks at what was lost."""
@@ -54,6 +54,8 @@ class UserspaceDataPlane(BasePlane):
     """
 
     name = "user"
+    group_max = GROUP_MAX
+    """Interfaces removed in one request."""
 
     def __init__(self, reactor: Any, split: bool = True) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class UserspaceDataPlane(BasePlane):
     def start(self, events: IPathEvents) -> Deferred[None]:
         if self._poller is None:
             self._poller = Poller(self._reactor)
-            self._thread = LinkThread(self._reactor)
+            self._thread = LinkThread(self._reactor, self.group_max)
             self._report = self._reactor.callLater(REPORT_INTERVAL, self._report_losses)
         return super().start(events)
 

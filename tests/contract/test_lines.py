@@ -376,7 +376,7 @@ async def test_joined_frames_of_every_kind_and_size_pass_both_ways_and_are_count
     await joined(rig, hands)
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_joined_frames_get_sequence_numbers_in_l2tp(rig: Rig, hands: Any) -> None:
     await joined(rig, hands, sequenced=True)
 
@@ -412,7 +412,7 @@ async def joined(rig: Rig, hands: Any, sequenced: bool = False, tagged: bool = F
         2 * count, 2 * size + 2 * count, count, size + 2 * count]
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_joined_frames_follow_the_tunnel_and_stop_with_either_port(rig: Rig, hands: Any) -> None:
     ethernet = await hands.ethernet()
     port = await rig.plane.pppoe_add(PPPoESpec(ethernet, PEER, 5))

@@ -377,7 +377,7 @@ class Carrying(UserspaceDataPlane):
         if isinstance(kernel, Channel):
             assert self._poller is not None
             self._poller.remove(kernel.descriptor)
-            shut = self._thread.call(_finish, kernel)
+            shut = self._thread.after(_finish, kernel)
         else:
             shut = self._thread.call(_nothing)  # after its interface
 

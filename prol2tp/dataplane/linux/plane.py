@@ -61,6 +61,8 @@ class KernelDataPlane(Carrying):
     """
 
     name = "kernel"
+    group_max = 16
+    """Those of PPP keep the kernel longer."""
 
     def __init__(self, reactor: Any, features: Features) -> None:
         super().__init__(reactor, features)
