@@ -33,3 +33,9 @@ def test_ethernet_passes_between_two_bridges(path: str) -> None:
     assert told["ok"] is True
     assert told["across"]["received"] == 3
     assert "lladdr" in told["across"]["neighbour"]
+
+
+@PATHS
+def test_users_of_an_access_concentrator_are_online(path: str) -> None:
+    told = json.loads(demo("--pppoe", "--json", "--data-path", path).stdout)
+    assert told["ok"] is True
