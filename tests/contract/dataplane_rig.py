@@ -417,6 +417,8 @@ def marked(kind: str) -> Any:
     marks: list[Any] = [] if kind.startswith("memory") else [pytest.mark.root]
     if kind.startswith("kernel"):
         marks.append(pytest.mark.kernel(*KERNEL_FEATURES))
+        if kind not in ("kernel", "kernel-over-ip"):
+            marks.append(pytest.mark.long)  # `tests/kernel` has the essence
     return pytest.param(kind, marks=marks)
 
 

@@ -14,6 +14,9 @@ from tests.contract.test_dataplane import ipv4, ipv6, over, refused, v4_frame, v
 
 KINDS = [marked(kind) for kind in RIGS3]
 WIRES = [marked(kind) for kind in RIGS3 if kind != "memory"]
+USER_KINDS = [marked(kind) for kind in RIGS3 if not kind.startswith("kernel")]
+"""As in `test_dataplane`."""
+USER_WIRES = [marked(kind) for kind in RIGS3 if kind != "memory" and not kind.startswith("kernel")]
 FRAME = bytes.fromhex("ffffffffffff 020000000001 0806") + bytes(46)
 TAGGED = FRAME[:12] + bytes.fromhex("8100 6064") + FRAME[12:]
 """VLAN 100, priority 3."""
@@ -103,7 +106,7 @@ async def test_reserved_bits_of_the_header_mean_nothing(rig: Third) -> None:
     assert await rig.packets(netif, 1) == [FRAME]
 
 
-@on(*KINDS)
+@on(*USER_KINDS)
 async def test_ethernet_frames_of_every_size_pass_both_ways(rig: Third) -> None:
     port = await rig.session(pseudowire="eth")
     netif = await rig.tap(port)
@@ -148,7 +151,7 @@ async def test_a_vlan_pseudowire_without_a_number_carries_all_tagged_frames(rig:
     assert await rig.packets(netif, 1) == [vlan(7)]
 
 
-@on(*WIRES)
+@on(*USER_WIRES)
 async def test_numbers_of_24_bits_stand_in_the_sublayer(rig: Third) -> None:
     port = await rig.session(pseudowire="eth", send_sublayer=True, receive_sublayer=True, send_sequence=True,
                              receive_sequence=True)

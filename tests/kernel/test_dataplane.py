@@ -74,6 +74,16 @@ async def test_control_of_a_tunnel_that_the_kernel_has_reaches_the_daemon(rig: A
     end.close()
 
 
+@on("kernel-ipv6", "kernel-wildcard")
+async def test_tunnels_over_ipv6_and_on_a_wildcard_address_carry_packets(rig: Any) -> None:
+    netif = await rig.netif(await rig.session())
+    assert kernel_sessions(rig) == 1
+    rig.peer_send(v4_frame(UP))
+    assert await rig.packets(netif, 1) == [UP]
+    rig.inject(netif, DOWN)
+    assert await rig.peer_frames(1) == [(0, -1, v4_frame(DOWN))]
+
+
 @on("kernel")
 async def test_a_second_tunnel_of_a_peer_works_beside_the_first(rig: Any) -> None:
     first = await rig.session()
