@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from prol2tp.cli import access, format, reports
-from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
+from prol2tp.cli import access, everywhere, format
+from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.command import NotFound
 from prol2tp.control.commands import proacd
-from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
+from prol2tp.control.commands.shared import LEVELS
 
 _WALKED = 5000
 """Routes that a page of a search walks over."""
@@ -165,23 +165,8 @@ def _events(program: Program, values: dict[str, Any]) -> int:
     return program.follow(values.get("types"), lambda data: True, format.event)
 
 
-def _reload(program: Program, values: dict[str, Any]) -> None:
-    if values.get("dry_run"):
-        program.record(program.call(PREVIEW_RELOAD), reports.preview)
-        return
-    program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
-
-
 def _set_log_level(program: Program, values: dict[str, Any]) -> None:
     program.call(proacd.SET_LOG_LEVEL, **values)
-
-
-def _help(program: Program, values: dict[str, Any]) -> None:
-    words = values.get("words", ())
-    usage = program.grammar.usage(words) if words else program.help()
-    if not usage:
-        raise UsageError(f"no command begins with '{' '.join(words)}'")
-    program.write(usage)
 
 
 ACTIONS: dict[str, Action] = {
@@ -203,9 +188,9 @@ ACTIONS: dict[str, Action] = {
     "trace_off": partial(_trace, on=False),
     "trace_dump": _trace_dump,
     "events": _events,
-    "reload": _reload,
+    "reload": everywhere.reload,
     "set_log_level": _set_log_level,
-    "help": _help,
+    "help": everywhere.help,
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.cli import format, reports
-from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
+from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.commands import prol2tpd, scriptd
-from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
+from prol2tp.control.commands.shared import LEVELS
 
 _TUNNEL = "tunnel {id TUNNEL_ID | name TUNNEL_NAME}"
 _SESSION = f"session {{id SESSION_ID | name SESSION_NAME}} in {_TUNNEL}"
@@ -144,25 +144,10 @@ def _trace(program: Program, values: dict[str, Any]) -> int:
     return Follow(program, subject, values.get("path", "")).run()
 
 
-def _reload(program: Program, values: dict[str, Any]) -> None:
-    if values.get("dry_run"):
-        program.record(program.call(PREVIEW_RELOAD), reports.preview)
-        return
-    program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
-
-
 def _shell(program: Program, values: dict[str, Any]) -> int:
     from prol2tp.cli.shell import shell
 
     return shell(program, lambda key, known: lookup(program, key, known))
-
-
-def _help(program: Program, values: dict[str, Any]) -> None:
-    words = values.get("words", ())
-    usage = program.grammar.usage(words) if words else program.help()
-    if not usage:
-        raise UsageError(f"no command begins with '{' '.join(words)}'")
-    program.write(usage)
 
 
 ACTIONS: dict[str, Action] = {
@@ -179,9 +164,9 @@ ACTIONS: dict[str, Action] = {
     "destroy_session": _destroy_session,
     "set_log_level": _set_log_level,
     "trace": _trace,
-    "reload": _reload,
+    "reload": everywhere.reload,
     "shell": _shell,
-    "help": _help,
+    "help": everywhere.help,
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.cli import format, reports
-from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
+from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
 from prol2tp.control.commands import propppd
-from prol2tp.control.commands.shared import LEVELS, PREVIEW_RELOAD, RELOAD
+from prol2tp.control.commands.shared import LEVELS
 
 FORMS = (
     Form("status", "status", "The daemon as a whole."),
@@ -94,23 +94,8 @@ def _events(program: Program, values: dict[str, Any]) -> int:
     return program.follow(values.get("types"), wanted, format.event)
 
 
-def _reload(program: Program, values: dict[str, Any]) -> None:
-    if values.get("dry_run"):
-        program.record(program.call(PREVIEW_RELOAD), reports.preview)
-        return
-    program.record(program.call(RELOAD), lambda answer: [format.clean(answer["summary"])])
-
-
 def _set_log_level(program: Program, values: dict[str, Any]) -> None:
     program.call(propppd.SET_LOG_LEVEL, **values)
-
-
-def _help(program: Program, values: dict[str, Any]) -> None:
-    words = values.get("words", ())
-    usage = program.grammar.usage(words) if words else program.help()
-    if not usage:
-        raise UsageError(f"no command begins with '{' '.join(words)}'")
-    program.write(usage)
 
 
 ACTIONS: dict[str, Action] = {
@@ -124,9 +109,9 @@ ACTIONS: dict[str, Action] = {
     "create": _create,
     "destroy": _destroy,
     "events": _events,
-    "reload": _reload,
+    "reload": everywhere.reload,
     "set_log_level": _set_log_level,
-    "help": _help,
+    "help": everywhere.help,
 }
 
 

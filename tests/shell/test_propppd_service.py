@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 
 from prol2tp.daemons import base
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.propppd.service import FIRST_DELAY, STARTING, Options, PropppdService
+from prol2tp.daemons.pathowner import FIRST_DELAY
+from prol2tp.daemons.propppd.service import STARTING, Options, PropppdService
 from prol2tp.dataplane.memory import MemoryDataPlane
 from prol2tp.dataplane.network import MemoryNetwork
 from prol2tp.dataplane.shaping import MemoryShaping

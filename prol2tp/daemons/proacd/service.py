@@ -35,8 +35,9 @@ from prol2tp.control.commands.proacd import CALLBACKS, COMMANDS, EVENTS, SOCKET
 from prol2tp.control.events import Events
 from prol2tp.control.preview import preview
 from prol2tp.control.server import ControlServer
-from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, DaemonService, first_problem, make_directory, read_config
+from prol2tp.daemons.base import COPYRIGHT, DaemonOptions, first_problem, make_directory, read_config
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.pathowner import OpenPath, PathOwner
 from prol2tp.daemons.proacd import reload, settings
 from prol2tp.daemons.proacd.announce import Announcements
 from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
@@ -53,8 +54,6 @@ from prol2tp.net.linkwatch import LinkWatch, link_of
 
 STOP_PATIENCE = 3.0
 """Seconds for each step of the end that waits for another daemon."""
-FIRST_DELAY, LAST_DELAY = 0.5, 30.0
-"""Seconds between tries to reach a new data path."""
 
 
 class Options(DaemonOptions):
@@ -118,26 +117,21 @@ def makeService(options: Options) -> ProacdService:
     return ProacdService(options, Log("proacd"), reactor)
 
 
-class ProacdService(DaemonService):
+class ProacdService(PathOwner):
     """Starts with the connections to prol2tpd and propppd, then the data path; stops with the routes first.
 
     :param open_path: `(reactor, run_dir, owner)` -> Deferred(IDataPlane), as `PathClient.connect`.
     """
 
+    owner = "proacd"
+
     def __init__(self, options: Options, log: Log, reactor: Any,
-                 open_path: Callable[[Any, str, str], Any] = PathClient.connect) -> None:
-        super().__init__(options, log, reactor)
+                 open_path: OpenPath = PathClient.connect) -> None:
+        super().__init__(options, log, reactor, open_path)
         self.config: ProacdConfig = options.config
         self.logs = {category: Log(f"proacd.{category}") for category in DEBUG_CATEGORIES}
         self.logs["system"] = log
         self._set_levels()
-        self._open_path = open_path
-        self._path: Any = None
-        self._lost = False
-        """Since the last try to reach one."""
-        self._delay = FIRST_DELAY
-        self._retry: Any = None
-        self._stopping = False
         self.events = Events(EVENTS)
         self.profiles = Profiles(self._make_profile)
         static = StaticChoice(settings.static_choice)
@@ -199,45 +193,25 @@ class ProacdService(DaemonService):
 
     def _connected(self, _: Any) -> None:
         """What was left by a former run is known: routes may come."""
-        if not self._stopping:
+        if not self.ending:
             self.control.startService()
             self.prol2tpd.startService()
             self.propppd.startService()
-            self._connect_path()
+            self.connect_path()
+            self.ready()
 
     def _open_ethernet(self, interface: str, receive: Any, burst_done: Any, lost: Any, tagged: bool) -> EthernetPort:
         return EthernetPort(self.reactor, interface, receive, burst_done, lost, tagged=tagged)
 
     # the data path
 
-    @inlineCallbacks
-    def _connect_path(self) -> Any:
-        self._retry = None
-        self._lost = False
-        try:
-            path = yield self._open_path(self.reactor, self.options["run-dir"], "proacd")
-            yield path.start(self)
-            yield self.profiles.path_ready(path)
-        except Exception as error:
-            self.log.error("no data path: {reason}", reason=error)
-            self._try_again()
-            return
-        if self._stopping:
-            yield path.stop()
-            return
-        if self._lost:
-            # `path_lost` has seen to the next try
-            return
-        self._delay = FIRST_DELAY
-        self._path = path
-        self.log.info("data path: {name}", name=path.name)
-        self.concentrator.use(path)
+    def path_ready(self, path: Any) -> Any:
+        """Of `PathOwner`."""
+        return self.profiles.path_ready(path)
 
-    def _try_again(self) -> None:
-        if self._stopping or self._retry is not None:
-            return
-        self._retry = self.reactor.callLater(self._delay, self._connect_path)
-        self._delay = min(LAST_DELAY, self._delay * 2)
+    def use_path(self, path: Any) -> None:
+        """Of `PathOwner`."""
+        self.concentrator.use(path)
 
     def frames_lost(self, port: int, count: int) -> None:
         """IPathEvents: PPP repeats what is missing."""
@@ -263,12 +237,11 @@ class ProacdService(DaemonService):
 
     def path_lost(self, reason: str) -> None:
         """IPathEvents."""
-        self._lost = True
-        self._path = None
-        if self._stopping:
+        self.path_is_lost()
+        if self.ending:
             return
         self.log.critical("the data path process is gone ({reason}): all routes end", reason=reason)
-        self.concentrator.path_lost().addCallback(lambda _: self._try_again())
+        self.concentrator.path_lost().addCallback(lambda _: self.try_again())
 
     # configuration
 
@@ -332,15 +305,12 @@ class ProacdService(DaemonService):
     # the end
 
     def stopService(self) -> Deferred[Any]:
-        self._stopping = True
+        self.end_tries()
         return self._stop().addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
 
     @inlineCallbacks
     def _stop(self) -> Any:
         concentrator = self.concentrator
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
         if concentrator.routes:
             self.log.notice("stopping: {count} routes", count=len(concentrator.routes))
         yield self._within(concentrator.end_all("Admin Reboot", "proacd stops"), self.config.system.stop_timeout)
@@ -352,8 +322,8 @@ class ProacdService(DaemonService):
         yield self.profiles.stop()
         if self._watch is not None:
             self._watch.stop()
-        if self._path is not None:
-            yield self._within(self._path.stop(), STOP_PATIENCE)
+        if self.path is not None:
+            yield self._within(self.path.stop(), STOP_PATIENCE)
         yield super().stopService()
         self.log.notice("stopped")
 

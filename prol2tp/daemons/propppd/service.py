@@ -24,13 +24,13 @@ from prol2tp.control.server import AddressInUse, ControlServer
 from prol2tp.daemons.base import (
     COPYRIGHT,
     DaemonOptions,
-    DaemonService,
     first_problem,
     make_directory,
     may_set_up_networks,
     read_config,
 )
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.pathowner import OpenPath, PathOwner
 from prol2tp.daemons.propppd import leftovers, reload, resolv
 from prol2tp.daemons.propppd.aaa import Chain, LocalUsers
 from prol2tp.daemons.propppd.accounting_service import FILE, AccountingService
@@ -68,8 +68,6 @@ STOP_PATIENCE = 3.0
 """Seconds that SIGTERM waits for Terminate-Acks."""
 REMOVE_PATIENCE = 5.0
 """Seconds for the interfaces to go after that."""
-FIRST_DELAY, LAST_DELAY = 0.5, 30.0
-"""Seconds between tries to reach a new data path."""
 STARTING = "the data path is not there yet"
 
 
@@ -112,34 +110,28 @@ def makeService(options: Options) -> PropppdService:
     return PropppdService(options, log, reactor)
 
 
-class PropppdService(DaemonService):
+class PropppdService(PathOwner):
     """Starts in this order: netlink, control channel, data path; stops with the links first.
 
     :param open_path: `(reactor, run_dir, owner)` -> Deferred(IDataPlane), as `PathClient.connect`.
     """
 
+    owner = "propppd"
+
     def __init__(self, options: Options, log: Log, reactor: Any,
-                 open_path: Callable[[Any, str, str], Any] = PathClient.connect, network: Any = None,
+                 open_path: OpenPath = PathClient.connect, network: Any = None,
                  shaping: Any = None) -> None:
-        super().__init__(options, log, reactor)
+        super().__init__(options, log, reactor, open_path)
         self.config: PropppdConfig = options.config
         self.network = network or LinuxNetwork(reactor)
         self.sets = LinuxSets(reactor)
         self.events = Events(EVENTS)
         self.users = LocalUsers(self.config.users)
         self.configs = ConfigCounts()
-        self._open_path = open_path
-        self._path: Any = None
-        self._path_there = False
-        self._lost = False
-        """Since the last try to reach one."""
-        self._delay = FIRST_DELAY
-        self._retry: Any = None
-        self._stopping = False
         self.logs = {category: log if category == "main" else Log(f"propppd.{category}") for category in LOG_CATEGORIES}
         self.radius_port = RadiusPort(reactor, RadiusClient((), os.urandom, reactor.seconds()))
         self.radius = RadiusUsers(self.radius_port, time.time)
-        self.links = Links(World(reactor, self._path, self.network, Chain([self.users, self.radius]),
+        self.links = Links(World(reactor, None, self.network, Chain([self.users, self.radius]),
                                  self.logs["ppp"], self.logs["event"], options["run-dir"], event=self._event,
                                  sets=self.sets))
         # before those that tell of what it gives
@@ -212,8 +204,8 @@ class PropppdService(DaemonService):
         self.radius_servers.configure(self.config.radius)
         yield self.accounting.configure(self.config.radius)
         yield reload.configure(self.links, self.users, self.config)
-        yield self._connect_path()
-        if self._stopping:
+        yield self.connect_path()
+        if self.ending:
             return
         try:
             self.control.startService()
@@ -230,36 +222,14 @@ class PropppdService(DaemonService):
 
     # the data path
 
-    @inlineCallbacks
-    def _connect_path(self) -> Any:
-        self._retry = None
-        self._lost = False
-        try:
-            path = yield self._open_path(self.reactor, self.options["run-dir"], "propppd")
-            yield path.start(self)
-            yield self.accounting.path_ready(path)
-        except Exception as error:
-            self.log.error("no data path: {reason}", reason=error)
-            self._try_again()
-            return
-        if self._stopping:
-            yield path.stop()
-            return
-        if self._lost:
-            # `path_lost` has seen to the next try
-            return
-        self._delay = FIRST_DELAY
-        self._path = path
-        self.links.use(path)
-        self._path_there = True
-        self.links.refusing = ""
-        self.log.info("data path: {name}", name=self._path.name)
+    def path_ready(self, path: Any) -> Any:
+        """Of `PathOwner`."""
+        return self.accounting.path_ready(path)
 
-    def _try_again(self) -> None:
-        if self._stopping or self._retry is not None:
-            return
-        self._retry = self.reactor.callLater(self._delay, self._connect_path)
-        self._delay = min(LAST_DELAY, self._delay * 2)
+    def use_path(self, path: Any) -> None:
+        """Of `PathOwner`."""
+        self.links.use(path)
+        self.links.refusing = ""
 
     def frames_lost(self, port: int, count: int) -> None:
         """IPathEvents."""
@@ -297,13 +267,12 @@ class PropppdService(DaemonService):
 
     def path_lost(self, reason: str) -> None:
         """IPathEvents."""
-        self._path_there = False
-        self._lost = True
-        if self._stopping:
+        self.path_is_lost()
+        if self.ending:
             return
         self.log.critical("the data path process is gone ({reason}): all links end", reason=reason)
         self.links.refusing = STARTING
-        self.links.path_lost("the data path is gone").addCallback(lambda _: self._try_again())
+        self.links.path_lost("the data path is gone").addCallback(lambda _: self.try_again())
 
     def _open_ethernet(self, interface: str, receive: Any, lost: Callable[[], None], tagged: bool) -> EthernetPort:
         """Of `Dials`."""
@@ -385,7 +354,7 @@ class PropppdService(DaemonService):
     # the end
 
     def stopService(self) -> Deferred[Any]:
-        self._stopping = True
+        self.end_tries()
         return self._stop().addErrback(lambda failure: self.log.error("{reason}", reason=failure.getErrorMessage()))
 
     @inlineCallbacks
@@ -393,9 +362,6 @@ class PropppdService(DaemonService):
         links = self.links
         links.refusing = "propppd is stopping"
         self.dials.stop()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
         if len(links):
             self.log.notice("stopping: {count} links", count=len(links))
             yield links.end_all("Admin Reboot", "propppd stops", STOP_PATIENCE)
@@ -407,8 +373,8 @@ class PropppdService(DaemonService):
         self.radius_servers.stop()
         self.dynamic.stop()
         self.radius_port.stop()
-        if self._path_there:
-            yield self._within(self._path.stop())
+        if self.path is not None:
+            yield self._within(self.path.stop())
         yield self._within(self.shaping.stop())
         yield self.network.stop()
         self.sets.stop()
