@@ -76,7 +76,8 @@ class Network:
             lns = world.namespace(f"lns{number}")
             world.cable(lac, lns, [f"10.99.{number}.2/24"], [f"10.99.{number}.1/24"], device_one=f"lns{number}")
             self.lnss.append(lns)
-        self.capture = Capture(self.lnss[0], "eth0", world.path("capture.pcap"))
+        self.captures = {"pppoes || pppoed": Capture(self.client, "eth0", world.path("hosts.pcap")),
+                         "l2tp": Capture(self.lnss[0], "eth0", world.path("capture.pcap"))}
         self.radius = FreeRADIUS(lac, users, configuration=CONFIGURATION)
         self.lac = Suite(lac, 'system { hostname "lac1" }\n', links,
                          proacd=PROACD % (RADIUS_SECRET, profile, destination))
@@ -99,11 +100,12 @@ class Network:
         return found()
 
     def judge(self) -> None:
-        """Nothing malformed has passed."""
-        path = str(self.capture.stop())
-        assert dissect(path, "l2tp"), "nothing was captured"
-        bad = dissect(path, BAD)
-        assert not bad, "\n".join(bad[:20])
+        """Nothing malformed has passed, on either side."""
+        for what, capture in self.captures.items():
+            path = str(capture.stop())
+            assert dissect(path, what), "nothing was captured"
+            bad = dissect(path, BAD)
+            assert not bad, "\n".join(bad[:20])
 
 
 @pytest.fixture
@@ -196,7 +198,8 @@ def test_who_has_no_tunnel_is_online_by_local_ppp_without_a_second_negotiation(w
     (local,) = network.lac.wait_online(1)
     assert local["user"] == "u1@isp.example"
     assert "proxied: the proof was given" in network.lac.tool("propppctl", "show", str(local["name"]))
-    network.capture.stop()
+    for capture in network.captures.values():
+        capture.stop()
 
 
 SWITCHED = """

@@ -75,10 +75,12 @@ def test_the_page_has_every_exit_status(tool):
 
 def test_the_page_of_proac_info_says_which_causes_each_exit_code_of_pppd_stands_for():
     page = (MAN / "proac_info.1").read_text("utf-8").partition("\n.Sh COUNTERS\n")[2].partition("\n.Sh ")[0]
-    found = dict(re.findall(r"^\.It (.+)\n(.+)\.$", page, re.MULTILINE))
+    found = dict(re.findall(r"^\.It (?:\\&)?(.+)\n(.+)\.$", page, re.MULTILINE))
     said = {code: {word for word in text.split(", ") if word in CAUSES} for code, text in found.items()}
     assert tuple(said) == EXIT_CODES
     assert said == {code: {c.word for c in CAUSES.values() if c.exit_code == code} for code in EXIT_CODES}
+    shown = subprocess.run(["mandoc", "-T", "ascii", MAN / "proac_info.1"], capture_output=True, text=True, check=True)
+    assert set(EXIT_CODES) <= {line.strip() for line in re.split(r"\n|  +", shown.stdout)}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
