@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from prol2tp import __version__
 from prol2tp.cli.format import clean, clean_json
 from prol2tp.cli.grammar import Grammar, UsageError
-from prol2tp.control.blocking import Connection, Unreachable, run_directory
+from prol2tp.control.blocking import TIMEOUT, Connection, Unreachable, run_directory
 from prol2tp.control.command import Command, ControlError, Invalid
 
 DONE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -110,9 +110,9 @@ class Program:
 
     # the daemon
 
-    def connect(self, socket: str = "") -> Connection:
+    def connect(self, socket: str = "", timeout: float = TIMEOUT) -> Connection:
         """A connection to the daemon, or to another one. Raises `Unreachable`."""
-        return Connection(os.path.join(run_directory(self._run_dir), socket or self._socket))
+        return Connection(os.path.join(run_directory(self._run_dir), socket or self._socket), timeout)
 
     def call(self, command: Command, **arguments: Any) -> dict[str, Any]:
         """One command on a connection of its own."""

@@ -49,6 +49,7 @@ FORMS = (
         "Follow one line of business through all daemons, whatever their log levels, until interrupted.",
     ),
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
+    Form("top", "top [--once]", "Rates, the biggest tunnels and recent drops, again and again, or once."),
     Form("shell", "shell", "Take commands from a prompt, with completion and history."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
@@ -67,6 +68,7 @@ WORDS = {
     "VALUE": Word("parameters", "its value; several in one word, separated by blanks", "value"),
     "stats": Word("stats", "with the counters of the data path", "flag"),
     "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
+    "--once": Word("once", "print one screen and end", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
@@ -144,6 +146,12 @@ def _trace(program: Program, values: dict[str, Any]) -> int:
     return Follow(program, subject, values.get("path", "")).run()
 
 
+def _top(program: Program, values: dict[str, Any]) -> int:
+    from prol2tp.cli import terminal
+
+    return terminal.once(program) if values.get("once") else terminal.live(program)
+
+
 def _shell(program: Program, values: dict[str, Any]) -> int:
     from prol2tp.cli.shell import shell
 
@@ -165,6 +173,7 @@ ACTIONS: dict[str, Action] = {
     "set_log_level": _set_log_level,
     "trace": _trace,
     "reload": everywhere.reload,
+    "top": _top,
     "shell": _shell,
     "help": everywhere.help,
 }

@@ -9,7 +9,12 @@ import pytest
 from prol2tp.cli import access, format, reports
 from prol2tp.control.commands import proacd, prol2tpd, propppd, scriptd
 from prol2tp.control.shapes import problems
-from tests.golden import records
+from tests.golden import boards, records
+
+
+def _texts(lines):
+    return [text for _, text in lines]
+
 
 OUTPUTS = {
     "show-system": lambda: format.system(records.SYSTEM),
@@ -45,6 +50,9 @@ OUTPUTS = {
     "proac_info-interfaces": lambda: access.interfaces([records.INTERFACE_ROWS]),
     "proac_info-destinations": lambda: access.destinations([records.DESTINATION_ROWS]),
     "proac_info-macs": lambda: access.macs([records.MAC_ROWS]),
+    "top": lambda: _texts(boards.board().lines(120)),
+    "top-80x24": lambda: _texts(boards.board().lines(80, 24)),
+    "top-gone": lambda: _texts(boards.gone().lines(80, 10)),
     "proac_info-trace": lambda: access.trace([records.TRACE_ROWS]),
 }
 

@@ -38,6 +38,9 @@ class Daemons:
                 "ShowTunnel": self._tunnel,
                 "ListSessions": self._sessions,
                 "ShowSession": self._session,
+                "ListHistory": lambda c, cursor, limit, **which: page(
+                    dict(enumerate(records.END_ROWS)), cursor, limit, records.END_ROWS.__getitem__
+                ),
                 "CreateTunnel": self._seen("CreateTunnel", {"tunnel_id": 7, "name": "x"}),
                 "CreateSession": self._seen("CreateSession", {"tunnel_id": 7, "session_id": 8, "name": "u"}),
                 "DestroyTunnel": self._refuse,

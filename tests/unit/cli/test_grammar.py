@@ -72,8 +72,8 @@ def test_stats_is_a_flag():
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("", "what to do? valid: show, create, destroy, set, trace, reload, shell, help"),
-        ("shw", "'shw' is not valid; valid: show, create, destroy, set, trace, reload, shell, help"),
+        ("", "what to do? valid: show, create, destroy, set, trace, reload, top, shell, help"),
+        ("shw", "'shw' is not valid; valid: show, create, destroy, set, trace, reload, top, shell, help"),
         ("show", "more is wanted after 'show': system, tunnels, tunnel, sessions, session, history, scripts"),
         ("show all", "'all' is not valid after 'show'; valid: "
                      "system, tunnels, tunnel, sessions, session, history, scripts"),
@@ -115,7 +115,7 @@ def test_every_form_has_an_action_and_every_argument_a_use(grammar):
 @pytest.mark.parametrize(
     ("words", "text", "found"),
     [
-        ("", "", {"show", "create", "destroy", "set", "trace", "reload", "shell", "help"}),
+        ("", "", {"show", "create", "destroy", "set", "trace", "reload", "top", "shell", "help"}),
         ("", "s", {"show", "set", "shell"}),
         ("show", "tun", {"tunnel", "tunnels"}),
         ("show tunnel id", "", {"27774", "1"}),
