@@ -202,6 +202,31 @@ def test_who_has_no_tunnel_is_online_by_local_ppp_without_a_second_negotiation(w
         capture.stop()
 
 
+SIX = """
+system { hostname "lns6"; listen [2001:db8:99::1]:1701 }
+session profile "lac" { pseudowire_type ppp; ppp_profile "subscribers" }
+tunnel profile "lac1" { peer 2001:db8:99::/64; secret "s3cret"; auth_mode challenge; session_profile "lac" }
+"""
+
+
+def test_a_subscriber_reaches_an_lns_that_freeradius_names_by_its_ipv6_address(world: World) -> None:
+    group = tunnel(1, "2001:db8:99::1", "s3cret", 1).replace("IPv4", "IPv6")
+    network = Network(world, user(1, group))
+    world.namespaces["lac"].address("lns1", "2001:db8:99::2/64")
+    network.lnss[0].address("eth0", "2001:db8:99::1/64")
+    lns = Suite(network.lnss[0], SIX, LNS_LINKS)
+    network.dial("u1")
+    (link,) = network.subscribers.wait_online(1)
+    network.client.ping(INSIDE, interface=str(link["interface"]), size=1400)
+    assert lns.wait_online(1)[0]["user"] == "u1@isp.example"
+    (route,) = network.lac.json("proac_info", "-r")
+    assert route["destination"]["peer"] == "[2001:db8:99::1]:1701"
+    (start,) = network.records("Start")
+    assert {name: start[f"Tunnel-{name}:0"] for name in ("Medium-Type", "Client-Endpoint", "Server-Endpoint")} == {
+        "Medium-Type": "IPv6", "Client-Endpoint": "2001:db8:99::2", "Server-Endpoint": "2001:db8:99::1"}
+    network.judge()
+
+
 SWITCHED = """
 system { hostname "switch" }
 profile radius "aaa" { server 127.0.0.1 secret "%s" timeout 1 ask realm }

@@ -15,6 +15,7 @@ from prol2tp.ppp.settings import Grant, LinkSettings
 from prol2tp.radius import access, packets
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.attributes import PPPOE_OVER_ETHERNET
+from prol2tp.radius.dictionary import ATTRIBUTES
 from prol2tp.radius.outputs import Accepted, Challenged, NoAnswer
 from prol2tp.radius.tunnels import TunnelGroup
 from tests.shell.proacd_radius_world import LNS, User, World
@@ -217,6 +218,7 @@ def test_a_line_is_asked_about_before_the_user_speaks(world: World) -> None:
     route = user.dial()
     request = world.request
     assert (request.user, request.password, request.port.service_type) == (b"eth 1/0:7", b"eth 1/0:7", 10)
+    assert dict(request.port.line)[ATTRIBUTES["Actual-Data-Rate-Downstream"].key] == (20_000_000).to_bytes(4, "big")
     assert not user.sent and user.callback is None, "LCP is the LNS's"
     world.accept(LNS)
     assert route.user == "eth 1/0:7"

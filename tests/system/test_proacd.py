@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -108,7 +110,7 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
     wait_until(lambda: not access.lns.sessions() and not access.lac.sessions(), 10, "no session is left", every=0.2)
 
 
-def test_a_killed_proacd_leaves_nothing_half_open_and_hosts_dial_again(world: World) -> None:
+def test_whatever_is_killed_at_the_concentrator_nothing_is_half_open_and_hosts_dial_again(world: World) -> None:
     access = Access(world)
     access.dial("static", "persist", "holdoff", "1")
     access.client.wait_online(1)
@@ -132,6 +134,21 @@ def test_a_killed_proacd_leaves_nothing_half_open_and_hosts_dial_again(world: Wo
     access.lac.wait_established(1, 30)
     wait_until(lambda: access.client.host.run("ping", "-c", "1", "-W", "1", "-I", "ppp0", "10.5.0.1",
                                               check=False).returncode == 0, 20, "a ping")
+    # all that the daemons share goes: they begin anew with another one, and so do the hosts
+    kill_path(access.lac)
+    access.proacd.wait_for("interface access: serving", count=2)
+    wait_until(lambda: access.client.host.run("ping", "-c", "1", "-W", "1", "-I", "ppp0", "10.5.0.1",
+                                              check=False).returncode == 0, 30, "a ping")
+    (route,), (session,) = access.lac.json("proac_info", "-r"), access.lac.established()
+    assert route["destination"]["session_id"] == session["session_id"]
+    assert all("Traceback" not in process.output for process in access.lac.processes.values())
+
+
+def kill_path(suite: Suite) -> None:
+    """End the process of the data path."""
+    (pid,) = [pid for pid in suite.host.pids()
+              if b"prol2tp.daemons.pathd" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_sessions_of_a_lac_are_switched_to_the_next_lns(world: World) -> None:
