@@ -235,7 +235,8 @@ class RadiusProfile(Radius):
         Seconds(1, 600), 30.0, "Time for a user to say who he is, and for the servers to answer."
     )
     max_negotiations: int = row(
-        Number(1, 65535, "sessions"), 1000, "Sessions that say who they are at a time; more are refused."
+        Number(1, 65535, "sessions"), 1000,
+        "Sessions that say who they are at a time. More hosts wait, and more calls of LACs are refused.",
     )
     l2tp_profile: str = row(Reference("profile l2tp"), "", "Tunnel and session parameters that servers do not give.")
     name: str = ""

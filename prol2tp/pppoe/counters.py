@@ -36,4 +36,5 @@ class Discards:
     padi_over_limit: int = 0
     padi_over_load: int = 0
     padr_over_rate: int = 0
+    padr_over_load: int = 0
     late_answers: int = 0

@@ -141,6 +141,15 @@ class AccessConcentrator:
         self._refuse(session, error, message)
         self._forget(session, now)
 
+    def passed_over(self, key: SessionKey, now: float) -> None:
+        """Not now: the PADR stays without an answer, and the host sends it again (RFC 2516 section 8)."""
+        session = self._session(key)
+        if session is None or session.open:
+            self.discards.late_answers += 1
+            return
+        self.discards.padr_over_load += 1
+        self._forget(session, now)
+
     # the network
 
     def receive(self, frame: bytes, interface: str, now: float) -> None:

@@ -343,10 +343,14 @@ class Asked:
     def __init__(self) -> None:
         self.waiting: dict[int, Deferred[Choice]] = {}
         self.cancelled: list[int] = []
+        self.most = 65535
 
     def choose(self, route: Route) -> Deferred[Choice]:
         self.waiting[route.number] = Deferred(lambda _: self.cancelled.append(route.number))
         return self.waiting[route.number]
+
+    def busy(self, config: Any) -> bool:
+        return len(self.waiting) >= self.most
 
 
 class ProacdWorld:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from prol2tp.daemons.proacd.choice import Choice, Destination
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.ppp.proxy import for_ethernet
-from prol2tp.pppoe.packets import PADS, PADT, VlanTag
+from prol2tp.pppoe.packets import PADO, PADS, PADT, VlanTag, write
 from prol2tp.pppoe.tags import Line
 from tests.shell.proacd_world import CONFIG, ProacdWorld
 
@@ -342,8 +343,6 @@ def test_a_choice_that_is_under_way_is_cancelled_when_the_host_goes(world: Proac
 
 
 def test_frames_that_come_while_the_destination_opens_reach_it_in_order(world: ProacdWorld) -> None:
-    from prol2tp.daemons.proacd.choice import Choice, Destination
-
     host = world.dialled("radius")
     (route,) = world.routes
     route.source.open()
@@ -367,9 +366,21 @@ def test_frames_that_come_while_the_destination_opens_reach_it_in_order(world: P
     world.check()
 
 
-def test_a_refused_choice_closes_the_session(world: ProacdWorld) -> None:
-    from prol2tp.daemons.proacd.choice import Choice
+def test_a_host_waits_without_an_answer_while_nobody_can_say_where_to(world: ProacdWorld) -> None:
+    world.asked.most = 0
+    host = world.host(service="radius").dial()
+    world.settle()
+    assert [type(answer) for answer in host.answers] == [PADO] and not world.routes
+    world.asked.most = 1
+    host.hear(write(host.answers.pop()))
+    world.settle()
+    (number,) = world.asked.waiting
+    world.asked.waiting[number].callback(Choice("ppp", ppp_profile="users"))
+    world.settle()
+    assert host.session_id and len(world.routes) == 1
 
+
+def test_a_refused_choice_closes_the_session(world: ProacdWorld) -> None:
     host = world.dialled("radius")
     (route,) = world.routes
     route.source.open()
@@ -382,8 +393,6 @@ def test_a_refused_choice_closes_the_session(world: ProacdWorld) -> None:
 
 
 def test_a_session_ends_when_its_time_is_over(world: ProacdWorld) -> None:
-    from prol2tp.daemons.proacd.choice import Choice
-
     world.dialled("radius")
     (route,) = world.routes
     world.asked.waiting[route.number].callback(Choice("ppp", ppp_profile="users", session_timeout=60))

@@ -63,6 +63,9 @@ class IChoice(Protocol):
         """The Deferred is cancelled when the source goes away before it has fired. Who wants PPP frames of the source
         first opens it (`Source.open`), then takes them (`Source.frames`) and gives them back (`frames(None)`)."""
 
+    def busy(self, config: Any) -> bool:
+        """Routes of this `route` block had better be asked for again a little later."""
+
 
 class StaticChoice:
     """The configuration says where (`IChoice`).
@@ -76,6 +79,9 @@ class StaticChoice:
     def choose(self, route: Route) -> Deferred[Choice]:
         return succeed(self._choice_of(route.config))
 
+    def busy(self, config: Any) -> bool:
+        return False
+
 
 class ChoiceByKind:
     """Asks who can answer for the kind of destination that a `route` block has (`IChoice`).
@@ -88,3 +94,6 @@ class ChoiceByKind:
 
     def choose(self, route: Route) -> Deferred[Choice]:
         return self._choices[type(route.config.destination)].choose(route)
+
+    def busy(self, config: Any) -> bool:
+        return self._choices[type(config.destination)].busy(config)

@@ -57,6 +57,7 @@ class Concentrator:
         self.hosts: Callable[[dict[str, InterfaceSettings]], dict[str, InterfaceSettings]] = dict
         """Puts what commands have said about hosts into the settings of interfaces."""
         self.ac_name = ""
+        self._choice = choice
         self._drained = False
         self._hostname = hostname
         self._configure()
@@ -112,7 +113,7 @@ class Concentrator:
             return "too many sessions on the route"
         return ""
 
-    def _asked(self, asked: outputs.AskRoute, ethernet: int) -> PPPoESource | tuple[int, str]:
+    def _asked(self, asked: outputs.AskRoute, ethernet: int) -> PPPoESource | tuple[int, str] | None:
         """Of `Discovery`."""
         vlans = tuple(tag.vid for tag in asked.vlans if tag.vid)
         config = self.index.find(asked.key.interface, vlans, asked.service_name)
@@ -122,6 +123,8 @@ class Concentrator:
         if refusal or self.plane is None:
             self.routes.counters.route_create_failures += 1
             return tags.AC_SYSTEM_ERROR, refusal or NO_DATA_PATH
+        if self._choice.busy(config):
+            return None
         source = PPPoESource(asked, self.plane, ethernet, self.discovery)
         self.discovery.sources[asked.key] = source
         try:

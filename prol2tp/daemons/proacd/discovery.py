@@ -30,9 +30,9 @@ _CAUSES = {REPLACED: "Port Preempted", NO_ROUTE_IN_TIME: "NAS Error"}
 
 OpenEthernet = Callable[..., Any]
 """`(interface, receive, burst_done, lost, tagged)` -> a `net.ethernet.EthernetPort`; raises `OSError`, `ValueError`."""
-Asked = Callable[[outputs.AskRoute, int], "PPPoESource | tuple[int, str]"]
-"""Makes the source of a host's session and its route -> error tag and text where there is none. The number is the data
-path's handle of the interface."""
+Asked = Callable[[outputs.AskRoute, int], "PPPoESource | tuple[int, str] | None"]
+"""Makes the source of a host's session and its route -> error tag and text where there is none; None: the host shall
+ask again. The number is the data path's handle of the interface."""
 
 
 class Place:
@@ -324,7 +324,9 @@ class Discovery:
             # the host must not wait for a fault of ours
             self.driver.call(self.core.refused, output.key, message="internal error")
             raise
-        if isinstance(answer, tuple):
+        if answer is None:
+            self.driver.call(self.core.passed_over, output.key)
+        elif isinstance(answer, tuple):
             error, message = answer
             self.driver.call(self.core.refused, output.key, error=error, message=message)
 

@@ -59,9 +59,14 @@ class RadiusChoice:
         profile = self.profiles.get(route.config.destination.profile)
         if profile is None:
             return succeed(Choice(REFUSED, message="the route is no longer configured"))
-        if profile.negotiating >= profile.config.max_negotiations:
+        if self.busy(route.config):
             return succeed(Choice(REFUSED, message="too many users are logging in"))
         return Enquiry(self, route, profile).begin()
+
+    def busy(self, config: Any) -> bool:
+        """As `IChoice`."""
+        profile = self.profiles.get(config.destination.profile)
+        return profile is not None and profile.negotiating >= profile.config.max_negotiations
 
     def stop(self) -> None:
         """No timers any more."""

@@ -268,6 +268,21 @@ def test_one_cookie_does_not_ask_for_routes_without_end() -> None:
     assert asked == 3 and bench.core.discards.padr_over_rate == 97
 
 
+def test_a_host_that_is_passed_over_hears_nothing_and_may_ask_again_with_the_same_cookie() -> None:
+    bench = Bench()
+    offer = bench.offer()
+    assert offer is not None
+    request = PADR(AC, HOST, service_names=(b"",), ac_cookie=offer.ac_cookie)
+    (question,) = bench.tell(request)
+    bench.core.passed_over(question.key, bench.now)
+    assert not bench.outputs() and bench.core.session_count == 0 and bench.core.discards.padr_over_load == 1
+    (question,) = bench.tell(request)
+    bench.core.routed(question.key, bench.now)
+    assert isinstance(bench.outputs()[0], PADS)
+    bench.core.passed_over(question.key, bench.now)
+    assert bench.core.session_count == 1 and bench.core.discards.late_answers == 1
+
+
 def test_a_denied_host_takes_nothing_of_the_rate_of_the_others() -> None:
     bench = Bench(padi_burst=1, padi_rate=1, deny=frozenset({OTHER}))
     for _ in range(100):
