@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = ("common", "l2tp", "ppp", "pppoe", "radius", "ipv6", "config")
+PURE = ("common", "l2tp", "ppp", "pppoe", "radius", "ipv6", "config", "convert")
+ALSO = {"convert": ("config",)}
 IMPURE = {
     "twisted",
     "zope",
@@ -80,7 +81,7 @@ def offences(module: str) -> Iterator[str]:
                 yield f"{where}: pure packages know no clock, no chance, no system and no Twisted"
             if within(name, "pyrad") and (mine != "radius" or not within(name, "pyrad", *PYRAD)):
                 yield f"{where}: only radius, and only pyrad's packets and dictionaries"
-            if within(name, "prol2tp") and layer(name) not in ("", "common", mine):
+            if within(name, "prol2tp") and layer(name) not in ("", "common", mine, *ALSO.get(mine, ())):
                 yield f"{where}: {mine} stands on common alone"
         # launch.py alone, the console entry points, names them all: each in its own process
         if mine == "daemons" and layer(name) == "daemons" and module != "prol2tp.daemons.launch":
