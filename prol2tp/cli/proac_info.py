@@ -130,7 +130,15 @@ def _close(program: Program, values: dict[str, Any]) -> None:
 
 
 def _drain(program: Program, values: dict[str, Any], on: bool = True) -> None:
-    program.call(proacd.DRAIN, on=on, **values)
+    program.record(program.call(proacd.DRAIN, on=on, **values), lambda answer: [_drained(answer, on)])
+
+
+def _drained(answer: dict[str, Any], on: bool) -> str:
+    if not answer["known"]:
+        # perhaps it has another name
+        return "no session has been sent there yet"
+    sessions = f"{answer['sessions']} session{'s' if answer['sessions'] != 1 else ''}"
+    return f"{sessions} stay{'s' if answer['sessions'] == 1 else ''}" if on else f"{sessions} there"
 
 
 def _unlock(program: Program, values: dict[str, Any]) -> None:

@@ -47,7 +47,11 @@ class Proacd:
     def _seen(self, name: str) -> Any:
         def responder(connection: Any, **arguments: Any) -> dict[str, Any]:
             self.calls.append((name, {key: value for key, value in arguments.items() if value is not None}))
-            return {"CloseRoute": {"closed": 2}, "Reload": {"summary": "nothing changed"}}.get(name, {})
+            answers = {
+                "CloseRoute": {"closed": 2}, "Reload": {"summary": "nothing changed"},
+                "Drain": {"known": arguments.get("destination") != "192.0.2.7", "sessions": 1},
+            }  # fmt: skip
+            return answers.get(name, {})
 
         return responder
 
@@ -134,6 +138,15 @@ def test_what_is_changed_is_asked_of_the_daemon(
     outcome = yield proacd.run(*words)
     assert (outcome.code, outcome.errors) == (0, "")
     assert proacd.calls == [(command, arguments)]
+
+
+@pytest_twisted.inlineCallbacks
+def test_who_drains_hears_of_those_that_stay_and_of_a_name_that_nobody_knows(proacd: Proacd) -> Any:
+    for words, said in (("drain", "1 session stays"), ("drain 192.0.2.1", "1 session stays"),
+                        ("undrain 192.0.2.1", "1 session there"),
+                        ("drain 192.0.2.7", "no session has been sent there yet")):
+        outcome = yield proacd.run(*words.split())
+        assert (outcome.code, outcome.output) == (0, f"{said}\n")
 
 
 @pytest_twisted.inlineCallbacks

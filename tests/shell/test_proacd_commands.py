@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import succeed
 
 from prol2tp.cli import access
+from prol2tp.config.proacd import load
 from prol2tp.control.command import ControlError, Invalid, NotFound, Refused
 from prol2tp.control.commands.proacd import COMMANDS, EVENTS, RECORDS
 from prol2tp.control.shapes import problems
@@ -25,7 +26,7 @@ from prol2tp.daemons.proacd.trace import Filter, Trace
 from prol2tp.pppoe.packets import PADT
 from prol2tp.pppoe.tags import Line
 from tests.shell.proacd_radius_world import World
-from tests.shell.proacd_world import ProacdWorld, result
+from tests.shell.proacd_world import CONFIG, ProacdWorld, result
 
 QUIET = Log("test.commands", Level.CRITICAL)
 
@@ -194,7 +195,8 @@ def test_interfaces_say_whom_they_serve_or_why_nobody(world: Told) -> None:
 
 def test_a_destination_is_drained_and_comes_back(world: Told) -> None:
     world.dialled()
-    world.call("Drain", on=True, destination="192.0.2.1")
+    assert world.call("Drain", on=True, destination="192.0.2.1") == {"known": True, "sessions": 1}
+    assert world.call("Drain", on=False, destination="192.0.2.7") == {"known": False, "sessions": 0}
     world.dialled()
     assert [route.place.name for route in world.routes] == ["192.0.2.1", "192.0.2.2"]
     states = {row["name"]: (row["state"], row["sessions"]) for row in world.rows("ListDestinations")}
@@ -220,13 +222,16 @@ def test_a_lockout_is_ended_by_command(world: Told) -> None:
 
 def test_a_daemon_that_drains_offers_nothing_and_keeps_what_is_up(world: Told) -> None:
     world.dialled()
-    world.call("Drain", on=True)
+    assert world.call("Drain", on=True) == {"known": True, "sessions": 1}
     refused = world.dialled()
     assert not refused.answers and len(world.routes) == 1
     assert world.call("Status")["status"]["draining"]
     assert world.prol2tpd.offer("7/8") is not None
     world.call("Drain", on=False)
     assert world.dialled().session_id and not world.call("Status")["status"]["draining"]
+    world.parts.configure(load("system { drain true }" + CONFIG, "test.conf"))
+    with pytest.raises(Refused, match="the configuration says drain"):
+        world.call("Drain", on=False)
 
 
 # lists of hosts

@@ -288,8 +288,12 @@ DRAIN = Command(
         Argument("on", "boolean", False, "False: let new sessions there again"),
         Argument("destination", "text", True, "name as in `destination-row`; left out: the daemon, nobody is let in"),
     ),
-    (),
-    "Send no new sessions to a destination, or let none in. Those that are up stay.",
+    (
+        Argument("known", "boolean", False, "False: no session has been sent to the destination since the start"),
+        Argument("sessions", "integer", False, "that are up there, or in all, and stay"),
+    ),
+    "Send no new sessions to a destination, or let none in. Those that are up stay. Refused when nobody is let in by "
+    "`drain` of the configuration, and that is to be taken back.",
 )
 UNLOCK = Command(
     "Unlock",

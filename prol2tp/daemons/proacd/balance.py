@@ -172,6 +172,11 @@ class Balance:
         elif on or name in self._known:
             self._of(name).draining = on
 
+    def sessions(self, name: str) -> int | None:
+        """That are up there; None: nothing is known of it."""
+        known = self._known.get(name)
+        return known.sessions if known is not None else None
+
     def unlock(self, name: str) -> bool:
         """End a lockout. -> whether there was one."""
         known = self._known.get(name)

@@ -142,11 +142,15 @@ class Commands:
         return page(dict(enumerate(rows)), cursor, limit, rows.__getitem__)
 
     def drain(self, connection: Any, on: bool, destination: str | None = None) -> dict[str, Any]:
+        parts = self._parts
         if destination is None:
-            self._parts.drain(on)
-        else:
-            self._parts.balance.drain(_named(destination), on)
-        return {}
+            parts.drain(on)
+            if parts.draining and not on:
+                raise Refused("the configuration says drain: take it out there, then reload")
+            return {"known": True, "sessions": len(parts.routes)}
+        sessions = parts.balance.sessions(_named(destination))
+        parts.balance.drain(destination, on)
+        return {"known": sessions is not None, "sessions": sessions or 0}
 
     def unlock(self, connection: Any, destination: str) -> dict[str, Any]:
         if not self._parts.balance.unlock(_named(destination)):
