@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prol2tp.cli import completion as scripts
 from prol2tp.cli import format, reports
 from prol2tp.cli.grammar import UsageError
 from prol2tp.cli.program import Program
@@ -25,3 +26,8 @@ def help(program: Program, values: dict[str, Any]) -> None:
     if not usage:
         raise UsageError(f"no command begins with '{' '.join(words)}'")
     program.write(usage)
+
+
+def completion(program: Program, values: dict[str, Any]) -> None:
+    """`completion`: the script for a shell."""
+    program.write(scripts.script(values["shell"], program.name, program.grammar).splitlines())

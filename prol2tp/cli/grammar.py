@@ -23,12 +23,23 @@ class Form(NamedTuple):
 class Word(NamedTuple):
     """An argument. `key`: its name in the result. `kind`: 'text', 'integer', 'choice' (one of `choices`, which may be
     abbreviated), 'list' (may come again; the result is a list), 'name' and 'value' (a pair that goes into a dict), or
-    'flag' (a keyword that is True in the result when it was said)."""
+    'flag' (a keyword that is True in the result when it was said). `values`, for completion: 'daemon' (the tool's
+    `complete` asks for them), 'file', or empty."""
 
     key: str
     help: str
     kind: str = "text"
     choices: tuple[str, ...] = ()
+    values: str = ""
+
+
+class Step(NamedTuple):
+    """A state of the grammar as an automaton: where each keyword leads to, and where an argument does (None: there is
+    none), with its names."""
+
+    keywords: dict[str, int]
+    argument: int | None
+    arguments: tuple[str, ...]
 
 
 class UsageError(Exception):
@@ -210,6 +221,37 @@ class Grammar:
                 candidates = lookup(word.key, path.values) if lookup is not None else ()
             found.update(dict.fromkeys(candidate for candidate in candidates if candidate.startswith(text)))
         return list(found)
+
+    def automaton(self) -> list[Step]:
+        """What may follow what, for completion: the first step is the start. Abbreviations, and arguments that are
+        told apart by their values, are left to who walks it."""
+        start = self._closure({0})
+        numbers = {start: 0}
+        todo, steps = [start], []
+        for states in todo:
+            keywords: dict[str, set[int]] = {}
+            arguments: dict[str, None] = {}
+            targets: set[int] = set()
+            for edge in (edge for state in sorted(states) for edge in self._states[state].edges):
+                word = self.words.get(edge.token)
+                if word is not None and word.kind != "flag" and not word.choices:
+                    arguments[edge.token] = None
+                    targets.add(edge.target)
+                for name in word.choices if word is not None and word.choices else (edge.token,):
+                    if edge.token not in arguments:
+                        keywords.setdefault(name, set()).add(edge.target)
+            following = [self._closure(found) for found in (*keywords.values(), *([targets] if targets else ()))]
+            for found in following:
+                if found not in numbers:
+                    numbers[found] = len(numbers)
+                    todo.append(found)
+            argument = numbers[following[-1]] if targets else None
+            steps.append(Step({name: numbers[to] for name, to in zip(keywords, following, strict=False)}, argument,
+                              tuple(arguments)))
+        return steps
+
+    def _closure(self, states: set[int]) -> frozenset[int]:
+        return frozenset(path.state for path in self._spread([_Path(state, {}) for state in states]))
 
     def usage(self, words: Iterable[str] = ()) -> list[str]:
         """Help: all forms, or those that begin with these keywords."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from prol2tp.cli import access, everywhere, format
+from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
@@ -39,6 +40,7 @@ FORMS = (
     Form("events", "events [EVENT ...]", "What happens, a line for each event, until interrupted."),
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("set_log_level", "set log-level LEVEL", "Change the log level of the daemon."),
+    Form("completion", "completion SHELL", "Print what completes commands in a shell."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
 WORDS = {
@@ -54,6 +56,7 @@ WORDS = {
     "EVENT": Word("types", "only these: " + ", ".join(proacd.EVENTS), "list"),
     "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
+    "SHELL": Word("shell", ", ".join(SHELLS), "choice", SHELLS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
 GRAMMAR = Grammar(FORMS, WORDS)
@@ -198,6 +201,7 @@ ACTIONS: dict[str, Action] = {
     "events": _events,
     "reload": everywhere.reload,
     "set_log_level": _set_log_level,
+    "completion": everywhere.completion,
     "help": everywhere.help,
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
@@ -51,17 +53,19 @@ FORMS = (
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("top", "top [--once]", "Rates, the biggest tunnels and recent drops, again and again, or once."),
     Form("shell", "shell", "Take commands from a prompt, with completion and history."),
+    Form("completion", "completion SHELL", "Print what completes commands in a shell."),
+    Form("complete", "complete [WORD ...]", "What may stand for the last of these words, for completion."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
 WORDS = {
-    "TUNNEL_ID": Word("tunnel_id", "our id of a tunnel", "integer"),
-    "TUNNEL_NAME": Word("tunnel_name", "administrative name of a tunnel"),
-    "SESSION_ID": Word("session_id", "our id of a session", "integer"),
-    "SESSION_NAME": Word("session_name", "administrative name of a session"),
+    "TUNNEL_ID": Word("tunnel_id", "our id of a tunnel", "integer", values="daemon"),
+    "TUNNEL_NAME": Word("tunnel_name", "administrative name of a tunnel", values="daemon"),
+    "SESSION_ID": Word("session_id", "our id of a session", "integer", values="daemon"),
+    "SESSION_NAME": Word("session_name", "administrative name of a session", values="daemon"),
     "PEER": Word("peer", "IP address of a peer"),
     "USER": Word("user", "PPP user"),
     "MAC": Word("mac", "MAC address of a PPPoE peer"),
-    "FILE": Word("path", "pcapng file that gets the control packets"),
+    "FILE": Word("path", "pcapng file that gets the control packets", values="file"),
     "NAME": Word("name", "name of the new tunnel or session"),
     "ADDRESS": Word("peer", "address or host name of the peer, with a port if it is not 1701"),
     "PARAMETER": Word("parameters", "parameter of prol2tpd.conf(5)", "name"),
@@ -70,6 +74,7 @@ WORDS = {
     "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "--once": Word("once", "print one screen and end", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
+    "SHELL": Word("shell", ", ".join(SHELLS), "choice", SHELLS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
 GRAMMAR = Grammar(FORMS, WORDS)
@@ -146,6 +151,12 @@ def _trace(program: Program, values: dict[str, Any]) -> int:
     return Follow(program, subject, values.get("path", "")).run()
 
 
+def _complete(program: Program, values: dict[str, Any]) -> None:
+    *words, text = values.get("words") or [""]
+    known = partial(lookup, program)
+    program.write(format.clean(word) for word in program.grammar.complete(words, text, known))
+
+
 def _top(program: Program, values: dict[str, Any]) -> int:
     from prol2tp.cli import terminal
 
@@ -175,6 +186,8 @@ ACTIONS: dict[str, Action] = {
     "reload": everywhere.reload,
     "top": _top,
     "shell": _shell,
+    "completion": everywhere.completion,
+    "complete": _complete,
     "help": everywhere.help,
 }
 

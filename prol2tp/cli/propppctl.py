@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
@@ -29,6 +30,7 @@ FORMS = (
     ),
     Form("reload", "reload [--dry-run]", "Read the configuration file again, or say what that would do."),
     Form("set_log_level", "set log-level LEVEL [NAME]", "Change the log level of the daemon or of one link."),
+    Form("completion", "completion SHELL", "Print what completes commands in a shell."),
     Form("help", "help [WORD ...]", "The commands, or those that begin with these words."),
 )
 WORDS = {
@@ -41,6 +43,7 @@ WORDS = {
     "LINK": Word("names", "only events of this link: session-N", "list"),
     "--dry-run": Word("dry_run", "change nothing: list what would change, what would end and why", "flag"),
     "LEVEL": Word("level", ", ".join(LEVELS), "choice", LEVELS),
+    "SHELL": Word("shell", ", ".join(SHELLS), "choice", SHELLS),
     "WORD": Word("words", "beginning of a command", "list"),
 }
 GRAMMAR = Grammar(FORMS, WORDS)
@@ -111,6 +114,7 @@ ACTIONS: dict[str, Action] = {
     "events": _events,
     "reload": everywhere.reload,
     "set_log_level": _set_log_level,
+    "completion": everywhere.completion,
     "help": everywhere.help,
 }
 

@@ -7,6 +7,8 @@ from prol2tp.cli.grammar import Form, Grammar, UsageError, Word
 
 G = prol2tp.GRAMMAR
 
+FIRST = "show, create, destroy, set, trace, reload, top, shell, completion, complete, help"
+
 
 @pytest.mark.parametrize(
     ("line", "action", "values"),
@@ -72,8 +74,8 @@ def test_stats_is_a_flag():
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("", "what to do? valid: show, create, destroy, set, trace, reload, top, shell, help"),
-        ("shw", "'shw' is not valid; valid: show, create, destroy, set, trace, reload, top, shell, help"),
+        ("", f"what to do? valid: {FIRST}"),
+        ("shw", f"'shw' is not valid; valid: {FIRST}"),
         ("show", "more is wanted after 'show': system, tunnels, tunnel, sessions, session, history, scripts"),
         ("show all", "'all' is not valid after 'show'; valid: "
                      "system, tunnels, tunnel, sessions, session, history, scripts"),
@@ -115,7 +117,7 @@ def test_every_form_has_an_action_and_every_argument_a_use(grammar):
 @pytest.mark.parametrize(
     ("words", "text", "found"),
     [
-        ("", "", {"show", "create", "destroy", "set", "trace", "reload", "top", "shell", "help"}),
+        ("", "", set(FIRST.split(", "))),
         ("", "s", {"show", "set", "shell"}),
         ("show", "tun", {"tunnel", "tunnels"}),
         ("show tunnel id", "", {"27774", "1"}),
