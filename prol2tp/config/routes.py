@@ -78,9 +78,9 @@ class Interface:
     )
     replace: bool = row(Boolean(), False, "A host at its limit gets a new session and loses its oldest one.")
     padi_rate: int = row(
-        Number(0, 1_000_000, "packets"), 100, "PADIs, and as many PADRs, answered per second; 0: no limit."
+        Number(0, 1_000_000, "packets"), 1000, "PADIs, and as many PADRs, answered per second; 0: no limit."
     )
-    padi_burst: int = row(Number(1, 1_000_000, "packets"), 200, "PADIs, and as many PADRs, answered at once.")
+    padi_burst: int = row(Number(1, 1_000_000, "packets"), 2000, "PADIs, and as many PADRs, answered at once.")
     allow_mac: tuple[bytes, ...] = row(
         HostAddress(), (), "Hosts that are served, and no others; without it all.", many=True, most=65536
     )

@@ -38,9 +38,9 @@ class InterfaceSettings:
     max_sessions_per_mac: int = 0
     replace: bool = False
     """A host at its limit gets a new session and loses its oldest one, for hosts that restart without a PADT."""
-    padi_burst: int = 200
+    padi_burst: int = 2000
     """PADIs answered at once; more are dropped without an answer."""
-    padi_rate: float = 100.0
+    padi_rate: float = 1000.0
     """PADIs answered per second in the long run; 0: no limit. PADRs that want a new session have the same bounds, of
     their own: one good cookie must not ask for routes without end."""
     allow: frozenset[bytes] | None = None

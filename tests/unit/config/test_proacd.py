@@ -119,7 +119,7 @@ def test_interfaces_have_values_of_their_own_of_default_and_of_the_table() -> No
     config = load("interface default { padi_rate 50 vlans any } interface eth1 { vlans 10-12 200.5 untagged }"
                   + one("source pppoe { interface eth0 eth1 }"), "f")
     assert (config.interfaces["eth0"].padi_rate, config.interfaces["eth1"].padi_rate) == (50, 50)
-    assert config.interfaces["eth0"].padi_burst == 200
+    assert config.interfaces["eth0"].padi_burst == 2000
     assert vlan_set(config.interfaces["eth0"].vlans) is None
     assert vlan_set(config.interfaces["eth1"].vlans) == {(10,), (11,), (12,), (200, 5), ()}
 
@@ -325,7 +325,7 @@ def test_what_is_written_reads_back_as_the_same_without_secrets() -> None:
 
 def test_what_is_written_has_defaults_and_no_secrets() -> None:
     text = written(load(WHOLE, "f"))
-    assert "cookie_lifetime 30\n" in text and "padi_burst 200\n" in text
+    assert "cookie_lifetime 30\n" in text and "padi_burst 2000\n" in text
     for secret in ("s1", "s2", "s3", "7332", "hex:00"):
         assert secret not in text
 
