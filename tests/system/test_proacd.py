@@ -57,13 +57,13 @@ user "u3" { password "pw3" }
 class Access:
     """Three hosts: client, access concentrator, LNS."""
 
-    def __init__(self, world: World, client_l2tp: str = "") -> None:
+    def __init__(self, world: World, client_l2tp: str = "", proacd: str = PROACD) -> None:
         self.world = world
         client, lac, lns = (world.namespace(name) for name in ("client", "lac", "lns"))
         world.cable(client, lac, ["10.98.0.1/24"], ["10.98.0.2/24"], device_two="access", mtu=PAYLOAD)
         world.cable(lac, lns, ["10.99.0.2/24"], ["10.99.0.1/24"], device_one="core", mtu=1600)
         self.lns = Suite(lns, LNS_L2TP, LNS_PPP)
-        self.lac = Suite(lac, LAC_L2TP, LAC_PPP, debug=True, proacd=PROACD)
+        self.lac = Suite(lac, LAC_L2TP, LAC_PPP, debug=True, proacd=proacd)
         self.proacd.wait_for("interface access: serving")
         self.client = Suite(client, client_l2tp, CLIENT, debug=True)
 
@@ -108,6 +108,32 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
     assert "Traceback" not in proacd.output
     access.client.processes["propppd"].wait_for("session-1: ended: Peer Request")
     wait_until(lambda: not access.lns.sessions() and not access.lac.sessions(), 10, "no session is left", every=0.2)
+
+
+TAGGED = """
+interface access { vlans 7-8 }
+route "seven" { source pppoe { interface access vlan 7 } destination l2tp { peer 10.99.0.1 secret "s3cret" } }
+route "eight" { source pppoe { interface access vlan 8 } destination ppp { ppp_profile "users" } }
+"""
+
+
+def test_hosts_in_vlans_that_no_interface_is_made_for_take_their_routes(world: World) -> None:
+    access = Access(world, proacd=TAGGED)
+    for vlan in ("7", "8"):
+        access.client.tool("propppctl", "create", "pppoe", "interface", "eth0", "profile", "dsl", "vlan", vlan)
+    links = {row["name"]: row["interface"] for row in access.client.wait_online(2)}
+    access.lns.wait_online(1)
+    access.lac.wait_online(1)
+    for name, inside in (("session-1", "10.5.0.1"), ("session-2", "10.6.0.1")):
+        access.client.host.ping(inside, interface=links[name], size=1400)
+    routes = {row["name"]: row for row in access.lac.json("proac_info", "-r")}
+    assert {name: row["source"]["vlans"] for name, row in routes.items()} == {"seven": [7], "eight": [8]}
+    shown = access.lac.tool("proac_info", "-r", "seven")
+    assert "vlan 7" in shown and "Destination: L2TP tunnel " in shown
+    # nobody is served elsewhere
+    access.client.tool("propppctl", "create", "pppoe", "interface", "eth0", "profile", "dsl", "vlan", "9")
+    wait_until(lambda: access.lac.json("proac_info", "-s")["discards"]["other_vlans"], 10, "a PADI of another VLAN")
+    assert access.lac.json("proac_info", "-s")["pppoe"]["pado_sent"] == 2
 
 
 def test_whatever_is_killed_at_the_concentrator_nothing_is_half_open_and_hosts_dial_again(world: World) -> None:
