@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from prol2tp import __version__
 from prol2tp.cli.format import clean, clean_json
 from prol2tp.cli.grammar import Grammar, UsageError
+from prol2tp.cli.progress import Progress
 from prol2tp.control.blocking import TIMEOUT, Connection, Unreachable, run_directory
 from prol2tp.control.command import Command, ControlError, Invalid
 
@@ -58,6 +59,8 @@ class Program:
         self.name = name
         self.grammar = grammar
         self.json = False
+        self.quiet = False
+        """Never say that something takes long."""
         self._socket = socket
         self._actions = actions
         self._summary = summary
@@ -81,8 +84,9 @@ class Program:
 
     def rows(self, command: Command, text: Callable[[Iterable[list[Any]]], Iterator[str]], **arguments: Any) -> None:
         """Print a list page by page, as it comes."""
-        with self.connect() as connection:
-            pages = connection.pages(command, **arguments)
+        with self.connect() as connection, self.progress() as progress:
+            connection.waiting = progress.waiting
+            pages = progress.counted(connection.pages(command, **arguments))
             output = self._output or sys.stdout
             if self.json:
                 output.writelines(_json_rows(pages))
@@ -114,10 +118,16 @@ class Program:
         """A connection to the daemon, or to another one. Raises `Unreachable`."""
         return Connection(os.path.join(run_directory(self._run_dir), socket or self._socket), timeout)
 
-    def call(self, command: Command, **arguments: Any) -> dict[str, Any]:
-        """One command on a connection of its own."""
-        with self.connect() as connection:
+    def call(self, command: Command, socket: str = "", **arguments: Any) -> dict[str, Any]:
+        """One command on a connection of its own, to the daemon or to another one."""
+        with self.connect(socket) as connection, self.progress() as progress:
+            connection.waiting = progress.waiting
             return connection.call(command, **arguments)
+
+    def progress(self) -> Progress:
+        """The line that says that it takes long, where somebody can see it."""
+        errors, output = self._errors or sys.stderr, self._output or sys.stdout
+        return Progress(self.name, errors if errors.isatty() and not self.quiet else None, output.isatty())
 
     # running
 

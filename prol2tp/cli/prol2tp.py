@@ -105,8 +105,7 @@ def _show_history(program: Program, values: dict[str, Any]) -> None:
 
 
 def _show_scripts(program: Program, values: dict[str, Any]) -> None:
-    with program.connect(scriptd.SOCKET) as connection:
-        program.record(connection.call(scriptd.SHOW_SCRIPTS)["scripts"], reports.scripts)
+    program.record(program.call(scriptd.SHOW_SCRIPTS, scriptd.SOCKET)["scripts"], reports.scripts)
 
 
 def _create_tunnel(program: Program, values: dict[str, Any]) -> None:

@@ -65,10 +65,13 @@ class Shell:
 
     def _known(self, key: str, values: dict[str, Any]) -> list[str]:
         # completion must never disturb the prompt
+        self.program.quiet = True
         try:
             return [shlex.quote(value) for value in self._lookup(key, values)]
         except (Unreachable, ControlError, KeyError, TypeError, AttributeError):
             return []
+        finally:
+            self.program.quiet = False
 
     def complete(self, text: str, state: int) -> str | None:
         """readline's way to ask for the candidates, one at a time."""

@@ -81,9 +81,11 @@ class Source:
 def once(program: Program) -> int:
     """Two readings a second apart, and one screen."""
     board, source = Board(1.0), Source(program)
-    _first(program, board, source)
-    time.sleep(1.0)
-    source.read(board)
+    with program.progress() as progress:
+        _first(program, board, source)
+        time.sleep(1.0)
+        progress.waiting()
+        source.read(board)
     board.walk.tunnels = board.walk.tunnels[:ONCE]
     reading = board.last
     reading.drops = reading.drops[:ONCE]

@@ -278,7 +278,7 @@ class Board:
     def _drops(self) -> list[Line]:
         table = Columns(("Ended", "<", 8), ("Ids", "<", 11), ("Peer", "<", 15), ("User", "<", 16), ("By", "<", 4),
                         ("Reason", "", 0))
-        return _table_lines(table, [_drop_cells(row) for row in self._readings[-1].drops])
+        return _table_lines(table, [_drop_cells(row, self.last.wall) for row in self.last.drops])
 
     def _keys(self) -> str:
         pause = "go on" if self.paused else "pause"
@@ -307,9 +307,11 @@ def _table_lines(table: Columns, rows: list[list[str]]) -> list[Line]:
     return [(HEAD, heading), *((NORMAL, line) for line in lines)]
 
 
-def _drop_cells(row: JSON) -> list[str]:
+def _drop_cells(row: JSON, wall: float) -> list[str]:
+    at = time.localtime(row["ended_at"])
+    day = "%H:%M:%S" if wall - row["ended_at"] < 86400 else "%Y-%m-%d"
     ids = f"{row['tunnel_id']}/{row['session_id']}" if row["kind"] == "session" else str(row["tunnel_id"])
-    return [time.strftime("%H:%M:%S", time.localtime(row["ended_at"])), ids, host(row["peer"]),
+    return [time.strftime(day, at), ids, host(row["peer"]),
             clean(row["user"] or row["name"] or "-"), clean(row["by"]), clean(row["reason"])]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prol2tp.control.command import (
@@ -27,6 +28,8 @@ from prol2tp.control.commands.shared import NOTIFY, SUBSCRIBE
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a daemon counts as dead."""
+TICK = 0.2
+"""Seconds between two calls of `Connection.waiting`."""
 
 
 class Unreachable(Exception):
@@ -38,6 +41,8 @@ class Connection:
 
     def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
         self.path = path
+        self.waiting: Callable[[], None] | None = None
+        """Called again and again while nothing comes."""
         self._tag = 0
         self._buffer = b""
         self._held: list[dict[bytes, bytes]] = []
@@ -170,6 +175,8 @@ class Connection:
         parts = [self._buffer]
         have = len(self._buffer)
         while have < size:
+            if self.waiting is not None:
+                self._wait(self.waiting)
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionAbortedError(0, "the daemon closed the connection")
@@ -178,6 +185,16 @@ class Connection:
         data = b"".join(parts)
         self._buffer = data[size:]
         return data[:size]
+
+    def _wait(self, waiting: Callable[[], None]) -> None:
+        timeout = self._socket.gettimeout()
+        end = None if timeout is None else time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not poll.poll(TICK * 1000):
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError
+            waiting()
 
 
 def _response(command: Command, answer: dict[bytes, bytes]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def reading(now: float, new: int = 0, ended: int = 0, **more: Any) -> Reading:
         "setup": SETUP | {"counts": [0, new, 0, 0, 0]}, "ends": {"2": ended},
         "radius": records.STATUS["radius"] | {"access_requests": 7 + new, "access_accepts": 6 + new}}
     found = Reading(now, records.moment("2026-11-23 12:00:00") + now, system, ppp, records.ACCESS_STATUS,
-                    list(records.END_ROWS))
+                    [{**records.END_ROWS[0], "ended_at": records.moment("2026-11-23 11:59:58")}, records.END_ROWS[1]])
     for name, value in more.items():
         setattr(found, name, value)
     return found

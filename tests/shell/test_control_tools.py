@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -427,3 +428,12 @@ async def test_the_shell_on_a_terminal_completes_and_remembers_all_but_secrets(d
     history = tmp_path / ".prol2tp_history"
     assert history.read_text().split("\n") == ["show system ", "show tunnel id 27774 ", ""]
     assert history.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("words", "found"), [
+    ("show tunnel id ''", ["27774"]), ("show session id '' ", ["1", "2", "3"]), ("show tu", ["tunnel", "tunnels"]),
+    ("show session id 1 in tunnel id ''", ["27774"]), ("nonsense ''", [])])
+@pytest_twisted.ensureDeferred
+async def test_shells_can_ask_what_may_follow(daemons, words, found):
+    outcome = await run("prol2tp", "complete", "--", *shlex.split(words))
+    assert (outcome.code, outcome.errors, sorted(outcome.output.split())) == (0, "", found)
