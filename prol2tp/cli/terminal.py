@@ -86,6 +86,9 @@ def once(program: Program) -> int:
         time.sleep(1.0)
         progress.waiting()
         source.read(board)
+        while board.last.system is not None and not board.walk.ended:
+            source.read(board)
+            progress.waiting()
     board.walk.tunnels = board.walk.tunnels[:ONCE]
     reading = board.last
     reading.drops = reading.drops[:ONCE]

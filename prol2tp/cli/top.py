@@ -115,7 +115,8 @@ class Walk:
     def __init__(self) -> None:
         self.sort = SORTS[0]
         self.tunnels: list[tuple[JSON, int | None]] = []
-        """The first ones of the last walk, and by how much their sessions changed since the one before."""
+        """The first ones of the last walk, and by how much their sessions changed since the one before; of the first
+        walk as far as it is."""
         self._best: list[tuple[JSON, int | None]] = []
         self._now: dict[int, int] = {}
         self._before: dict[int, int] | None = None
@@ -131,11 +132,18 @@ class Walk:
         if last:
             self.tunnels, self._best = self._best, []
             self._before, self._now = self._now, {}
+        elif self._before is None:
+            self.tunnels = self._best
 
     def _sorted(self, rows: list[tuple[JSON, int | None]]) -> list[tuple[JSON, int | None]]:
         key = self.sort.key
         return heapq.nlargest(KEPT, rows, lambda item: (key(item[0], item[0]["sessions"] - (item[1] or 0)),
                                                         -item[0]["tunnel_id"]))
+
+    @property
+    def ended(self) -> bool:
+        """All tunnels have been seen once."""
+        return self._before is not None
 
     def next_sort(self) -> None:
         """The next order, of those that are kept; the next walks choose by it."""

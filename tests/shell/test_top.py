@@ -23,6 +23,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from prol2tp.cli import terminal
+from prol2tp.cli.top import ROWS, Board
+from prol2tp.control.blocking import Unreachable
+from prol2tp.control.command import Command
+from prol2tp.control.paging import page
 from tests.golden import records
 from tests.shell.control_daemons import Daemons, run
 
@@ -211,3 +215,35 @@ async def test_a_daemon_that_ends_and_comes_back_is_found_again(screen, daemons,
     await top.shows("jackdaw")
     top.press("q")
     assert (await top.end())[0] == 0
+
+
+class Many:
+    """A prol2tpd with 3500 tunnels, as the program's connections show it; it notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict]] = []
+
+    def connect(self, socket: str, timeout: float) -> Many:
+        if socket != "prol2tpd.sock":
+            raise Unreachable(socket)
+        return self
+
+    def call(self, command: Command, **arguments: object) -> dict:
+        self.asked.append((command.name, arguments))
+        if command.name == "ListTunnels":
+            rows = {number: {**records.TUNNEL_ROW, "tunnel_id": number, "sessions": number}
+                    for number in range(1, 3501)}
+            return page(rows, str(arguments["cursor"]), int(str(arguments["limit"])), rows.__getitem__)
+        return {"system": records.SYSTEM} if command.name == "ShowSystem" else {"rows": [], "cursor": "x"}
+
+
+def test_a_reading_asks_for_a_bounded_number_of_rows_and_never_for_sessions():
+    many, board = Many(), Board(1.0)
+    source = terminal.Source(many)
+    for reading in range(1, 5):
+        many.asked.clear()
+        source.read(board)
+        rows = sum(int(str(arguments["limit"])) for name, arguments in many.asked if name == "ListTunnels")
+        assert rows <= 2 * ROWS and {name for name, _ in many.asked} == {"ShowSystem", "ListHistory", "ListTunnels"}
+        assert board.walk.ended is (reading == 4)
+    assert board.walk.tunnels[0][0]["tunnel_id"] == 3500

@@ -141,3 +141,11 @@ def test_a_reading_costs_no_more_after_a_day():
         made.add(reading(float(second)))
     late = steps(made.add, reading(2000.0))
     assert late == early
+
+
+def test_the_first_walk_is_seen_as_far_as_it_is():
+    walk = Walk()
+    walk.page([row(1, 5)], last=False)
+    assert len(walk.tunnels) == 1 and not walk.ended
+    walk.page([row(2, 6)], last=True)
+    assert len(walk.tunnels) == 2 and walk.ended
