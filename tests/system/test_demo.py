@@ -107,6 +107,13 @@ def test_the_demo_of_l2tpv3_carries_ethernet_between_two_bridges(suffix: str) ->
     assert not namespaces(suffix)
 
 
+def test_what_another_demo_cannot_do_is_refused(suffix: str) -> None:
+    for words in (("--pppoe", "--l2tpv3"), ("--pppoe", "--users", "5")):
+        done = demo(suffix, *words, check=False)
+        assert done.returncode == 2 and f"argument {words[1]}: not allowed with argument --pppoe" in done.stderr
+    assert not namespaces(suffix)
+
+
 @pytest.mark.interop("freeradius")
 def test_the_demo_of_the_access_concentrator_brings_users_by_both_kinds_of_routes(suffix: str) -> None:
     done = demo(suffix, "--pppoe")
