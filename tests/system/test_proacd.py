@@ -134,6 +134,12 @@ def test_hosts_in_vlans_that_no_interface_is_made_for_take_their_routes(world: W
     access.client.tool("propppctl", "create", "pppoe", "interface", "eth0", "profile", "dsl", "vlan", "9")
     wait_until(lambda: access.lac.json("proac_info", "-s")["discards"]["other_vlans"], 10, "a PADI of another VLAN")
     assert access.lac.json("proac_info", "-s")["pppoe"]["pado_sent"] == 2
+    # the cable is pulled: everybody behind hears so
+    access.lac.host.run("ip", "link", "set", "access", "down")
+    wait_until(lambda: not access.lns.sessions() and not access.lac.links(), 10, "no session is left", every=0.2)
+    access.proacd.wait_for("ends: Lost Carrier: interface access is down", count=2)
+    access.lns.processes["propppd"].wait_for("ended: Lost Carrier")
+    assert access.lac.json("proac_info", "interfaces")[0]["state"] == "is down"
 
 
 def test_whatever_is_killed_at_the_concentrator_nothing_is_half_open_and_hosts_dial_again(world: World) -> None:
