@@ -33,7 +33,7 @@ from prol2tp.dataplane.lines import Lines
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.netifs import Netifs, failing, together
 from prol2tp.dataplane.policing import Policer
-from prol2tp.dataplane.ports import L2TPCarrier, Losses, Port, Receiver
+from prol2tp.dataplane.ports import CLOSED, L2TPCarrier, Losses, Port, Receiver
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import PSEUDOWIRES, EthernetPort, check_vlan
 from prol2tp.dataplane.tunnels import Tunnel
@@ -286,6 +286,7 @@ class BasePlane(Netifs, Lines):
         del self.ports[port]
         entry.carrier.close()
         counters = self.ended[port] = entry.counters(self.seconds())
+        entry.carrier = CLOSED  # no cycle is left for the garbage collector
         if len(self.ended) > ENDED_MAX:
             self.ended.popitem(last=False)
         return gone.addCallback(lambda _: counters)

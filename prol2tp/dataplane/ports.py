@@ -78,6 +78,32 @@ class Carrier(Protocol):
         """The port is deleted."""
 
 
+class Closed:
+    """The carrier of a port that was deleted: whoever still has that port sends nothing."""
+
+    def send(self, frame: bytes, traffic_class: int) -> bool:
+        return False
+
+    def room(self) -> int:
+        return 0
+
+    def prefix(self, ppp: bytes) -> bytes | None:
+        return None
+
+    def changed(self) -> None:
+        pass
+
+    def modify(self, send_sequence: bool | None, receive_sequence: bool | None, send_accm: int | None,
+               receive_accm: int | None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+CLOSED = Closed()
+
+
 class Attachment:
     """A port's end of an interface: the rules for its packets.
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from prol2tp.daemons.proacd.choice import Choice, Destination
+from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.sources import Source
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
+from prol2tp.dataplane.ports import Port
 from prol2tp.ppp.proxy import for_ethernet
 from prol2tp.pppoe.packets import PADO, PADS, PADT, VlanTag, write
 from prol2tp.pppoe.tags import Line
@@ -41,7 +46,8 @@ def test_a_static_route_joins_a_host_to_a_call(world: ProacdWorld) -> None:
     assert closed.counters is not None and closed.counters[:2] == (1, len(LCP))
     counters = world.parts.routes.counters
     assert (counters.tunnels_opened, counters.sessions_opened, counters.sessions_closed) == (1, 1, 1)
-    assert world.prol2tpd.ended[closed.destination.id]["cause"] == "Peer Request"
+    (ended,) = world.prol2tpd.ended.values()
+    assert ended["cause"] == "Peer Request"
 
 
 def test_a_host_is_told_when_its_call_ends(world: ProacdWorld) -> None:
@@ -99,7 +105,8 @@ def test_sessions_of_lacs_are_switched(world: ProacdWorld) -> None:
     assert world.plane.sent[-1] == (route.destination.port, FF03 + LCP)
     world.prol2tpd.close("7/8")
     world.settle()
-    assert not world.routes and world.prol2tpd.ended[route.destination.id]["cause"] == "Lost Carrier"
+    (ended,) = world.prol2tpd.ended.values()
+    assert not world.routes and ended["cause"] == "Lost Carrier"
     assert world.prol2tpd.offer("7/9", tunnel_profile="others") is not None
 
 
@@ -203,7 +210,8 @@ def test_calls_live_on_while_the_connection_to_prol2tpd_is_lost_for_a_moment(wor
     world.settle()
     assert len(world.routes) == 3 and host.session_id and late.session_id
     assert len(world.prol2tpd.rows) == 4
-    assert world.prol2tpd.ended[closed.destination.id]["cause"] == closed.cause, "told when it is there again"
+    (ended,) = world.prol2tpd.ended.values()
+    assert ended["cause"] == closed.cause, "told when it is there again"
     world.check()
 
 
@@ -513,3 +521,30 @@ def test_interfaces_of_others_cost_nothing(world: ProacdWorld) -> None:
         world.parts.discovery.link_changed(ifindex, 0x41)
     world.settle()
     assert world.looked == ["eth0"], "it may be one of these, once for all of them"
+
+
+def test_sessions_that_have_ended_leave_nothing_for_the_garbage_collector(world: ProacdWorld) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for service in ("static", "local", "radius"):
+            host = world.dialled(service)
+            if service == "radius":
+                (choice,) = world.asked.waiting.values()
+                choice.callback(Choice("l2tp", [Destination("lns", tunnel={"peer": "192.0.2.1"}, key="a")]))
+                world.settle()
+            assert host.session_id
+            host.hang_up()
+            world.settle()
+        world.nothing_left()
+        watched = world.watcher
+        world.asked.waiting.clear()
+        watched.created, watched.opened, watched.closed = [], [], []
+        del host
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert not [thing for thing in gc.garbage if isinstance(thing, (Route, Source, Port))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

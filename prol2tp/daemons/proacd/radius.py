@@ -302,6 +302,8 @@ class Enquiry:
             asked.cancel()
         if self._negotiation is not None:
             self._negotiation.give_up()
+        # no cycle is left for the garbage collector
+        self._negotiation = self._result = None  # type: ignore[assignment]
         return True
 
     def _say(self, level: Level, text: str, **values: Any) -> None:

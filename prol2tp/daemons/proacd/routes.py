@@ -450,6 +450,8 @@ class Routes:
         self._ids.release(route.number)
         self.counters.routes_deleted += 1
         self.followers.tell("route_closed", route)
+        # no cycle is left for the garbage collector
+        route.source.route = route.destination = route.accounting = None
         if not self.by_number:
             empty, self._empty = self._empty, []
             for waiting in empty:
