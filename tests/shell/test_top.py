@@ -53,9 +53,13 @@ class Screen:
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         self.seen = ""
+        # with LINES and COLUMNS curses does not ask the terminal for its size
+        inherited = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, *words], cwd=ROOT, stdin=slave, stdout=slave, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, start_new_session=True)
+            text=True, env={**inherited, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, start_new_session=True,
+            # a test run in the background of a shell ignores SIGINT, and so would the process
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -77,7 +81,9 @@ class Screen:
         os.write(self.master, keys.encode())
 
     def _drain(self) -> int:
+        end = time.monotonic() + 20
         while self.process.poll() is None:
+            assert time.monotonic() < end, f"it does not end: {self.seen!r}"
             if select.select([self.master], [], [], 0.05)[0]:
                 self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
         while select.select([self.master], [], [], 0)[0]:

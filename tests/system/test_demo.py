@@ -90,7 +90,7 @@ def test_the_demo_fails_when_a_user_cannot_come_up(suffix: str, tmp_path: Path) 
     copy = tmp_path / "demo"
     copy.write_text(wrong)
     copy.chmod(0o755)
-    for module in ("prepare.py", "pseudowire.py"):
+    for module in ("prepare.py", "pseudowire.py", "concentrator.py"):
         (tmp_path / module).symlink_to(DEMO.parent / module)
     done = run([copy, "--suffix", suffix], seconds=60, check=False)
     assert done.returncode == 1
