@@ -31,7 +31,13 @@ from tests.golden import records
 from tests.shell.control_daemons import Daemons, run
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = "import sys; from prol2tp.cli.prol2tp import main; sys.exit(main())"
+SCRIPT = """
+import signal, sys
+from prol2tp.cli.prol2tp import main
+# a test run in the background of a shell ignores SIGINT, and so would the process
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -57,9 +63,7 @@ class Screen:
         inherited = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, *words], cwd=ROOT, stdin=slave, stdout=slave, stderr=subprocess.PIPE,
-            text=True, env={**inherited, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, start_new_session=True,
-            # a test run in the background of a shell ignores SIGINT, and so would the process
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+            text=True, env={**inherited, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, start_new_session=True)
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
