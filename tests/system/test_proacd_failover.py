@@ -51,7 +51,7 @@ class Subscribers(Station):
     def __init__(self, host: Namespace, count: int) -> None:
         self.loop = Loop()
         super().__init__(self.loop, host, "eth0")
-        settings = HostSettings(mac=self.port.address, timeout=2.0)
+        settings = HostSettings(mac=self.port.address, timeout=2.0, max_timeout=4.0)
         now = time.monotonic()
         self.hosts = [Host("eth0", settings, os.urandom, now) for _ in range(count)]
         self.dialling = True
