@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.netns import Failed, Namespace
+from tests.polling import readable
 
 WORDS = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -57,7 +57,7 @@ class Browser:
                     if "error" in answer:
                         raise Failed(f"{method}: {answer['error']}")
                     return answer["result"]
-            if not select.select([self._in], [], [], max(0, end - time.monotonic()))[0]:
+            if not readable([self._in], end - time.monotonic()):
                 raise Failed(f"{method}: no answer of Chromium")
             read = os.read(self._in, 1 << 20)
             if not read:

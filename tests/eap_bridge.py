@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from prol2tp.ppp.lower import Signal
 from prol2tp.ppp.settings import LinkSettings
 from prol2tp.radius import packets
 from tests.netns import Namespace, Process
+from tests.polling import readable
 
 SECRET = b"bridge"
 PORT = 1899
@@ -96,7 +96,7 @@ class Subscriber:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not done():
             self._drain()
-            select.select([self.sock, self.aaa], [], [], 0.1)
+            readable([self.sock, self.aaa], 0.1)
             self._hear()
             now = time.monotonic()
             for core in (self.endpoint, self.link):

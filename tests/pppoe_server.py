@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import select
 import struct
 import threading
 import time
@@ -20,6 +19,7 @@ from prol2tp.pppoe.outputs import AskRoute, SessionClosed, SessionKey, SessionOp
 from prol2tp.pppoe.packets import SESSION, PacketError, read_header, write_session
 from prol2tp.pppoe.settings import ConcentratorSettings, InterfaceSettings, Service
 from tests.netns import Namespace
+from tests.polling import readable
 from tests.ppp_ends import users
 
 IP = b"\x00\x21"
@@ -78,7 +78,7 @@ class PPPoEServer:
 
     def _run(self) -> None:
         while not self._ended:
-            ready, _, _ = select.select([*self._readers, self._wake], (), (), 0.05)
+            ready = readable([*self._readers, self._wake], 0.05)
             for reader in ready:
                 if reader == self._wake:
                     os.read(self._wake, 100)

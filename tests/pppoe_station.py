@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from prol2tp.pppoe.client import Host
 from prol2tp.pppoe.discovery import AccessConcentrator
 from prol2tp.pppoe.outputs import AskRoute, Transmit
 from tests.netns import Failed, Namespace
+from tests.polling import readable
 
 
 class Loop:
@@ -35,7 +35,7 @@ class Loop:
         while not until():
             if time.monotonic() > end:
                 raise Failed(f"not within {seconds:g} s: {what}")
-            ready, _, _ = select.select(self.readers, (), (), 0.02)
+            ready = readable(self.readers, 0.02)
             for reader in ready:
                 reader.doRead()
             for station in self.cores:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from prol2tp.ipv6.ra import Advertiser
 from prol2tp.ipv6.server import DHCPv6Server
 from tests.ipv6_ends import ADDRESS, ADVERTISED, OURS, PREFIX, SETTINGS, THEIRS
 from tests.netns import Failed, Namespace, World
+from tests.polling import readable
 
 TUNSETIFF = 0x400454CA
 IFF_TUN_NO_PI = 0x1001
@@ -50,7 +50,7 @@ class Ours:
         end = time.monotonic() + seconds
         asked = 0.0
         while (now := time.monotonic()) < end:
-            if select.select([self.descriptor], [], [], 0.05)[0]:
+            if readable([self.descriptor], 0.05):
                 data = os.read(self.descriptor, 2000)
                 if not self.advertiser.receive(data, now):
                     self.server.receive(data, now)

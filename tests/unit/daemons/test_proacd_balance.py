@@ -166,7 +166,8 @@ def test_making_room_costs_the_same_however_many_are_known() -> None:
             one.refused(Lns(f"x{number}"), 0.0)
         return steps(one.refused, Lns("new"), 0.0)
 
-    assert cost(4000) <= cost(100) + 5
+    # lines of others, of the collector's callbacks too, may be counted: what grew with the number would be thousands
+    assert cost(4000) <= cost(100) + 100
 
 
 class Life(RuleBasedStateMachine):
