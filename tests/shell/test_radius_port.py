@@ -60,12 +60,13 @@ class LoopbackServer:
         self.socket.close()
 
 
-def client_of(*servers: LoopbackServer | tuple[str, int], **changes: Any) -> RadiusPort:
+def client_of(*servers: LoopbackServer | tuple[str, int], duration: float = 30.0, **changes: Any) -> RadiusPort:
     settings = []
     for number, one in enumerate(servers):
         host, port = one.address if isinstance(one, LoopbackServer) else one
         settings.append(ServerSettings(f"s{number}", host, SECRET, port, 0, priority=number, **changes))
-    core = RadiusClient(settings, random.Random(1).randbytes, settings=ClientSettings(max_in_progress=1000))
+    ours = ClientSettings(duration=duration, max_in_progress=1000)
+    core = RadiusClient(settings, random.Random(1).randbytes, settings=ours)
     return RadiusPort(reactor, core)  # type: ignore[arg-type]
 
 
@@ -126,7 +127,7 @@ async def test_requests_go_through_a_device() -> None:
 @ensureDeferred
 async def test_a_device_that_is_not_there_is_no_answer() -> None:
     server = LoopbackServer()
-    port = client_of(server, device="no-such-vrf")
+    port = client_of(server, device="no-such-vrf", timeout=0.1, duration=0.5)
     try:
         assert isinstance(await port.request(QUESTION), NoAnswer)
         assert server.senders == set() and port.send_errors > 0
