@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from prol2tp.cli import access, everywhere, format
+from prol2tp.cli import access, everywhere, format, reports
 from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
@@ -17,12 +18,15 @@ from prol2tp.control.commands.shared import LEVELS
 
 _WALKED = 5000
 """Routes that a page of a search walks over."""
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _FILTER = "[{interface INTERFACE | mac MAC | route ROUTE} ...]"
 
 FORMS = (
     Form("status", "-s [-v]", "The counters of the daemon; -v: and what else it has to say."),
     Form("routes", "-r [ROUTE] [-v]", "All routes, or one of them; -v: with user, line, state and LNS."),
     Form("find", "find {user USER | mac MAC | line LINE}", "The routes of a user, a host or a line, as -r -v does."),
+    Form("history", "history [WHO]", "What has ended and why, a line for each route, of all hosts or of one, newest"
+                                      " first."),
     Form("interfaces", "interfaces", "A line for each Ethernet interface that hosts are served on."),
     Form("destinations", "destinations", "A line for each LNS that has been used, and whether it is."),
     Form("servers", "servers", "A line for each RADIUS server and what it does: authentication, accounting."),
@@ -47,6 +51,7 @@ WORDS = {
     "-v": Word("verbose", "more", "flag"),
     "ROUTE": Word("route", "a route by its number, or all of the name of a route block"),
     "USER": Word("user", "a user's name, as RADIUS or propppd has it"),
+    "WHO": Word("who", "a host by its MAC address, or a user by his name"),
     "LINE": Word("line", "Agent-Circuit-Id or Agent-Remote-Id of a subscriber's line"),
     "DESTINATION": Word("destination", "an LNS by its name in `destinations`"),
     "MAC": Word("mac", "MAC address of a host; of lists also the first three octets, for all of a vendor"),
@@ -108,6 +113,12 @@ def _at_least_one(
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5
+
+
+def _history(program: Program, values: dict[str, Any]) -> None:
+    who = values.get("who")
+    which = {} if who is None else {"mac" if _MAC.fullmatch(who) else "user": who}
+    program.rows(proacd.LIST_HISTORY, reports.route_ends, **which)
 
 
 def _interfaces(program: Program, values: dict[str, Any]) -> None:
@@ -184,6 +195,7 @@ ACTIONS: dict[str, Action] = {
     "status": _status,
     "routes": _routes,
     "find": _find,
+    "history": _history,
     "interfaces": _interfaces,
     "destinations": _destinations,
     "servers": _servers,

@@ -75,11 +75,37 @@ def link_ends(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
 
 
 def _link_cells(row: JSON) -> list[str]:
-    counters = row["counters"]
-    octets = [str(counters[name]) if counters else "-" for name in ("rx_octets", "tx_octets")]
     return [_when(row["ended_at"]), clean(row["name"]), clean(row["user"] or "-"), clock(row["seconds_up"]),
-            clean(row["last_state"]), clean(row["address"] or "-"), *octets, clean(row["cause"]),
+            clean(row["last_state"]), clean(row["address"] or "-"), *_octets(row["counters"]), clean(row["cause"]),
             clean(row["message"] or "-")]
+
+
+def route_ends(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
+    """`proac_info history`, from pages of `history-row` records: newest first."""
+    table = Columns(("Ended", "<", 19), ("Host", "<", 17), ("Where", "<", 8), ("User", "<", 16), ("Up", ">", 9),
+                    ("State", "<", 8), ("To", "<", 15), ("In", ">", 10), ("Out", ">", 10), ("By", "<", 11),
+                    ("Cause", "<", 12), ("Message", "", 0))
+    return table.pages([_route_cells(row) for row in page] for page in pages)
+
+
+def _route_cells(row: JSON) -> list[str]:
+    source, destination = row["source"], row["destination"]
+    if source["kind"] == "pppoe":
+        who = source["peer_mac"].upper()
+        where = ".".join([source["interface"], *(str(vlan) for vlan in source["vlans"])])
+    else:
+        who, where = source["peer_address"], f"{source['tunnel_id']}/{source['session_id']}"
+    if destination is None:
+        to = "-"
+    else:
+        to = destination["name"] if destination["kind"] == "l2tp" else destination["interface"] or "local PPP"
+    return [_when(row["ended_at"]), clean(who), clean(where), clean(row["user"] or "-"), clock(row["seconds_up"]),
+            clean(row["last_state"]), clean(to), *_octets(row["counters"]), clean(row["by"]), clean(row["cause"]),
+            clean(row["message"] or "-")]
+
+
+def _octets(counters: JSON | None) -> list[str]:
+    return [str(counters[name]) if counters else "-" for name in ("rx_octets", "tx_octets")]
 
 
 def _when(seconds: float) -> str:

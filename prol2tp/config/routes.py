@@ -62,6 +62,7 @@ class System:
     )
     stop_timeout: float = row(Seconds(0, 60), 5.0, "Longest time that ending all routes takes when the daemon stops.")
     drain: bool = row(Boolean(), False, "Let nobody new in; routes that are open live on.")
+    history_size: int = row(Number(0, 10_000_000, "records"), 100_000, "Ended routes that are remembered; 0: none.")
 
 
 @dataclass(slots=True)

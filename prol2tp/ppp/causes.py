@@ -36,5 +36,12 @@ CAUSES = {
         ),
         Cause("Negotiation Failed", 9, "Negotiation failed", "the two ends did not agree"),
         Cause("Loopback", 9, "Other", "the line is looped back"),
+        Cause("Port Error", 8, "Other", "the line is at fault"),
+        Cause("Service Unavailable", 15, "Other", "what the user asks for is not to be had now"),
     )
 }
+
+
+def acct_terminate_cause(word: str) -> int:
+    """The number of accounting and history; NAS Error for a word that is not in the table: no record is lost for it."""
+    return CAUSES.get(word, CAUSES["NAS Error"]).acct_terminate_cause

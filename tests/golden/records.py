@@ -481,6 +481,26 @@ END_ROWS = [
      "reason": 'general error, a generic vendor-specific error occurred in the LAC: "no answer"', "cause": "",
      "last_state": "WAITCTLREPLY", "counters": None},
 ]
+ROUTE_END_ROWS = [
+    {"ended_at": _ENDED, "created_at": _ENDED - 2508, "seconds_up": 2507.2, "number": 33975, "name": "r1",
+     "user": "u1@example.com", "source": ROUTES[1]["source"], "destination": ROUTES[1]["destination"],
+     "by": "destination", "cause": "Idle Timeout", "acct_terminate_cause": 4, "message": "no traffic for too long",
+     "last_state": "joined",
+     "counters": {"tx_packets": 12, "tx_octets": 4711, "tx_errors": 0, "rx_packets": 10, "rx_octets": 815,
+                  "rx_errors": 0, "rx_out_of_sequence": 0, "rx_discards": 0}},
+    {"ended_at": _ENDED - 61, "created_at": _ENDED - 90, "seconds_up": 0.0, "number": 1, "name": "homes",
+     "user": "", "source": OTHER_ROUTES[0]["source"], "destination": None, "by": "neither",
+     "cause": "Service Unavailable", "acct_terminate_cause": 15, "message": "no LNS\ncan be asked now",
+     "last_state": "opening", "counters": None},
+    {"ended_at": _ENDED - 62, "created_at": _ENDED - 90, "seconds_up": 3.0, "number": 4, "name": "switch",
+     "user": "", "source": OTHER_ROUTES[3]["source"], "destination": OTHER_ROUTES[3]["destination"], "by": "source",
+     "cause": "Peer Request", "acct_terminate_cause": 1, "message": "closed by the peer", "last_state": "joined",
+     "counters": None},
+    {"ended_at": _ENDED - 63, "created_at": _ENDED - 90, "seconds_up": 4.0, "number": 3, "name": "local",
+     "user": "u2", "source": OTHER_ROUTES[2]["source"], "destination": OTHER_ROUTES[2]["destination"],
+     "by": "neither", "cause": "Admin Reset", "acct_terminate_cause": 6, "message": "administrative request",
+     "last_state": "joined", "counters": None},
+]
 LINK_END_ROWS = [
     {"ended_at": _ENDED, "created_at": _ENDED - 2508, "seconds_up": 2507.2, "name": "session-1",
      "type": "pppol2tp", "id": "27774/34877", "profile": "users", "user": "u1@example.com",

@@ -1,15 +1,19 @@
-"""Why things ended, as prol2tpd and propppd remember it."""
+"""Why things ended, as the daemons remember it."""
 
 import json
 
 import pytest
 
 from prol2tp.config.prol2tpd import load
-from prol2tp.control.commands import prol2tpd, propppd
+from prol2tp.control.command import Refused
+from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.control.shapes import problems
+from prol2tp.daemons.proacd.history import RouteHistory
 from prol2tp.daemons.prol2tpd.history import EndHistory
 from prol2tp.daemons.propppd.history import LinkHistory
+from prol2tp.pppoe.packets import mac_text
 from prol2tp.spool.history import History
+from tests.shell.proacd_world import ProacdWorld
 from tests.shell.propppd_world import LinksWorld
 from tests.shell.test_prol2tpd import LAC, LNS, world  # noqa: F401
 
@@ -93,3 +97,59 @@ def test_a_link_that_has_ended_leaves_why_with_its_user_address_and_counters():
     assert problems(row, propppd.RECORDS["history-row"], propppd.RECORDS) == []
     assert (row["cause"], row["message"], row["acct_terminate_cause"]) == ("Admin Reset", "destroyed by management", 6)
     assert row["seconds_up"] >= 10 and row["address"] and row["counters"]["tx_packets"] >= 0
+
+
+def routes_of(made, **which):
+    asked = {"cursor": None, "limit": None, "mac": None, "user": None, **which}
+    found = json.loads(made.history.page(**asked)["rows"].encoded)
+    for row in found:
+        assert problems(row, proacd.RECORDS["history-row"], proacd.RECORDS) == []
+    return found
+
+
+@pytest.fixture
+def access():
+    made = ProacdWorld()
+    made.history = RouteHistory(made.clock, History(made.clock, lambda line: None),
+                                wall=lambda: 1e9 + made.clock.seconds())
+    made.parts.routes.followers.append(made.history)
+    return made
+
+
+def test_a_route_that_has_ended_leaves_who_ended_it_why_and_what_passed(access):
+    host = access.dialled()
+    access.later(5)
+    ended = access.clock.seconds()
+    host.hang_up()
+    access.settle()
+    (row,) = routes_of(access)
+    assert (row["name"], row["by"], row["cause"]) == ("static", "source", "Peer Request")
+    assert row["acct_terminate_cause"] == 1
+    assert (row["message"], row["last_state"]) == ("the host has ended the session", "joined")
+    assert (row["source"]["peer_mac"], row["destination"]["name"]) == (mac_text(host.mac).upper(), "192.0.2.1")
+    assert row["counters"]["rx_packets"] == 0 and 4.9 < row["seconds_up"] < 6
+    assert row["created_at"] < row["ended_at"] and row["ended_at"] - 1e9 == pytest.approx(ended, abs=0.1)
+
+
+def test_a_route_that_nobody_takes_leaves_a_record_without_destination(access):
+    access.prol2tpd.dead = {"192.0.2.1", "192.0.2.2"}
+    access.dialled()
+    (row,) = routes_of(access)
+    assert (row["by"], row["destination"], row["last_state"], row["seconds_up"]) == ("neither", None, "opening", 0.0)
+    assert row["cause"] and row["message"]
+
+
+def test_ended_routes_are_found_by_host_and_user(access):
+    for service in ("static", "local"):
+        access.dialled(service)
+    for route in list(access.parts.routes.by_number.values()):
+        route.user = f"{route.name}@example.com"
+        route.close("Admin Reset", "administrative request")
+    access.settle()
+    assert len(routes_of(access)) == 2
+    (row,) = routes_of(access, user="local@example.com")
+    assert row["destination"]["ppp_profile"] == "users"
+    assert routes_of(access, mac=row["source"]["peer_mac"].lower()) == [row]
+    assert routes_of(access, mac="02:00:00:00:00:99") == []
+    with pytest.raises(Refused):
+        routes_of(access, mac="02:00:00")

@@ -35,6 +35,7 @@ class Proacd:
                 "Status": lambda c: {"status": records.ACCESS_STATUS},
                 "ListRoutes": self._routes,
                 "ShowRoute": self._route,
+                "ListHistory": self._history,
                 "ListInterfaces": self._rows(records.INTERFACE_ROWS),
                 "ListDestinations": self._rows(records.DESTINATION_ROWS),
                 "ListMacs": self._rows(records.MAC_ROWS),
@@ -54,6 +55,12 @@ class Proacd:
             return answers.get(name, {})
 
         return responder
+
+    def _history(self, connection: Any, **which: Any) -> dict[str, Any]:
+        asked = {name: value for name, value in which.items() if name in ("mac", "user") and value is not None}
+        if asked:
+            self.calls.append(("ListHistory", asked))
+        return self._rows(records.ROUTE_END_ROWS)(connection, which["cursor"], which["limit"])
 
     @staticmethod
     def _rows(rows: list[dict[str, Any]]) -> Any:
@@ -88,7 +95,7 @@ def proacd(tmp_path: Path) -> Iterator[Proacd]:
         (["-s"], "proac_info-s"), (["-s", "-v"], "proac_info-s-v"), (["-r"], "proac_info-r"),
         (["-r", "33975"], "proac_info-r-33975"), (["-r", "r1"], "proac_info-r-33975"),
         (["interfaces"], "proac_info-interfaces"), (["destinations"], "proac_info-destinations"),
-        (["macs"], "proac_info-macs"), (["trace", "dump"], "proac_info-trace"),
+        (["history"], "proac_info-history"), (["macs"], "proac_info-macs"), (["trace", "dump"], "proac_info-trace"),
     ],
 )  # fmt: skip
 @pytest_twisted.inlineCallbacks
@@ -112,6 +119,8 @@ CHANGES = [
     (["close", "r1"], "CloseRoute", {"name": "r1"}),
     (["close", "33975"], "CloseRoute", {"number": 33975}),
     (["close", "mac", "08:00:27:64:4a:2b"], "CloseRoute", {"mac": "08:00:27:64:4a:2b"}),
+    (["history", "08:00:27:64:4a:2B"], "ListHistory", {"mac": "08:00:27:64:4a:2B"}),
+    (["history", "u1@example.com"], "ListHistory", {"user": "u1@example.com"}),
     (["drain"], "Drain", {"on": True}),
     (["drain", "192.0.2.1"], "Drain", {"on": True, "destination": "192.0.2.1"}),
     (["undrain", "192.0.2.1"], "Drain", {"on": False, "destination": "192.0.2.1"}),

@@ -79,8 +79,9 @@ def world(tmp_path: Path) -> Told:
     return Told(tmp_path)
 
 
-def test_every_command_but_those_of_events_and_radius_has_a_responder(world: Told) -> None:
-    assert set(world.commands.table()) == set(COMMANDS) - {"Subscribe", "Trace", "Unsubscribe", "Servers"}
+def test_every_command_but_those_of_events_radius_and_history_has_a_responder(world: Told) -> None:
+    others = {"Subscribe", "Trace", "Unsubscribe", "Servers", "ListHistory"}
+    assert set(world.commands.table()) == set(COMMANDS) - others
 
 
 def test_status_has_its_shape_and_true_counters(world: Told) -> None:

@@ -102,6 +102,9 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
     access.client.tool("propppctl", "destroy", "session-2")
     access.proacd.wait_for("ends: Peer Request")
     wait_until(lambda: not access.lac.links(), 10, "no link is left at the concentrator", every=0.2)
+    (ended,) = access.lac.json("proac_info", "history", "u1")
+    assert (ended["by"], ended["cause"]) == ("source", "Peer Request") and ended["counters"]["rx_octets"] > 1464
+    assert access.lac.json("proac_info", "history", ended["source"]["peer_mac"]) == [ended]
     # the end of the daemon is told to both sides
     proacd = access.lac.processes.pop("proacd")
     assert proacd.stop() in (0, -signal.SIGTERM)

@@ -6,7 +6,10 @@ from prol2tp.control.command import Argument, Command, Field, Record, listing, t
 from prol2tp.control.commands.propppd_status import ACCOUNTING_QUEUE, SERVER_ROW
 from prol2tp.control.commands.shared import (
     CHANGE,
+    COUNTERS_RECORD,
+    ENDED,
     EVENT,
+    HISTORY_HELP,
     NOTIFY,
     PREVIEW_RELOAD,
     RELOAD,
@@ -181,6 +184,24 @@ ROUTE_RECORD = Record(
     ),
     "One route (`proac_info -r`).",
 )
+HISTORY_ROW = Record(
+    "history-row",
+    (
+        *ENDED,
+        Field("number", "integer", "that the route had"),
+        Field("name", "text", "of the `route` block"),
+        Field("user", "text", "empty: never known"),
+        Field("source", "source"),
+        Field("destination", "destination?", "null: there was none, or the last one that was tried did not open"),
+        Field("by", "text", "who has ended it: `source`, `destination`, or `neither`: the daemon or an operator"),
+        Field("cause", "text", "why it ended: `User Request`, `Lost Carrier`, ..."),
+        Field("acct_terminate_cause", "integer", "what accounting says (RFC 2866 section 5.10)"),
+        Field("message", "text", "more about it, as in the log"),
+        Field("last_state", "text", "state of the route when the end came"),
+        Field("counters", "counters?", "of the source's port, received from the host or the LAC; null: not known"),
+    ),
+    "A route that has ended.",
+)
 INTERFACE_ROW = Record(
     "interface-row",
     (
@@ -237,8 +258,8 @@ RECORDS = {
     for record in (
         STATUS_RECORD, ROUTING_COUNTS, PPPOE_COUNTS, L2TP_COUNTS, RADIUS_COUNTS, PPPD_COUNTS, ACCOUNTING_QUEUE,
         SERVER_ROW,
-        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, INTERFACE_ROW, DESTINATION_ROW, MAC_ROW, TRACE_ROW, TRACE_LINE,
-        CHANGE,
+        ROUTE_RECORD, SOURCE_RECORD, DESTINATION_RECORD, HISTORY_ROW, COUNTERS_RECORD, INTERFACE_ROW,
+        DESTINATION_ROW, MAC_ROW, TRACE_ROW, TRACE_LINE, CHANGE,
         EVENT,
     )
 }  # fmt: skip
@@ -276,6 +297,13 @@ CLOSE_ROUTE = Command(
     ),
     (Argument("closed", "integer", False, "number of routes"),),
     "End a route, all of a name, or all of a host: both ends are told. Exactly one is given.",
+)
+LIST_HISTORY = listing(
+    "ListHistory",
+    "history-row",
+    HISTORY_HELP,
+    Argument("mac", "text", True, "of sessions of this host"),
+    Argument("user", "text", True, "of sessions of this user"),
 )
 LIST_INTERFACES = listing("ListInterfaces", "interface-row", "The Ethernet interfaces that routes name.")
 SERVERS = listing(
@@ -335,6 +363,7 @@ COMMANDS = table(
         LIST_ROUTES,
         SHOW_ROUTE,
         CLOSE_ROUTE,
+        LIST_HISTORY,
         LIST_INTERFACES,
         LIST_DESTINATIONS,
         SERVERS,

@@ -35,8 +35,8 @@ from prol2tp.config.routes import RadiusProfile
 from prol2tp.daemons.proacd.ports import port_of, tunnel_of
 from prol2tp.daemons.proacd.routes import Route
 from prol2tp.net.deadlines import LazyTimer
-from prol2tp.ppp.causes import CAUSES
-from prol2tp.radius.accounting import AccountingRequest, terminate_cause
+from prol2tp.ppp.causes import acct_terminate_cause
+from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.attributes import Nas, Port, TunnelFacts
 
 _log = Logger(namespace="accounting")
@@ -246,7 +246,7 @@ class Accounting:
         if cause:
             request.session_time = int(self._clock.seconds() - tunnel.opened_at)
             count(request, tunnel.counters, ())
-            request.terminate_cause = number_of(cause)
+            request.terminate_cause = acct_terminate_cause(cause)
         self._put(tunnel.id, request, event)
 
     # updates
@@ -330,7 +330,7 @@ class Accounting:
             if session.counters:
                 count(request, session.counters, ())
         if cause:
-            request.terminate_cause = number_of(cause)
+            request.terminate_cause = acct_terminate_cause(cause)
         return request
 
     def _tell(self, session: Session, status: str, event: Moment, seconds: float | None = None,
@@ -347,12 +347,6 @@ class Accounting:
             port, path = route.source.port, route.source.plane.instance
         payload = self._pack(Stored(request, event.monotonic, self._clocks.boot, port, (), path))
         append(key, _KINDS[request.status], payload, event.wall).addErrback(_unsaved)
-
-
-def number_of(cause: str) -> int:
-    """Acct-Terminate-Cause for a word of ours or of RFC 2866."""
-    found = CAUSES.get(cause)
-    return found.acct_terminate_cause if found is not None else terminate_cause(cause)
 
 
 def _unsaved(failure: Any) -> None:

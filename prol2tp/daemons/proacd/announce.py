@@ -21,8 +21,7 @@ class Announcements(Follower):
         self._publish("route-opened", **_facts(route))
 
     def route_closed(self, route: Route) -> None:
-        by = route.closed_by.value if route.closed_by is not None else "neither"
-        self._publish("route-closed", **_facts(route), cause=route.cause, message=route.message, by=by)
+        self._publish("route-closed", **_facts(route), cause=route.cause, message=route.message, by=route.by)
 
 
 def _facts(route: Route) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from prol2tp.control.command import Invalid, NotFound, Refused
 from prol2tp.control.commands.shared import LEVELS
 from prol2tp.control.paging import Roll, page
 from prol2tp.daemons.logs import Level
-from prol2tp.daemons.proacd.maclists import MacLists, read_address
+from prol2tp.daemons.proacd.maclists import MacLists, host_address, read_address
 from prol2tp.daemons.proacd.status import Status
 from prol2tp.daemons.proacd.trace import Filter, Trace
 
@@ -70,7 +70,7 @@ class Commands:
     def list_routes(self, connection: Any, name: str | None = None, user: str | None = None, mac: str | None = None,
                     line: str | None = None, cursor: str | None = None, limit: int | None = None) -> dict[str, Any]:
         routes = self._parts.routes
-        host = _host(mac).hex(":").upper() if mac is not None else None
+        host = host_address(mac).hex(":").upper() if mac is not None else None
 
         def row(number: int) -> dict[str, Any] | None:
             route = routes.by_number[number]
@@ -101,7 +101,7 @@ class Commands:
             self._route(number).close(*_ADMINISTRATIVE)
             return {"closed": 1}
         if mac is not None:
-            found = self._of_host(_host(mac))
+            found = self._of_host(host_address(mac))
             what = f"host {mac} has no route"
         else:
             found = self._parts.routes.of_name(name or "")
@@ -227,12 +227,5 @@ def _named(destination: str) -> str:
     return destination
 
 
-def _host(mac: str) -> bytes:
-    address = read_address(mac)
-    if len(address) != 6:
-        raise Refused("give the whole address of a host")
-    return address
-
-
 def _filter(interface: str | None, mac: str | None, route: str | None) -> Filter:
-    return Filter(interface or "", _host(mac).hex(":").upper() if mac else "", route or "")
+    return Filter(interface or "", host_address(mac).hex(":").upper() if mac else "", route or "")

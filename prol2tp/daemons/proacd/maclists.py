@@ -32,6 +32,14 @@ def read_address(text: str) -> bytes:
         raise Invalid(f"mac: {error}") from None
 
 
+def host_address(text: str) -> bytes:
+    """Six octets. Raises `Invalid`, or `Refused` for a vendor's three."""
+    address = read_address(text)
+    if len(address) != 6:
+        raise Refused("give the whole address of a host")
+    return address
+
+
 class MacLists:
     """Entries in the order in which they came.
 

@@ -20,6 +20,7 @@ from prol2tp.daemons.proacd.balance import Balance
 from prol2tp.daemons.proacd.choice import REFUSED, Choice, IChoice
 from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.net.deadlines import ReactorDeadlines
+from prol2tp.ppp.causes import CAUSES
 
 if TYPE_CHECKING:
     from prol2tp.daemons.proacd.destinations import Destination
@@ -119,8 +120,8 @@ class Route:
     """One row of the table."""
 
     __slots__ = ("number", "name", "config", "source", "destination", "state", "place", "balanced", "user", "proxy",
-                 "choice", "cause", "message", "closed_by", "created_at", "opened_at", "closed_at", "counters",
-                 "open_until", "accounting", "waiting", "candidates", "routes")
+                 "choice", "cause", "message", "closed_by", "left", "created_at", "opened_at", "closed_at",
+                 "counters", "open_until", "accounting", "waiting", "candidates", "routes")
 
     def __init__(self, routes: Routes, number: int, config: Any, source: Source, now: float) -> None:
         self.number = number
@@ -143,6 +144,8 @@ class Route:
         """Why it ended, in the words of Acct-Terminate-Cause."""
         self.message = ""
         self.closed_by: By | None = None
+        self.left = State.CHOOSING
+        """The state in which the end came."""
         self.created_at = now
         self.open_until = 0.0
         """By then a destination must have opened."""
@@ -162,6 +165,11 @@ class Route:
     def label(self) -> str:
         """For the log."""
         return f"route '{self.name}' {self.number}"
+
+    @property
+    def by(self) -> str:
+        """Who has ended it, in the words of events and of history."""
+        return (self.closed_by or By.NEITHER).value
 
     def fire(self, event: Event) -> bool:
         """The next state by `TABLE`; False: it is too late for that."""
@@ -408,12 +416,13 @@ class Routes:
 
     def close(self, route: Route, by: By, cause: str, message: str = "") -> None:
         """End it: the other end, or both, are told why."""
-        opening = route.state is State.OPENING
+        left = route.state
         if not route.fire(Event.CLOSE):
             return
-        route.cause, route.message, route.closed_by = cause, message, by
+        route.left, route.cause, route.closed_by = left, cause, by
+        route.message = message or (CAUSES[cause].text if cause in CAUSES else "")
         route.closed_at = self._clock.seconds()
-        if opening and route.destination is not None and by is By.DESTINATION:
+        if left is State.OPENING and route.destination is not None and by is By.DESTINATION:
             self.counters.destination_open_failures += 1
         self.counters.closed_by_source += by is By.SOURCE
         self.counters.closed_by_destination += by is By.DESTINATION
@@ -421,8 +430,8 @@ class Routes:
         if route.balanced and route.place is not None:
             route.balanced = False
             self.balance.closed(route.place, route.closed_at)
-        self._say(route, Level.INFO, "ends: {cause}{colon}{reason}", cause=cause, colon=": " if message else "",
-                  reason=message)
+        self._say(route, Level.INFO, "ends: {cause}: {reason} (by {by})", cause=cause, reason=route.message,
+                  by=route.by)
         if route.waiting is not None:
             route.waiting.cancel()
         parted = self._part(route)

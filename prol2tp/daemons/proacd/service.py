@@ -43,6 +43,8 @@ from prol2tp.daemons.proacd.announce import Announcements
 from prol2tp.daemons.proacd.choice import ChoiceByKind, StaticChoice
 from prol2tp.daemons.proacd.commands import Commands
 from prol2tp.daemons.proacd.concentrator import Concentrator
+from prol2tp.daemons.proacd.history import FILE as HISTORY_FILE
+from prol2tp.daemons.proacd.history import RouteHistory
 from prol2tp.daemons.proacd.maclists import MacLists
 from prol2tp.daemons.proacd.profiles import Profile, Profiles, forgotten
 from prol2tp.daemons.proacd.radius import RadiusChoice
@@ -51,6 +53,7 @@ from prol2tp.daemons.proacd.trace import Trace
 from prol2tp.dataplane.client import PathClient
 from prol2tp.net.ethernet import EthernetPort
 from prol2tp.net.linkwatch import LinkWatch, link_of
+from prol2tp.spool.history import History
 
 STOP_PATIENCE = 3.0
 """Seconds for each step of the end that waits for another daemon."""
@@ -144,7 +147,9 @@ class ProacdService(PathOwner):
         self.concentrator.hosts = self.hosts.merged
         self.concentrator.refresh()
         self.trace = Trace(self._trace)
-        self.concentrator.routes.followers += (self.profiles, self.trace, Announcements(self.events.publish))
+        self.history = RouteHistory(reactor, History(reactor, lambda line: log.error("{line}", line=line)))
+        self.concentrator.routes.followers += (self.profiles, self.trace, self.history,
+                                               Announcements(self.events.publish))
         run_dir = options["run-dir"]
         self.control = ControlServer(
             os.path.join(run_dir, SOCKET), COMMANDS, self._responders(), CALLBACKS, reactor=reactor)
@@ -165,7 +170,8 @@ class ProacdService(PathOwner):
 
     def _responders(self) -> dict[str, Callable[..., Any]]:
         return {**self._commands().table(), **self.events.responders(), **self.profiles.responders(),
-                **self.trace.tracers.responders()}
+                **self.trace.tracers.responders(),
+                "ListHistory": lambda connection, **which: self.history.page(**which)}
 
     def _commands(self) -> Commands:
         clock = self.reactor
@@ -189,7 +195,18 @@ class ProacdService(PathOwner):
         for name in forgotten(self.options["state-dir"], self.config.radius):
             self.log.warning("{name} in the state directory is of a RADIUS profile that there is no longer: what it "
                              "holds is sent when there is a profile of that name again", name=name)
+        self._open_history()
         self._configure_radius().addCallback(self._connected)
+
+    def _open_history(self) -> None:
+        self.history.history.limit = self.config.system.history_size
+        state_dir = self.options["state-dir"]
+        try:
+            make_directory(state_dir, "state directory")
+        except usage.UsageError as error:
+            self.log.error("{why}: history is kept until the daemon ends", why=error)
+            return
+        self.history.history.open(os.path.join(state_dir, HISTORY_FILE))
 
     def _connected(self, _: Any) -> None:
         """What was left by a former run is known: routes may come."""
@@ -271,6 +288,7 @@ class ProacdService(PathOwner):
         if config.system.log_file != self.config.system.log_file:
             self.log.warning("log_file: takes effect at the next start")
         self.config = config
+        self.history.history.limit = config.system.history_size
         self._set_levels()
         self._configure_radius()
         return summary
@@ -324,6 +342,7 @@ class ProacdService(PathOwner):
             self._watch.stop()
         if self.path is not None:
             yield self._within(self.path.stop(), STOP_PATIENCE)
+        self.history.history.close()
         yield super().stopService()
         self.log.notice("stopped")
 

@@ -59,6 +59,16 @@ def exit_codes(causes: dict[str, int]) -> dict[str, int]:
     return found
 
 
+def ends(route: Route) -> dict[str, Any]:
+    """Records of both ends of a route."""
+    destination = route.destination
+    said = {"calling_number": route.source.calling_number, "called_number": route.source.called_number}
+    return {
+        "source": _filled(_SOURCE, {**said, **route.source.record()}),
+        "destination": None if destination is None else _filled(_DESTINATION, destination.record()),
+    }
+
+
 class Status:
     """The daemon as it is now.
 
@@ -97,16 +107,13 @@ class Status:
         }
 
     def route(self, route: Route) -> dict[str, Any]:
-        destination = route.destination
-        said = {"calling_number": route.source.calling_number, "called_number": route.source.called_number}
         return {
             "number": route.number,
             "name": route.name,
             "state": route.state.value,
             "created_at": round(self._since_1970(route.created_at), 3),
             "user": route.user,
-            "source": _filled(_SOURCE, {**said, **route.source.record()}),
-            "destination": None if destination is None else _filled(_DESTINATION, destination.record()),
+            **ends(route),
         }
 
     def interface(self, place: Place) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from prol2tp.aaa.records import Moment, count
 from prol2tp.daemons.propppd.authorization import Authorization
 from prol2tp.daemons.propppd.ipv6 import NOTHING
 from prol2tp.daemons.propppd.radius import port_of
-from prol2tp.ppp.causes import CAUSES
+from prol2tp.ppp.causes import acct_terminate_cause
 from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.radius.attributes import Addresses, Nas
 
-NAS_ERROR = CAUSES["NAS Error"].acct_terminate_cause
 _INTERFACE_ID = (1 << 64) - 1
 
 
@@ -103,6 +102,5 @@ def request_of(session: Session, status: str, event_time: float, nas: Nas, secon
         request.session_time = int(seconds)
         count(request, session.counters, session.baseline)
     if cause:
-        found = CAUSES.get(cause)
-        request.terminate_cause = found.acct_terminate_cause if found is not None else NAS_ERROR
+        request.terminate_cause = acct_terminate_cause(cause)
     return request

@@ -8,7 +8,7 @@ from prol2tp.control.paging import texts_page
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.dataplane.interface import COUNTERS
-from prol2tp.ppp.causes import CAUSES
+from prol2tp.ppp.causes import CAUSES, acct_terminate_cause
 from prol2tp.spool.history import History
 
 FILE = "propppd-history.sqlite"
@@ -46,7 +46,7 @@ class LinkHistory(Follower):
             "user": link.shown_user, "peer": link.carrier.peer, "interface": link.interface_name,
             "address": link.lease.text if link.lease is not None else "",
             "delegated": [str(one) for one in given.delegated] if given else [],
-            "cause": link.cause, "acct_terminate_cause": cause.acct_terminate_cause if cause is not None else 0,
+            "cause": link.cause, "acct_terminate_cause": acct_terminate_cause(link.cause),
             "message": link.message or (cause.text if cause is not None else ""),
             "last_state": link.core.phase.name, "authentication": link.radius, "counters": None,
         }
