@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web import server
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -25,11 +26,11 @@ from twisted.web.server import NOT_DONE_YET, Site
 from prol2tp.control.command import ControlError, Gone, NotFound
 from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.daemons.webd.metrics import CONTENT_TYPE, Snapshot
+from prol2tp.daemons.webd.streams import Streams
 from prol2tp.daemons.webd.watch import ROWS, Watch
 
 COOKIE = b"prol2tp"
 FILES = ("index.html", "page.css", "page.js", "icon.svg")
-MOST_STREAMS = 100
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
                                 b" connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -38,41 +39,26 @@ _HEADERS = {
 _log = Logger(namespace="webd")
 
 
+class _Request(server.Request):
+    """What is sent with a request is not kept: nothing here wants it."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Of `http.Request`."""
+        super().gotLength(0)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Of `http.Request`."""
+
+
 class QuietSite(Site):
     """Requests are not logged: they have the token and the names of users in them."""
 
     displayTracebacks = False
     noisy = False
+    requestFactory = _Request
 
     def log(self, request: Request) -> None:
         """Of `Site`."""
-
-
-class Streams:
-    """Who listens to the stream (server-sent events, WHATWG HTML section 9.2)."""
-
-    def __init__(self) -> None:
-        self._open: list[Request] = []
-
-    def tell(self, kind: str, value: Any) -> None:
-        """To all of them."""
-        if self._open:
-            data = _event(kind, value)
-            for request in self._open:
-                request.write(data)
-
-    def add(self, request: Request, first: Any) -> None:
-        """From now on; `first` is sent at once. The oldest gives way when there are too many."""
-        if len(self._open) >= MOST_STREAMS:
-            self._open.pop(0).finish()
-        request.setHeader(b"content-type", b"text/event-stream")
-        request.write(_event("hello", first))
-        self._open.append(request)
-        request.notifyFinish().addBoth(lambda _: self._open.remove(request) if request in self._open else None)
-
-
-def _event(kind: str, value: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode()
 
 
 class Page(Resource):
@@ -115,12 +101,11 @@ class Page(Resource):
 
     def _render(self, request: Request, words: list[str]) -> Any:
         if words == ["stream"]:
-            watch = self._watch
-            self._streams.add(request, {"samples": list(watch.series.samples), "state": watch.state(),
-                                        "drops": list(watch.drops.recent)})
+            self._streams.add(request, self._everything)
             return NOT_DONE_YET
-        if words[0] == "api" and len(words) > 1 and words[1] in self._answers:
-            answer = maybeDeferred(self._answers[words[1]], *words[2:3], **_arguments(request, "user", "cursor"))
+        if words[0] == "api" and len(words) in (2, 3) and words[1] in self._answers:
+            name = words[2] if len(words) == 3 else ""
+            answer = maybeDeferred(self._answers[words[1]], name, **_arguments(request, "user", "cursor"))
             answer.addCallbacks(lambda value: _json(request, value), lambda failure: _failed(request, failure))
             return NOT_DONE_YET
         name = words[0] or "index.html"
@@ -128,6 +113,10 @@ class Page(Resource):
             request.setHeader(b"content-type", f"{mimetypes.guess_type(name)[0]}; charset=utf-8".encode())
             return files(__package__).joinpath("page", name).read_bytes()
         return _text(request, 404, "there is nothing here")
+
+    def _everything(self) -> dict[str, Any]:
+        watch = self._watch
+        return {"samples": list(watch.series.samples), "state": watch.state(), "drops": list(watch.drops.recent)}
 
     def _ours(self, host: bytes) -> bool:
         text = host.decode("ascii", "replace").strip("[]").lower()
@@ -166,22 +155,22 @@ class Page(Resource):
 
     # answers
 
-    def _find(self, user: str = "", **_: str) -> Deferred[Any]:
+    def _find(self, name: str, user: str = "", **_: str) -> Deferred[Any]:
         return self._watch.call("propppd", propppd.FIND, user=user)
 
     def _page(self, daemon: str, command: Any, cursor: str) -> Deferred[Any]:
         return self._watch.call(daemon, command, cursor=cursor, limit=ROWS)
 
-    def _tunnels(self, cursor: str = "", **_: str) -> Deferred[Any]:
+    def _tunnels(self, name: str, cursor: str = "", **_: str) -> Deferred[Any]:
         return self._page("prol2tpd", prol2tpd.LIST_TUNNELS, cursor)
 
-    def _links(self, cursor: str = "", **_: str) -> Deferred[Any]:
+    def _links(self, name: str, cursor: str = "", **_: str) -> Deferred[Any]:
         return self._page("propppd", propppd.LIST, cursor)
 
-    def _routes(self, cursor: str = "", **_: str) -> Deferred[Any]:
+    def _routes(self, name: str, cursor: str = "", **_: str) -> Deferred[Any]:
         return self._page("proacd", proacd.LIST_ROUTES, cursor)
 
-    def _link(self, name: str = "", **_: str) -> Deferred[Any]:
+    def _link(self, name: str, **_: str) -> Deferred[Any]:
         """A link, and the session and tunnel that carry it."""
         def shown(answer: dict[str, Any]) -> Any:
             link = answer["link"]
@@ -192,10 +181,10 @@ class Page(Resource):
 
         return self._watch.call("propppd", propppd.SHOW, name=name).addCallback(shown)
 
-    def _session(self, key: str = "", **_: str) -> Deferred[Any]:
+    def _session(self, name: str, **_: str) -> Deferred[Any]:
         """A session and its tunnel by `TUNNEL-SESSION`."""
-        tunnel, _dash, session = key.partition("-")
-        if not (tunnel.isdigit() and session.isdigit()):
+        tunnel, _dash, session = name.partition("-")
+        if not (_is_number(tunnel) and _is_number(session)):
             raise NotFound("sessions are named TUNNEL-SESSION")
         result: dict[str, Any] = {"link": None, "session": None, "tunnel": None,
                                   "events": self._watch.events_of({f"{tunnel}/{session}"})}
@@ -213,6 +202,10 @@ class Page(Resource):
         return DeferredList([
             watch.call("prol2tpd", prol2tpd.SHOW_SESSION, tunnel_id=tunnel, session_id=session, stats=True),
             watch.call("prol2tpd", prol2tpd.SHOW_TUNNEL, tunnel_id=tunnel)], consumeErrors=True).addCallback(answered)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
 
 
 def _arguments(request: Request, *names: str) -> dict[str, str]:

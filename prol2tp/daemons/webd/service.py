@@ -74,7 +74,8 @@ class WebService(DaemonService):
 
     def __init__(self, options: Options, log: Log, reactor: Any) -> None:
         super().__init__(options, log, reactor)
-        from prol2tp.daemons.webd.pages import Page, QuietSite, Streams
+        from prol2tp.daemons.webd.pages import Page, QuietSite
+        from prol2tp.daemons.webd.streams import Streams
         from prol2tp.daemons.webd.watch import Watch
 
         streams = Streams()

@@ -232,6 +232,6 @@ stream.addEventListener("sample", (event) => {
   show(value.state); draw();
   said(`live, ${clock(value.sample.time)}`);
 });
-stream.addEventListener("drop", (event) => { drops.push(JSON.parse(event.data)); drops = drops.slice(-200); showDrops(); });
+stream.addEventListener("drops", (event) => { drops = drops.concat(JSON.parse(event.data)).slice(-200); showDrops(); });
 stream.addEventListener("error", () => said("connection lost; trying again"));
 addEventListener("resize", draw);
