@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prol2tp.common.fsm import Row
-from prol2tp.daemons.proacd import routes
+from prol2tp.daemons.proacd import route
 from prol2tp.l2tp.incoming import LAIC, LNIC
 from prol2tp.l2tp.outgoing import LAOC, LNOC
 from prol2tp.l2tp.static import StaticTunnel
@@ -52,7 +52,7 @@ DIAGRAMS = (
     Diagram("Static session", "A session in one.", "l2tp/staticsession.py", _of(StaticSession.TABLE)),
     Diagram("PPP", _PPP, "ppp/states.py", _of(Automaton.TABLE)),
     Diagram("PPPoE host", _HOST, "pppoe/client.py", _of(Host.TABLE)),
-    Diagram("Route of proacd", "A source joined to a destination.", "daemons/proacd/routes.py", routes.TABLE),
+    Diagram("Route of proacd", "A source joined to a destination.", "daemons/proacd/route.py", route.TABLE),
 )
 HEAD = """\
 # States

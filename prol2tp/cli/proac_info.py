@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from prol2tp.cli import access, everywhere, format, reports
+from prol2tp.cli import access, everywhere, format, links, reports
 from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
@@ -130,7 +130,7 @@ def _destinations(program: Program, values: dict[str, Any]) -> None:
 
 
 def _servers(program: Program, values: dict[str, Any]) -> None:
-    program.rows(proacd.SERVERS, format.servers)
+    program.rows(proacd.SERVERS, links.servers)
 
 
 def _close(program: Program, values: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli import everywhere, format, reports, tunnels
 from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
@@ -81,23 +81,23 @@ GRAMMAR = Grammar(FORMS, WORDS)
 
 
 def _show_system(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(prol2tpd.SHOW_SYSTEM)["system"], format.system)
+    program.record(program.call(prol2tpd.SHOW_SYSTEM)["system"], tunnels.system)
 
 
 def _show_tunnels(program: Program, values: dict[str, Any]) -> None:
-    program.rows(prol2tpd.LIST_TUNNELS, format.tunnels)
+    program.rows(prol2tpd.LIST_TUNNELS, tunnels.tunnels)
 
 
 def _show_tunnel(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(prol2tpd.SHOW_TUNNEL, **values)["tunnel"], format.tunnel)
+    program.record(program.call(prol2tpd.SHOW_TUNNEL, **values)["tunnel"], tunnels.tunnel)
 
 
 def _show_sessions(program: Program, values: dict[str, Any]) -> None:
-    program.rows(prol2tpd.LIST_SESSIONS, format.sessions, **values)
+    program.rows(prol2tpd.LIST_SESSIONS, tunnels.sessions, **values)
 
 
 def _show_session(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(prol2tpd.SHOW_SESSION, **values)["session"], format.session)
+    program.record(program.call(prol2tpd.SHOW_SESSION, **values)["session"], tunnels.session)
 
 
 def _show_history(program: Program, values: dict[str, Any]) -> None:

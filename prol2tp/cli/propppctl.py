@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prol2tp.cli import everywhere, format, reports
+from prol2tp.cli import everywhere, format, links, reports
 from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
@@ -50,28 +50,28 @@ GRAMMAR = Grammar(FORMS, WORDS)
 
 
 def _status(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(propppd.STATUS)["status"], format.status)
+    program.record(program.call(propppd.STATUS)["status"], links.status)
 
 
 def _pools(program: Program, values: dict[str, Any]) -> None:
-    program.rows(propppd.POOLS, format.pools)
+    program.rows(propppd.POOLS, links.pools)
 
 
 def _servers(program: Program, values: dict[str, Any]) -> None:
-    program.rows(propppd.SERVERS, format.servers)
+    program.rows(propppd.SERVERS, links.servers)
 
 
 def _list(program: Program, values: dict[str, Any]) -> None:
-    program.rows(propppd.LIST, format.links, **values)
+    program.rows(propppd.LIST, links.links, **values)
 
 
 def _find(program: Program, values: dict[str, Any]) -> None:
     rows = program.call(propppd.FIND, **values)["rows"]
-    program.record(rows, lambda rows: format.links([rows]))
+    program.record(rows, lambda rows: links.links([rows]))
 
 
 def _show(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(propppd.SHOW, **values)["link"], format.link)
+    program.record(program.call(propppd.SHOW, **values)["link"], links.link)
 
 
 def _history(program: Program, values: dict[str, Any]) -> None:

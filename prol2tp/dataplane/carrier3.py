@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from prol2tp.common.sequence import MODULUS_24
 from prol2tp.dataplane import l2tpv3
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
-from prol2tp.dataplane.ports import L2TPCarrier, Port
+from prol2tp.dataplane.ports import Port
 from prol2tp.dataplane.sequencing import ReceiveSequence
 from prol2tp.dataplane.tunnels import Tunnel
 

@@ -15,11 +15,12 @@ from errno import EAGAIN, EINTR, EMSGSIZE, ENOBUFS
 from typing import TYPE_CHECKING, Any
 
 from prol2tp.dataplane import l2tpv2, l2tpv3
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.iplistener import CONTROL, IPListener
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.packets import EXTENSIONS
-from prol2tp.dataplane.ports import Attachment, L2TPCarrier, Port
+from prol2tp.dataplane.ports import Attachment, Port
 from prol2tp.dataplane.prefixes import PrefixTable, is_link_local
 from prol2tp.dataplane.pseudowires import HEADER_LENGTH, EthernetPort
 from prol2tp.dataplane.splicing import FF03, onward_from_l2tp

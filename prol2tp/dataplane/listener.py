@@ -24,9 +24,9 @@ from prol2tp.dataplane.interface import IN_USE, INVALID, SYSTEM, Address, DataPa
 from prol2tp.dataplane.tunnels import Way
 
 if TYPE_CHECKING:
+    from prol2tp.dataplane.carrier2 import L2TPCarrier
     from prol2tp.dataplane.carrier3 import L2TPv3Carrier
     from prol2tp.dataplane.forward import Inbound, InboundFrames
-    from prol2tp.dataplane.ports import L2TPCarrier
     from prol2tp.dataplane.splicing import Onward
 
 SO_ATTACH_REUSEPORT_CBPF = 51

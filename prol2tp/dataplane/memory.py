@@ -17,11 +17,11 @@ from zope.interface import implementer
 from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane import forward, l2tpv2, l2tpv3, pppoe
 from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.interface import IN_USE, Address, DataPathError, IDataPlane, Listener, TtySpec, TunnelSpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.plane import BasePlane
-from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.pseudowires import EthernetPort
 from prol2tp.dataplane.tun import TUN
 from prol2tp.dataplane.tunnels import Way

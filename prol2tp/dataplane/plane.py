@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from prol2tp.dataplane import l2tpv3
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.compression import CODECS, Compression
 from prol2tp.dataplane.early import Early
@@ -33,7 +34,7 @@ from prol2tp.dataplane.lines import Lines
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.netifs import Netifs, failing, together
 from prol2tp.dataplane.policing import Policer
-from prol2tp.dataplane.ports import CLOSED, L2TPCarrier, Losses, Port, Receiver
+from prol2tp.dataplane.ports import CLOSED, Losses, Port, Receiver
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import PSEUDOWIRES, EthernetPort, check_vlan
 from prol2tp.dataplane.tunnels import Tunnel

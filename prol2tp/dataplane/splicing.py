@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from prol2tp.dataplane.pppoe import PPPoECarrier
 
 if TYPE_CHECKING:
-    from prol2tp.dataplane.ports import L2TPCarrier, Port
+    from prol2tp.dataplane.carrier2 import L2TPCarrier
+    from prol2tp.dataplane.ports import Port
     from prol2tp.dataplane.tunnels import Tunnel
 
 L2TP_HEADER = 6

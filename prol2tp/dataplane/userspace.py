@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from prol2tp.dataplane import ethernet, forward
 from prol2tp.dataplane.asyncline import TtyCarrier
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.circuit import CircuitSocket, drain_circuit
 from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import SYSTEM, Address, DataPathError, IDataPlane, IPathEvents, Listener, TtySpec
@@ -25,7 +26,6 @@ from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.plane import BasePlane
 from prol2tp.dataplane.poller import Poller
-from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort, drain_tap
 from prol2tp.dataplane.splicing import onward_from_pppoe

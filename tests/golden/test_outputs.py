@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.cli import access, format, reports
+from prol2tp.cli import access, links, reports, tunnels
 from prol2tp.control.commands import proacd, prol2tpd, propppd, scriptd
 from prol2tp.control.shapes import problems
 from tests.golden import boards, records
@@ -17,31 +17,31 @@ def _texts(lines):
 
 
 OUTPUTS = {
-    "show-system": lambda: format.system(records.SYSTEM),
-    "show-tunnels": lambda: format.tunnels([[records.TUNNEL_ROW]]),
-    "show-tunnel": lambda: format.tunnel(records.TUNNEL),
-    "show-sessions": lambda: format.sessions([records.SESSION_ROWS]),
-    "show-sessions-ethernet": lambda: format.sessions([[records.ETHERNET_ROW]]),
-    "show-session-stats": lambda: format.session(records.SESSION),
+    "show-system": lambda: tunnels.system(records.SYSTEM),
+    "show-tunnels": lambda: tunnels.tunnels([[records.TUNNEL_ROW]]),
+    "show-tunnel": lambda: tunnels.tunnel(records.TUNNEL),
+    "show-sessions": lambda: tunnels.sessions([records.SESSION_ROWS]),
+    "show-sessions-ethernet": lambda: tunnels.sessions([[records.ETHERNET_ROW]]),
+    "show-session-stats": lambda: tunnels.session(records.SESSION),
     "show-history": lambda: reports.ends([records.END_ROWS]),
     "proac_info-history": lambda: reports.route_ends([records.ROUTE_END_ROWS]),
     "propppctl-history": lambda: reports.link_ends([records.LINK_END_ROWS]),
     "reload-dry-run": lambda: reports.preview(records.PREVIEW),
     "show-scripts": lambda: reports.scripts(records.SCRIPTS),
-    "propppctl-status": lambda: format.status(records.STATUS),
-    "propppctl-pools": lambda: format.pools([records.POOL_ROWS]),
-    "propppctl-servers": lambda: format.servers([records.SERVER_ROWS]),
-    "propppctl-status-accounting": lambda: format.status(records.ACCOUNTING_STATUS),
-    "propppctl-status-filters": lambda: format.status(records.STATUS | {"filters": {"unknown": 3, "failures": 1}}),
-    "propppctl-status-rates": lambda: format.status(records.RATES_STATUS),
-    "propppctl-show-network": lambda: format.link(records.NETWORK_LINK),
-    "propppctl-show-rate": lambda: format.link(records.RATE_LINK),
-    "propppctl-show-rate-down": lambda: format.link(records.RATE_DOWN_LINK),
-    "propppctl-list": lambda: format.links([records.link_rows(487)]),
-    "propppctl-list-down": lambda: format.links([[]]),
-    "propppctl-list-up": lambda: format.links([records.link_rows(501)]),
-    "propppctl-show-mtu": lambda: format.link(records.MTU_LINK),
-    "propppctl-show": lambda: format.link(records.LINK),
+    "propppctl-status": lambda: links.status(records.STATUS),
+    "propppctl-pools": lambda: links.pools([records.POOL_ROWS]),
+    "propppctl-servers": lambda: links.servers([records.SERVER_ROWS]),
+    "propppctl-status-accounting": lambda: links.status(records.ACCOUNTING_STATUS),
+    "propppctl-status-filters": lambda: links.status(records.STATUS | {"filters": {"unknown": 3, "failures": 1}}),
+    "propppctl-status-rates": lambda: links.status(records.RATES_STATUS),
+    "propppctl-show-network": lambda: links.link(records.NETWORK_LINK),
+    "propppctl-show-rate": lambda: links.link(records.RATE_LINK),
+    "propppctl-show-rate-down": lambda: links.link(records.RATE_DOWN_LINK),
+    "propppctl-list": lambda: links.links([records.link_rows(487)]),
+    "propppctl-list-down": lambda: links.links([[]]),
+    "propppctl-list-up": lambda: links.links([records.link_rows(501)]),
+    "propppctl-show-mtu": lambda: links.link(records.MTU_LINK),
+    "propppctl-show": lambda: links.link(records.LINK),
     "proac_info-s": lambda: access.status(records.ACCESS_STATUS),
     "proac_info-s-v": lambda: access.status(records.ACCESS_STATUS) + access.details(records.ACCESS_STATUS),
     "proac_info-r": lambda: access.routes([records.ROUTES[:1], records.ROUTES[1:]]),

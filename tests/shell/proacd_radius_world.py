@@ -18,7 +18,8 @@ from prol2tp.daemons.proacd.choice import Choice
 from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.daemons.proacd.profiles import Profile, Profiles
 from prol2tp.daemons.proacd.radius import RadiusChoice
-from prol2tp.daemons.proacd.routes import Route, Routes
+from prol2tp.daemons.proacd.route import Route
+from prol2tp.daemons.proacd.routes import Routes
 from prol2tp.dataplane.interface import COUNTERS
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.outputs import LinkDown, SendFrame

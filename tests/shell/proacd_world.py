@@ -15,7 +15,7 @@ from prol2tp.control.command import Gone
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.proacd.choice import Choice, ChoiceByKind, StaticChoice
 from prol2tp.daemons.proacd.concentrator import Concentrator
-from prol2tp.daemons.proacd.routes import Follower, Route
+from prol2tp.daemons.proacd.route import Follower, Route
 from prol2tp.daemons.proacd.settings import static_choice
 from prol2tp.dataplane.interface import SessionSpec, TunnelSpec
 from prol2tp.dataplane.memory import MemoryDataPlane

@@ -118,7 +118,7 @@ def test_a_wrong_secret_is_said_with_the_name_and_the_peer_of_the_tunnel_but_not
 def test_lines_about_messages_say_of_which_tunnel_and_session_they_are(pair):  # noqa: F811
     lns = pair.lns
     lines = heard(lns.log, Level.DEBUG)
-    lns.plane.retrace()
+    lns.plane.levels.retrace()
     row = lns.call("ListSessions", cursor="", limit=1)["rows"][0]
     tunnel, session = row["tunnel_id"], row["session_id"]
     lns.call("DestroySession", tunnel_id=tunnel, session_id=session)

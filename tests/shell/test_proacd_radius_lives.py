@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prol2tp.daemons.proacd.negotiation import Negotiation, settings_of
-from prol2tp.daemons.proacd.routes import By, State
+from prol2tp.daemons.proacd.route import By, State
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
 from prol2tp.ppp.outputs import AskAuthentication, SendFrame

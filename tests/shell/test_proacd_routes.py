@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from prol2tp.daemons.proacd.choice import Choice, Destination
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.daemons.proacd.sources import Source
 from prol2tp.dataplane.interface import SYSTEM, DataPathError
 from prol2tp.dataplane.ports import Port

@@ -163,11 +163,11 @@ def test_a_category_has_a_level_of_its_own(pair):  # noqa: F811
                 lines.append(text.format(**values))
 
     plane.log = Told("test", Level.CRITICAL)
-    plane.set_categories({"message": Level.INFO, "fsm": Level.WARNING})
+    plane.levels.configure({"message": Level.INFO, "fsm": Level.WARNING})
     assert plane.endpoint.trace is not None
     pair.lac.call("DestroySession", tunnel_name="one", session_name="u1")
     number = plane.instances["one"].tunnel_id
     assert any(line.startswith(f"{number}/") and line.endswith("send CDN") for line in lines)
     assert not any("FSM:" in line or "Ns" in line for line in lines)
-    plane.set_categories({})
+    plane.levels.configure({})
     assert plane.endpoint.trace is None

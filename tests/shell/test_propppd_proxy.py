@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prol2tp.cli import format
+from prol2tp.cli import links
 from prol2tp.control.command import Invalid
 from prol2tp.control.commands.propppd import RECORDS
 from prol2tp.control.shapes import problems
@@ -99,7 +99,7 @@ def access_row(world: LinksWorld, port: int, **values: Any) -> dict[str, Any]:
 def shown(world: LinksWorld, link: Any) -> list[str]:
     record = Status(world.links, ConfigCounts(), "", world.log).link(link)
     assert problems(record, RECORDS["link"], RECORDS) == []
-    return format.link(record)
+    return links.link(record)
 
 
 @pytest.mark.parametrize("method", ("pap", "chap"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prol2tp.cli import format
+from prol2tp.cli import links
 from prol2tp.daemons.logs import Level
 from prol2tp.daemons.propppd.status import ConfigCounts, Status
 from prol2tp.net.eaptls import Certificates
@@ -34,7 +34,7 @@ def shown(world: Any, link: Any) -> str:
     status = Status(world.links, ConfigCounts(), "t", world.log)
     record = status.link(link)
     saved = json.dumps(link.core.to_record(0.0)) if link.up else ""
-    return "\n".join((json.dumps(record), *format.link(record), json.dumps(status.row(link)), saved))
+    return "\n".join((json.dumps(record), *links.link(record), json.dumps(status.row(link)), saved))
 
 
 def secrets_of(world: Any, link: Any, *more: str | bytes) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from prol2tp.cli import format
+from prol2tp.cli import links
 from prol2tp.config.propppd import load
 from prol2tp.control.command import NotFound
 from prol2tp.control.commands.propppd import RECORDS
@@ -121,7 +121,7 @@ def test_a_link_is_shown_as_in_the_manual_whatever_its_state(make: Any) -> None:
     state, listed, machines = STATES[make]
     record = world.status.link(link)
     assert problems(record, RECORDS["link"], RECORDS) == []
-    lines = format.link(record)
+    lines = links.link(record)
     shown = labels(lines)
     assert [name for name in MANUAL if name in shown] == [name for name in shown if name in MANUAL], "in this order"
     assert set(MANUAL) - set(shown) <= {"ccp", "radius", "ipcp"} and set(shown) - set(MANUAL) <= {"ipv6cp"}
@@ -132,7 +132,7 @@ def test_a_link_is_shown_as_in_the_manual_whatever_its_state(make: Any) -> None:
         assert record[name]["state"] == wanted, name
     row = world.status.row(link)
     assert problems(row, RECORDS["link-row"], RECORDS) == []
-    line = list(format.links([[row]]))[1]
+    line = list(links.links([[row]]))[1]
     assert re.fullmatch(rf"session-1 {{8}}[\w-]+ +0:00:00 {listed:>8} (u1@example.com|-)", line), line
 
 
@@ -152,7 +152,7 @@ def test_the_numbers_of_status_are_those_of_what_happened() -> None:
     world.configs.updates, world.configs.failures = 2, 1
     record = world.status.system()
     assert problems(record, RECORDS["status"], RECORDS) == []
-    lines = format.status(record)
+    lines = links.status(record)
     assert lines[4:8] == ["PPP:", "  ppp instance count: 1", "  create requests: 4, failures: 1",
                           "  destroy requests: 2, failures: 1"]
     assert lines[14:] == ["Events:", "  created: 3, destroyed: 2, up: 2, down: 1", "Config:",
@@ -164,7 +164,7 @@ def test_status_has_the_lines_of_the_manual() -> None:
         return [re.sub(r"\d+", "*", line) for line in lines[4:]]
 
     manual = (GOLDEN / "propppctl-status.txt").read_text().splitlines()
-    assert skeleton(format.status(Daemon().status.system())) == skeleton(manual)
+    assert skeleton(links.status(Daemon().status.system())) == skeleton(manual)
 
 
 def test_a_preview_of_a_reload_says_when_what_changed_takes_effect():

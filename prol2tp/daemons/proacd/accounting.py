@@ -33,7 +33,7 @@ from prol2tp.aaa.records import (
 from prol2tp.common.deadlines import Deadlines
 from prol2tp.config.routes import RadiusProfile
 from prol2tp.daemons.proacd.ports import port_of, tunnel_of
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.ppp.causes import acct_terminate_cause
 from prol2tp.radius.accounting import AccountingRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from prol2tp.daemons.proacd.routes import Follower, Route
+from prol2tp.daemons.proacd.route import Follower, Route
 
 
 class Announcements(Follower):

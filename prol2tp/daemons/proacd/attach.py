@@ -13,7 +13,7 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.proacd.choice import Choice
 from prol2tp.daemons.proacd.destinations import LocalPPP
 from prol2tp.daemons.proacd.exchange import Exchange
-from prol2tp.daemons.proacd.routes import Route, State
+from prol2tp.daemons.proacd.route import Route, State
 
 _log = Logger(namespace="proacd")
 

@@ -16,7 +16,7 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.daemons.proacd.destinations import Call
 from prol2tp.daemons.proacd.exchange import Exchange
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.daemons.proacd.sources import L2TPSource
 
 _log = Logger(namespace="proacd")

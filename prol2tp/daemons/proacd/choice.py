@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred, succeed
 
 if TYPE_CHECKING:
-    from prol2tp.daemons.proacd.routes import Route
+    from prol2tp.daemons.proacd.route import Route
 
 L2TP, PPP, REFUSED = "l2tp", "ppp", "refused"
 

@@ -19,7 +19,7 @@ from prol2tp.daemons.proacd.trace import Filter, Trace
 
 if TYPE_CHECKING:
     from prol2tp.daemons.proacd.concentrator import Concentrator
-    from prol2tp.daemons.proacd.routes import Route
+    from prol2tp.daemons.proacd.route import Route
 
 _ADMINISTRATIVE = ("Admin Reset", "administrative request")
 

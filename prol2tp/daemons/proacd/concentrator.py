@@ -21,7 +21,8 @@ from prol2tp.daemons.proacd.choice import Destination as Place
 from prol2tp.daemons.proacd.destinations import Destination
 from prol2tp.daemons.proacd.discovery import Discovery, OpenEthernet
 from prol2tp.daemons.proacd.joining import join, part
-from prol2tp.daemons.proacd.routes import NoRoute, Route, Routes
+from prol2tp.daemons.proacd.route import Route
+from prol2tp.daemons.proacd.routes import NoRoute, Routes
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
 from prol2tp.dataplane.interface import IDataPlane
 from prol2tp.net.linkwatch import Link

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prol2tp.daemons.proacd.choice import Choice
 from prol2tp.daemons.proacd.choice import Destination as Place
-from prol2tp.daemons.proacd.routes import Route, State
+from prol2tp.daemons.proacd.route import Route, State
 from prol2tp.daemons.proacd.sources import L2TPSource, PPPoESource
 from prol2tp.ppp.proxy import for_ethernet
 from prol2tp.pppoe.packets import mac_text, vids

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prol2tp.aaa.dynamic import DynamicServer
 from prol2tp.aaa.sessions import NONE, Names, one
 from prol2tp.daemons.proacd.ports import port_of
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.net.radius import MakeSocket
 from prol2tp.radius.answer import Answer
 from prol2tp.radius.dynauth import MISSING_ATTRIBUTE, UNSUPPORTED_ATTRIBUTE, Refused

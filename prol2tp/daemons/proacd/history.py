@@ -8,7 +8,7 @@ from typing import Any
 
 from prol2tp.control.paging import texts_page
 from prol2tp.daemons.proacd.maclists import host_address
-from prol2tp.daemons.proacd.routes import Follower, Route
+from prol2tp.daemons.proacd.route import Follower, Route
 from prol2tp.daemons.proacd.status import ends
 from prol2tp.dataplane.interface import COUNTERS
 from prol2tp.ppp.causes import acct_terminate_cause

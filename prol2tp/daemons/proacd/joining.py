@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from prol2tp.daemons.proacd.destinations import Call
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from prol2tp.daemons.proacd.destinations import Call
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.pppoe.packets import vids
 from prol2tp.radius.attributes import (
     IPV4,

@@ -21,7 +21,7 @@ from prol2tp.daemons.logs import Log
 from prol2tp.daemons.proacd.accounting import Accounting
 from prol2tp.daemons.proacd.choice import L2TP
 from prol2tp.daemons.proacd.dynamic import DynamicRequests
-from prol2tp.daemons.proacd.routes import Follower, Route
+from prol2tp.daemons.proacd.route import Follower, Route
 from prol2tp.net.radius import MakeSocket, RadiusPort, udp_socket
 from prol2tp.radius.access import AccessRequest
 from prol2tp.radius.attributes import Nas

@@ -16,7 +16,7 @@ from prol2tp.daemons.proacd.choice import L2TP, PPP, REFUSED, Choice
 from prol2tp.daemons.proacd.negotiation import Negotiation, settings_of
 from prol2tp.daemons.proacd.ports import port_of
 from prol2tp.daemons.proacd.profiles import Profile
-from prol2tp.daemons.proacd.routes import Route
+from prol2tp.daemons.proacd.route import Route
 from prol2tp.daemons.proacd.sources import L2TPSource
 from prol2tp.daemons.proacd.tunnels import destinations_of
 from prol2tp.net.deadlines import ReactorDeadlines

@@ -27,7 +27,7 @@ from prol2tp.pppoe.packets import vids
 
 if TYPE_CHECKING:
     from prol2tp.daemons.proacd.concentrator import Concentrator
-    from prol2tp.daemons.proacd.routes import Route
+    from prol2tp.daemons.proacd.route import Route
 
 MOST_SAID = 20
 """Changes that the summary names."""

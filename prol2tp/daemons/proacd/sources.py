@@ -14,7 +14,7 @@ from prol2tp.pppoe.packets import mac_text, vids
 from prol2tp.pppoe.tags import Line
 
 if TYPE_CHECKING:
-    from prol2tp.daemons.proacd.routes import Route
+    from prol2tp.daemons.proacd.route import Route
 
 EARLY_MAX = 8
 """Frames of a source that wait until somebody takes them."""

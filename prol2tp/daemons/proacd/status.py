@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prol2tp.daemons.logs import Level
     from prol2tp.daemons.proacd.concentrator import Concentrator
     from prol2tp.daemons.proacd.discovery import Place
-    from prol2tp.daemons.proacd.routes import Counters, Route
+    from prol2tp.daemons.proacd.route import Counters, Route
 
 _BLANK: dict[str, Any] = {"text": "", "integer": 0, "boolean": False, "json": []}
 

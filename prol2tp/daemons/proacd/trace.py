@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prol2tp.control.command import NotFound, Refused
 from prol2tp.control.paging import Roll, page
 from prol2tp.control.tracing import Tracers
-from prol2tp.daemons.proacd.routes import Follower
+from prol2tp.daemons.proacd.route import Follower
 
 if TYPE_CHECKING:
-    from prol2tp.daemons.proacd.routes import Route
+    from prol2tp.daemons.proacd.route import Route
 
 MOST_FILTERS = 20
 MOST_LINES = 20_000

@@ -69,7 +69,7 @@ class Admission:
             return
         record = plane.tunnels[output.tunnel_id]
         record.profile = profile
-        plane.set_level(record, own_level(profile))
+        plane.levels.set(record, own_level(profile))
         if profile.reply_port == "ephemeral" and output.local[1]:
             plane.path.listen((output.local[0], 0)).addCallbacks(
                 self._reply_port, self._no_reply_port, callbackArgs=(output, profile, record), errbackArgs=(output,))
@@ -164,7 +164,7 @@ class Admission:
                 return CIRCUIT_TAKEN
             record.instance = ours
             ours.taken_over(output.tunnel_id, record.session_id)
-            self._plane.set_level(record, own_level(ours.config, ours.tunnel.config))
+            self._plane.levels.set(record, own_level(ours.config, ours.tunnel.config))
             return ours.config
         config = self._plane.config
         if end not in config.ends:

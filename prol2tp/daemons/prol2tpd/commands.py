@@ -201,11 +201,11 @@ class Commands:
             raise Invalid(f'"{level}" is no log level') from None
         if scope == "system":
             plane.log.level = value
-            plane.retrace()
+            plane.levels.retrace()
         elif scope == "tunnel":
-            plane.set_level(self._tunnel(tunnel_id, tunnel_name), value)
+            plane.levels.set(self._tunnel(tunnel_id, tunnel_name), value)
         elif scope == "session":
-            plane.set_level(self._session(tunnel_id, tunnel_name, session_id, session_name), value)
+            plane.levels.set(self._session(tunnel_id, tunnel_name, session_id, session_name), value)
         else:
             raise Invalid(f'"{scope}" is no scope: system, tunnel or session')
         return {}

@@ -13,15 +13,17 @@ from twisted.python.failure import Failure
 from prol2tp.control.paging import Roll
 from prol2tp.control.tracing import Tracers
 from prol2tp.daemons.logs import Level, Log
-from prol2tp.daemons.prol2tpd import causes, facts
+from prol2tp.daemons.prol2tpd import causes
 from prol2tp.daemons.prol2tpd.addresses import router_id, text
-from prol2tp.daemons.prol2tpd.admission import CDN_ADMINISTRATIVE, Admission, own_level
+from prol2tp.daemons.prol2tpd.admission import Admission, own_level
 from prol2tp.daemons.prol2tpd.attach import ppp_profile
 from prol2tp.daemons.prol2tpd.circuits import Circuits
 from prol2tp.daemons.prol2tpd.datapath import ControlPorts, SessionPaths
 from prol2tp.daemons.prol2tpd.ethernet import EthernetInterfaces
 from prol2tp.daemons.prol2tpd.history import EndHistory
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
+from prol2tp.daemons.prol2tpd.levels import Levels
+from prol2tp.daemons.prol2tpd.outcomes import Outcomes
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.shared import SharedTunnels
@@ -31,8 +33,6 @@ from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
 from prol2tp.l2tp.endpoint import Endpoint
-from prol2tp.l2tp.results import result_text
-from prol2tp.l2tp.session import Session
 from prol2tp.l2tp.session import State as SessionState
 from prol2tp.net.deadlines import LazyTimer
 from prol2tp.net.driver import Driver
@@ -45,7 +45,6 @@ _log = Logger(namespace="prol2tpd")
 
 LOOK = 0.05
 """Seconds between looks whether the peers have acknowledged the end."""
-TRACE_LEVEL = {"message": Level.INFO, "fsm": Level.DEBUG, "avp": Level.DEBUG, "transport": Level.DEBUG}
 
 
 class Plane:
@@ -83,6 +82,7 @@ class Plane:
         self.history: EndHistory | None = None
         """Once there is one."""
         self._session_instance: ClientSession | None = None
+        self.levels = Levels(self)
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
         self.driver = Driver(self.endpoint, {
             outputs.Transmit: self._transmit,
@@ -91,18 +91,7 @@ class Plane:
             outputs.OpenDataPath: self._open_path,
             outputs.ModifyDataPath: self._modify_path,
             outputs.CloseDataPath: self._close_path,
-            outputs.TunnelCreated: self._tunnel_created,
-            outputs.TunnelUp: self._tunnel_up,
-            outputs.TunnelDown: self._tunnel_down,
-            outputs.TunnelDeleted: self._tunnel_deleted,
-            outputs.SessionCreated: self._session_created,
-            outputs.SessionUp: self._session_up,
-            outputs.SessionDown: self._session_down,
-            outputs.SessionDeleted: self._session_deleted,
-            outputs.LinkInfoChanged: self._link_info,
-            outputs.WANErrors: self._wan_errors,
-            outputs.SpeedChanged: self._speed_changed,
-            outputs.CircuitChanged: self._circuit_changed,
+            **Outcomes(self).table(),
         }, clock)
         self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log, self.reactor,
                                            self._own_circuit)
@@ -114,14 +103,12 @@ class Plane:
         self.established = 0
         """Tunnels that are up."""
         self.told = Quota(clock, self._not_told)
-        self.tracers = Tracers(self.retrace)
+        self.tracers = Tracers(self.levels.retrace)
         self.tracing = PlaneTracing(self, self.tracers)
-        self._verbose = 0
-        self._categories: dict[str, Level] = {}
         self._made = 0
         """Tunnels since the start."""
         self._sessions_made = 0
-        self.retrace()
+        self.levels.retrace()
 
     @property
     def session_count(self) -> int:
@@ -245,10 +232,10 @@ class Plane:
         if not own and instance.config.local is not None:
             local = (instance.config.local.host, local[1])  # a wildcard listener knows no address of its own
         tunnel_id = self.endpoint.open_tunnel(settings, peer, local, now)
-        record = self._record(tunnel_id)
+        record = self.record(tunnel_id)
         record.port, record.own_port = port, own
         record.instance, record.profile = instance, instance.config
-        self.set_level(record, own_level(instance.config))
+        self.levels.set(record, own_level(instance.config))
         instance.tunnel_id = tunnel_id
         return tunnel_id
 
@@ -259,9 +246,9 @@ class Plane:
 
     def _open_session(self, tunnel_id: int, settings: Any, instance: ClientSession | Call, now: float) -> int:
         session_id = self.endpoint.open_session(tunnel_id, settings, now)
-        record = self._session_record(tunnel_id, session_id)
+        record = self.session_record(tunnel_id, session_id)
         record.instance, record.profile = instance, instance.config
-        self.set_level(record, own_level(instance.config, instance.tunnel.config))
+        self.levels.set(record, own_level(instance.config, instance.tunnel.config))
         instance.session_id = session_id
         return session_id
 
@@ -321,24 +308,9 @@ class Plane:
         """All sessions that are up and want PPP of propppd."""
         return (one for one in self.sessions_up() if one.taker is None and ppp_profile(one))
 
-    # events
+    # records of tunnels and sessions
 
-    def _tunnel_event(self, event: str, record: TunnelRecord, **more: Any) -> None:
-        if self.tracers:
-            self.tracing.line("event", record.tunnel_id, 0, f"{event} {more.get('reason', '')}".rstrip())
-        if self.events is not None:
-            self.events.publish(event, **facts.tunnel(record), **more)
-
-    def _session_event(self, event: str, record: SessionRecord, **more: Any) -> None:
-        if self.tracers:
-            self.tracing.line("event", record.tunnel.tunnel_id, record.session_id,
-                              f"{event} {more.get('reason', '')}".rstrip())
-        if self.events is not None:
-            self.events.publish(event, **facts.session(record), **more)
-
-    # facts about tunnels
-
-    def _record(self, tunnel_id: int) -> TunnelRecord:
+    def record(self, tunnel_id: int) -> TunnelRecord:
         record = self.tunnels.get(tunnel_id)
         if record is None:
             core = self.endpoint.tunnels[tunnel_id]
@@ -349,74 +321,8 @@ class Plane:
             record.number = self._made
         return record
 
-    def _tunnel_created(self, output: outputs.TunnelCreated) -> None:
-        if output.tunnel_id in self.endpoint.tunnels:
-            record = self._record(output.tunnel_id)
-            # spoofed requests must not fill the log: what becomes of one too many is said only if it comes up
-            record.told = record.instance is None and self.log.level < Level.INFO and not self.told.take()
-            self.log.emit(Level.INFO, "tunnel {tunnel} created: peer {peer}", own=record.log_level,
-                          tunnel=record.label, peer=text(self.endpoint.tunnels[output.tunnel_id].peer))
-            self._tunnel_event("tunnel-created", record)
-
-    def _not_told(self, count: int) -> None:
-        self.log.warning("{count} tunnel requests were not logged: too many at once", count=count)
-
-    def _tunnel_up(self, output: outputs.TunnelUp) -> None:
-        record = self.tunnels[output.tunnel_id]
-        core = self.endpoint.tunnels[output.tunnel_id]
-        self.log.emit(Level.NOTICE, "tunnel {tunnel} up: peer {peer} host {host} id {ptid}", own=record.log_level,
-                      tunnel=record.label, peer=text(core.peer), ptid=core.peer_tunnel_id, host=core.peer_host_name)
-        self._tunnel_event("tunnel-up", record)
-        record.up_at = self.clock.seconds()
-        record.up, record.told = True, False
-        self.established += 1
-        self.tallies.tunnel_setup.observe(self.clock.seconds() - core.created_at)
-        most = self.config.system.max_tunnels
-        if record.instance is not None:
-            record.instance.up()
-        elif most and self.established > most:  # more than one was let in while there was room for one
-            self.close_tunnel(output.tunnel_id, result=2, error=4, message="too many tunnels")
-
-    def _tunnel_down(self, output: outputs.TunnelDown) -> None:
-        record = self.tunnels.get(output.tunnel_id)
-        if record is None:
-            return
-        if record.up:
-            record.up = False
-            self.established -= 1
-        self.tallies.tunnel_ends.add(result_text("StopCCN", output.result, output.error))
-        why = result_text("StopCCN", output.result, output.error, output.message)
-        self.log.emit(Level.INFO if record.told else Level.NOTICE, "tunnel {tunnel} to {peer} down: {who}: {why}",
-                      own=record.log_level, tunnel=record.label, peer=record.peer,
-                      who="by peer" if output.by_peer else "by us", why=why)
-        if self.history is not None:
-            self.history.tunnel_down(record, output, why)
-        self._tunnel_event("tunnel-down", record, result=output.result, error=output.error, message=output.message,
-                           by_peer=output.by_peer, reason=why)
-        if record.instance is not None:
-            record.instance.last_error = why
-            # the closed tunnel lingers to answer retransmissions; the next try need not wait for that
-            instance, record.instance = record.instance, None
-            instance.closed()
-
-    def _tunnel_deleted(self, output: outputs.TunnelDeleted) -> None:
-        record = self.tunnels.pop(output.tunnel_id, None)
-        if record is None:
-            return
-        self.log.emit(Level.INFO, "tunnel {tid} deleted", own=record.log_level, tid=output.tunnel_id)
-        self._tunnel_event("tunnel-deleted", record)
-        self.tunnel_roll.discard(record)
-        gone = self.paths.forget_tunnel(record)
-        if record.own_port and record.port is not None:
-            port = record.port
-            gone.addCallback(lambda result: self.unlisten(port))
-        if record.log_level is not None:
-            self.set_level(record, None)
-
-    # facts about sessions
-
-    def _session_record(self, tunnel_id: int, session_id: int) -> SessionRecord:
-        tunnel = self._record(tunnel_id)
+    def session_record(self, tunnel_id: int, session_id: int) -> SessionRecord:
+        tunnel = self.record(tunnel_id)
         record = tunnel.sessions.get(session_id)
         if record is None:
             core = tunnel.core.sessions.get(session_id)
@@ -427,107 +333,15 @@ class Plane:
             record.number = self._sessions_made
         return record
 
-    def _session_created(self, output: outputs.SessionCreated) -> None:
-        record = self._session_record(output.tunnel_id, output.session_id)
-        if self.log.enabled(Level.INFO, self._level(record)):
-            self.log.emit(Level.INFO, "session {session} created", own=self._level(record), session=record.label)
-        self._session_event("session-created", record)
-
-    def _session_up(self, output: outputs.SessionUp) -> None:
-        record = self.find(output.tunnel_id, output.session_id)
-        tunnel = self.endpoint.tunnels.get(output.tunnel_id)
-        core = tunnel.sessions.get(output.session_id) if tunnel is not None else None
-        if record is None or core is None:  # its end has come with its beginning, and is told next
-            return
-        if self.log.enabled(Level.NOTICE, self._level(record)):
-            self._say_up(record, core)
-        record.up = True
-        record.up_at = self.clock.seconds()
-        self.tallies.sessions_up += 1
-        self.tallies.session_setup.observe(self.clock.seconds() - core.created_at)
-        self._session_event("session-up", record)
-        if record.instance is not None:
-            record.instance.came_up()
-        if core.pseudowire is not None and not core.pseudowire.peer_active:
-            self.ethernet.peer_circuit(record, False)
-        record.taker = self.offers if self.offers is not None and self.offers.wants(record) else None
-        (record.taker or self.ppp).session_up(record)
-
-    def _say_up(self, record: SessionRecord, core: Session) -> None:
-        request = core.peer_message
-        numbers = [f"{word} {number}" for word, number in (
-            ("calling", getattr(request, "calling_number", None)),
-            ("called", getattr(request, "called_number", None))) if number]
-        self.log.emit(Level.NOTICE, "session {session} up: {what}", own=self._level(record), session=record.label,
-                      what=", ".join([f"peer id {core.peer_session_id}", *numbers]))
-
-    def _session_down(self, output: outputs.SessionDown) -> None:
-        record = self.find(output.tunnel_id, output.session_id)
-        if record is None:
-            return
-        why = result_text("CDN", output.result, output.error, output.message)
-        level = Level.INFO if record.told else Level.NOTICE
-        if self.log.enabled(level, self._level(record)):
-            self.log.emit(level, "session {session} down: {who}: {why}", own=self._level(record),
-                          session=record.label, who="by peer" if output.by_peer else "by us", why=why)
-        lost = output.by_peer or output.result != CDN_ADMINISTRATIVE
-        cause = causes.cause_of(output.disconnect, lost)
-        self.tallies.session_ends.add(cause)
-        if record.up:
-            record.up = False
-            self.tallies.sessions_up -= 1
-        if self.history is not None:
-            self.history.session_down(record, output, cause, why, record.final)
-        self._session_event("session-down", record, result=output.result, error=output.error, message=output.message,
-                            by_peer=output.by_peer, cause=cause, reason=why)
-        if record.instance is not None:
-            record.instance.ended(output, cause, why)
-        (record.taker or self.ppp).session_down(record, cause, why)
-
-    def _session_deleted(self, output: outputs.SessionDeleted) -> None:
-        tunnel = self.tunnels.get(output.tunnel_id)
-        record = tunnel.sessions.pop(output.session_id, None) if tunnel is not None else None
-        if tunnel is None or record is None:
-            return
-        self._session_event("session-deleted", record)
-        tunnel.session_roll.discard(record)
-        self.session_roll.discard(record)
-        if record.log_level is not None:
-            self.set_level(record, None)
-        (record.taker or self.ppp).session_forgotten(record)
-        if record.instance is not None:
-            instance, record.instance = record.instance, None
-            instance.closed()
-
-    def _link_info(self, output: outputs.LinkInfoChanged) -> None:
-        self.log.debug("session {tid}/{sid}: SLI send ACCM {send:08x} receive ACCM {receive:08x}",
-                       tid=output.tunnel_id, sid=output.session_id, send=output.send_accm, receive=output.receive_accm)
-
-    def _wan_errors(self, output: outputs.WANErrors) -> None:
-        self.log.info("session {tid}/{sid}: WEN {counters}", tid=output.tunnel_id, sid=output.session_id,
-                      counters=str(output.counters))
-
-    def _speed_changed(self, output: outputs.SpeedChanged) -> None:
-        record = self.find(output.tunnel_id, output.session_id)
-        if record is not None:
-            self.log.emit(Level.INFO, "session {session}: CSUN: {tx} bit/s to the subscriber, {rx} bit/s from him",
-                          own=self._level(record), session=record.label, tx=output.tx, rx=output.rx)
-            self._session_event("speed-changed", record, tx=output.tx, rx=output.rx)
-
-    def _circuit_changed(self, output: outputs.CircuitChanged) -> None:
-        record = self.find(output.tunnel_id, output.session_id)
-        if record is not None:
-            self.log.emit(Level.NOTICE, "session {session}: the peer's circuit is {state}", own=self._level(record),
-                          session=record.label, state="up" if output.active else "down")
-            self.ethernet.peer_circuit(record, output.active)
-            self._session_event("circuit-changed", record, active=output.active)
+    def _not_told(self, count: int) -> None:
+        self.log.warning("{count} tunnel requests were not logged: too many at once", count=count)
 
     def _own_circuit(self, record: SessionRecord, active: bool) -> None:
         """The interface of an Ethernet session went down, or is up again."""
         tunnel = self.endpoint.tunnels.get(record.tunnel.tunnel_id)
         core = tunnel.sessions.get(record.session_id) if tunnel is not None else None
         if core is not None and core.pseudowire is not None and core.pseudowire.active != active:
-            self.log.emit(Level.NOTICE, "session {session}: {interface} is {state}", own=self._level(record),
+            self.log.emit(Level.NOTICE, "session {session}: {interface} is {state}", own=self.levels.of(record),
                           session=record.label, interface=record.interface, state="up" if active else "down")
             self.driver.call(self.endpoint.set_circuit, record.tunnel.tunnel_id, record.session_id, active)
 
@@ -537,47 +351,6 @@ class Plane:
         if record is not None:
             self.close_session(record.tunnel.tunnel_id, record.session_id, result=2, error=6,
                                message=f"interface {name} was removed by somebody else")
-
-    # log levels
-
-    def _level(self, record: SessionRecord) -> Level | None:
-        return record.tunnel.log_level if record.log_level is None else record.log_level
-
-    def set_categories(self, levels: dict[str, Level]) -> None:
-        """Levels of kinds of trace that do not go by the log's."""
-        self._categories = levels
-        self.retrace()
-
-    def retrace(self) -> None:
-        """Ask the core for its trace only while somebody wants to read it."""
-        wanted = self._verbose or self.tracers or any(
-            level <= self._categories.get(kind, self.log.level) for kind, level in TRACE_LEVEL.items())
-        self.endpoint.trace = self._trace if wanted else None
-
-    def set_level(self, record: TunnelRecord | SessionRecord, level: Level | None) -> None:
-        """Give a tunnel or session a log level of its own; None: none."""
-        self._verbose += (level is not None and level >= Level.INFO) - (
-            record.log_level is not None and record.log_level >= Level.INFO)
-        record.log_level = level
-        self.retrace()
-
-    def _trace(self, kind: str, tunnel_id: int, session_id: int, line: str) -> None:
-        if self.tracers:
-            self.tracing.line(kind, tunnel_id, session_id, line)
-        own: Level | None = None
-        tunnel = self.tunnels.get(tunnel_id)
-        if tunnel is not None:
-            own = tunnel.log_level
-            session = tunnel.sessions.get(session_id)
-            if session is not None and session.log_level is not None:
-                own = session.log_level
-        level = TRACE_LEVEL.get(kind, Level.DEBUG)
-        if own is None:
-            own = self._categories.get(kind)
-        if self.log.enabled(level, own):
-            # an event of a machine names its tunnel and session itself
-            where = "" if kind == "fsm" else f"{tunnel_id}/{session_id}: " if session_id else f"{tunnel_id}: "
-            self.log.emit(level, "{where}{line}", own=own, where=where, line=line)
 
     def close(self) -> None:
         """Close every socket; the data path is stopped by its owner."""

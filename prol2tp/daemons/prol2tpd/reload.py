@@ -60,12 +60,12 @@ def _own_levels(plane: Plane) -> None:
     """Levels that were set by command last until now."""
     for tunnel in plane.tunnels.values():
         if tunnel.log_level is not None:
-            plane.set_level(tunnel, own_level(tunnel.profile))
+            plane.levels.set(tunnel, own_level(tunnel.profile))
         for session in tunnel.sessions.values():
             if session.log_level is not None:
                 instance = session.instance
                 level = own_level(instance.config, instance.tunnel.config) if instance is not None else None
-                plane.set_level(session, level)
+                plane.levels.set(session, level)
 
 
 def _nothing(plane: Plane, change: Change) -> None:
@@ -132,7 +132,7 @@ def _in_place(plane: Plane, instance: ClientTunnel, config: Any) -> None:
     record = plane.tunnels.get(instance.tunnel_id or 0)
     if record is not None:
         record.profile = config
-        plane.set_level(record, own_level(config))
+        plane.levels.set(record, own_level(config))
         settings = plane.endpoint.tunnels[record.tunnel_id].settings
         settings.idle_timeout, settings.max_sessions = config.idle_timeout, config.max_sessions
 

@@ -161,7 +161,7 @@ class Prol2tpdService(DaemonService):
 
     def _set_categories(self) -> None:
         given = asdict(self.config.system.log_categories)
-        self.plane.set_categories({kind: self.options.level(level) for kind, level in given.items() if level})
+        self.plane.levels.configure({kind: self.options.level(level) for kind, level in given.items() if level})
 
     @inlineCallbacks
     def _listen(self) -> Any:

@@ -55,19 +55,22 @@ class Series:
 class Drops:
     """Ends that were told of, newest last, and how many of each cause."""
 
-    __slots__ = ("recent",)
+    __slots__ = ("recent", "_by_id")
 
     def __init__(self) -> None:
         self.recent: deque[dict[str, Any]] = deque(maxlen=DROPS)
+        self._by_id: dict[str, dict[str, Any]] = {}
+        """The newest of those that are kept, by id."""
 
     def add(self, row: dict[str, Any]) -> bool:
         """False: the link of that session, or the session of that link, was told of a moment ago."""
-        for known in reversed(self.recent):
-            if row["time"] - known["time"] > TOGETHER:
-                break
-            if known["id"] == row["id"] and known["daemon"] != row["daemon"]:
-                return False
+        known = self._by_id.get(row["id"])
+        if known is not None and known["daemon"] != row["daemon"] and row["time"] - known["time"] <= TOGETHER:
+            return False
+        if len(self.recent) == DROPS and self._by_id.get(self.recent[0]["id"]) is self.recent[0]:
+            del self._by_id[self.recent[0]["id"]]
         self.recent.append(row)
+        self._by_id[row["id"]] = row
         return True
 
     def causes(self) -> dict[str, int]:

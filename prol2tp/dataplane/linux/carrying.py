@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from prol2tp.dataplane import ethernet as ethernets
 from prol2tp.dataplane import forward
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import IN_USE, SYSTEM, Address, DataPathError, SessionSpec, TunnelSpec
 from prol2tp.dataplane.iplistener import IPListener
@@ -27,7 +28,7 @@ from prol2tp.dataplane.linux.tunnels import KernelTunnel
 from prol2tp.dataplane.linux.units import EthernetSession, Unit
 from prol2tp.dataplane.listener import UDPListener
 from prol2tp.dataplane.netifs import failing
-from prol2tp.dataplane.ports import L2TPCarrier, Port
+from prol2tp.dataplane.ports import Port
 from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort
 from prol2tp.dataplane.rtlink import LinkRequests

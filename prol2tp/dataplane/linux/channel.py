@@ -9,6 +9,7 @@ from contextlib import suppress
 from errno import EAGAIN, EINTR
 from typing import Any
 
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.interface import SessionSpec
 from prol2tp.dataplane.l2tpv3 import SUBLAYER_LENGTH
@@ -25,7 +26,7 @@ from prol2tp.dataplane.linux.sockets import (
     session_stats,
 )
 from prol2tp.dataplane.linux.tunnels import KernelTunnel
-from prol2tp.dataplane.ports import Carrier, L2TPCarrier, Port, ppp_protocol
+from prol2tp.dataplane.ports import Carrier, Port, ppp_protocol
 from prol2tp.dataplane.pppoe import PPPoECarrier
 
 LARGEST = 65535

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prol2tp.cli import format
+from prol2tp.cli import format, links, tunnels
 from tests.golden import records
 
 
@@ -22,7 +22,7 @@ def test_times(seconds, clock, duration):
 
 def test_columns_grow_with_long_names_and_stay_aligned():
     rows = [records.TUNNEL_ROW, {**records.TUNNEL_ROW, "name": "a-long-name", "state_seconds": 10**8}]
-    heading, first, second = format.tunnels([rows])
+    heading, first, second = tunnels.tunnels([rows])
     assert second == "N      27774 a-long-name    UP 27777:46:40 192.168.211.20"
     assert heading.index("Peer") == first.index("192.") == second.index("192.")
 
@@ -35,7 +35,7 @@ def test_pages_are_printed_as_they_come():
             taken.append(number)
             yield [{**records.TUNNEL_ROW, "name": "n" * (4 + number)}]
 
-    lines = format.tunnels(pages())
+    lines = tunnels.tunnels(pages())
     assert next(lines).split() == ["TunId", "Name", "State", "Time", "Peer"] and taken == [0]
     widths = [line.index("192.") for line in lines]
     assert widths == [34, 35, 36] and taken == [0, 1, 2]
@@ -43,50 +43,50 @@ def test_pages_are_printed_as_they_come():
 
 def test_a_list_without_rows_has_its_heading():
     assert (
-        list(format.sessions([]))
-        == list(format.sessions([[]]))
+        list(tunnels.sessions([]))
+        == list(tunnels.sessions([[]]))
         == ["       TunId     SessId TunName SessName   Type State      Time Identifier"]
     )
 
 
 def test_calls_of_the_access_concentrator_have_a_flag_of_their_own():
     row = {**records.SESSION_ROWS[0], "origin": "proacd"}
-    assert list(format.sessions([[row]]))[1].startswith("A ")
+    assert list(tunnels.sessions([[row]]))[1].startswith("A ")
 
 
 def test_states_other_than_established_are_down_and_flags_tell_the_origin():
     row = {**records.SESSION_ROWS[0], "state": "WAITREPLY", "origin": "local", "identifier": ""}
-    line = list(format.sessions([[row]]))[1]
+    line = list(tunnels.sessions([[row]]))[1]
     assert line.startswith("L ") and " DOWN " in line and line.endswith(" -")
 
 
 def test_ipv6_peers_are_shown_without_port_in_lists():
-    line = list(format.tunnels([[{**records.TUNNEL_ROW, "peer": "[2001:db8::1]:1701"}]]))[1]
+    line = list(tunnels.tunnels([[{**records.TUNNEL_ROW, "peer": "[2001:db8::1]:1701"}]]))[1]
     assert line.endswith(" 2001:db8::1")
 
 
 def test_names_are_shown_where_there_are_some():
-    lines = format.tunnel({**records.TUNNEL, "name": "one"})
+    lines = tunnels.tunnel({**records.TUNNEL, "name": "one"})
     assert lines[1] == "  tunnel name:                one"
-    lines = format.session({**records.SESSION, "name": "u1", "tunnel_name": "one", "stats": None})
+    lines = tunnels.session({**records.SESSION, "name": "u1", "tunnel_name": "one", "stats": None})
     assert lines[1:3] == ["  tunnel name:                one", "  session name:               u1"]
     assert not any("data tx" in line for line in lines)
 
 
 def test_missing_text_is_a_dash_in_details():
-    lines = format.tunnel({**records.TUNNEL, "profile": "", "peer_host_name": ""})
+    lines = tunnels.tunnel({**records.TUNNEL, "profile": "", "peer_host_name": ""})
     assert "  tunnel profile name:        -" in lines and "  peer host name:             -" in lines
 
 
 def test_a_peer_cannot_forge_lines_or_move_the_cursor():
-    lines = format.tunnel({**records.TUNNEL, "peer_host_name": "lac\nTunnel 1\x1b[2J\x9b"})
+    lines = tunnels.tunnel({**records.TUNNEL, "peer_host_name": "lac\nTunnel 1\x1b[2J\x9b"})
     assert "  peer host name:             lac\\x0aTunnel 1\\x1b[2J\\x9b" in lines
     rows = [{**records.SESSION_ROWS[0], "identifier": "u\r\n"}]
-    assert list(format.sessions([rows]))[1].endswith("u\\x0d\\x0a")
+    assert list(tunnels.sessions([rows]))[1].endswith("u\\x0d\\x0a")
 
 
 def test_several_listening_addresses_have_a_line_each_and_no_router_id_has_none():
-    lines = format.system({**records.SYSTEM, "listen": ["1.2.3.4:1701", "[::]:1701"], "router_id": None})
+    lines = tunnels.system({**records.SYSTEM, "listen": ["1.2.3.4:1701", "[::]:1701"], "router_id": None})
     assert lines[4:7] == ["  listening on: 1.2.3.4:1701", "  listening on: [::]:1701", "  hostname: jackdaw"]
 
 
@@ -99,14 +99,14 @@ def test_ipv6cp_stands_after_ipcp_and_absent_protocols_have_no_section():
         "pppol2tp": None,
         "ipv6cp": {**records.LINK["ipcp"], "local": "fe80::1", "peer": ""},
     }
-    lines = format.link(record)
+    lines = links.link(record)
     assert [line for line in lines if line[1] != " "] == [" lcp:", " ipcp:", " ipv6cp:", " pap:", " chap:", " auth:"]
     assert "  local ip: fe80::1" in lines and "  peer ip: -" in lines
 
 
 def test_what_carries_a_link_is_its_last_section():
     record = {**records.LINK, "pppol2tp": None}
-    pppoe = format.link({**record, "type": "pppoe", "pppoe": records.PPPOE})
+    pppoe = links.link({**record, "type": "pppoe", "pppoe": records.PPPOE})
     assert "  type: PPPoE" in pppoe
     assert pppoe[pppoe.index(" pppoe:"):] == [
         " pppoe:",
@@ -117,9 +117,9 @@ def test_what_carries_a_link_is_its_last_section():
         "  interface mtu: 1500, max payload: 1492",
         "  failures: 0, next try: 0",
     ]
-    tagged = format.link({**record, "pppoe": {**records.PPPOE, "vlan": 7, "peer_mac": ""}})
+    tagged = links.link({**record, "pppoe": {**records.PPPOE, "vlan": 7, "peer_mac": ""}})
     assert "  interface: eth1, vlan: 7" in tagged and "  session id: 5051, peer mac: -" in tagged
-    tty = format.link({**record, "type": "tty", "tty": records.TTY})
+    tty = links.link({**record, "type": "tty", "tty": records.TTY})
     assert "  type: tty" in tty
     assert tty[tty.index(" tty:"):] == [
         " tty:",
@@ -131,12 +131,12 @@ def test_what_carries_a_link_is_its_last_section():
 
 
 def test_option_lists_that_are_empty_leave_no_blank_at_the_end():
-    lines = format.link({**records.LINK, "ipcp": {**records.LINK["ipcp"], "want": []}})
+    lines = links.link({**records.LINK, "ipcp": {**records.LINK["ipcp"], "want": []}})
     assert "  want:" in lines
 
 
 def test_what_we_give_by_ipv6_stands_at_the_end():
-    lines = format.link({**records.LINK, "ipv6": records.IPV6})
+    lines = links.link({**records.LINK, "ipv6": records.IPV6})
     assert lines[lines.index(" ipv6:"):] == [
         " ipv6:",
         "  prefixes: 2001:db8:1000:2a::/64",
@@ -148,4 +148,4 @@ def test_what_we_give_by_ipv6_stands_at_the_end():
         "  dhcpv6 received: 4, sent: 3",
         "  bad packets: 0",
     ]
-    assert "  leased: -" in format.link({**records.LINK, "ipv6": {**records.IPV6, "leased": []}})
+    assert "  leased: -" in links.link({**records.LINK, "ipv6": {**records.IPV6, "leased": []}})

@@ -13,6 +13,7 @@ from prol2tp.daemons.webd import table
 from prol2tp.daemons.webd.metrics import Snapshot
 from prol2tp.daemons.webd.series import Drops, Series
 from tests.golden import records
+from tests.steps import steps
 
 ROOT = Path(__file__).parents[3]
 TABLES = {"prol2tpd": table.PROL2TPD, "propppd": table.PROPPPD, "servers": table.SERVERS, "pools": table.POOLS,
@@ -99,3 +100,14 @@ def test_a_session_and_its_link_are_one_drop():
     assert drops.add(row) and not drops.add({**row, "daemon": "prol2tpd", "time": 12.0})
     assert drops.add({**row, "time": 13.0}) and drops.add({**row, "daemon": "prol2tpd", "time": 100.0})
     assert drops.causes() == {"User Request": 3}
+
+
+def test_a_drop_costs_the_same_however_many_are_kept():
+    drops = Drops()
+    row = {"time": 10.0, "daemon": "propppd", "cause": "User Request"}
+    first = [steps(drops.add, {**row, "id": f"1/{number}"}) for number in range(2)]
+    for number in range(2, 1000):
+        drops.add({**row, "id": f"1/{number}"})
+    assert steps(drops.add, {**row, "id": "2/1"}) <= max(first) + 2
+    assert len(drops.recent) == len(drops._by_id) == 200
+    assert drops.add({**row, "id": "1/2", "daemon": "prol2tpd"}), "the link is no longer kept"

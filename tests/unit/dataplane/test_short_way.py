@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from prol2tp.dataplane import forward
+from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.ethernet import drain
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.links import Link
 from prol2tp.dataplane.memory import MemoryDataPlane, MemoryListener
 from prol2tp.dataplane.plane import NoEvents
-from prol2tp.dataplane.ports import L2TPCarrier
 from prol2tp.dataplane.pppoe import PPPoECarrier, _transmitter
 from prol2tp.dataplane.splicing import onward_from_pppoe
 from prol2tp.net.ethernet import PACKET_AUXDATA, SOL_PACKET
