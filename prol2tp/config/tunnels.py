@@ -99,6 +99,8 @@ class System:
         "Start prol2tp-scriptd, which runs scripts at events; auto: where script_dir has one.",
     )
     script_dir: str = row(File(), "/etc/prol2tp", "Directory of the scripts.")
+    script_timeout: float = row(Seconds(1, DAY), 30.0, "Time that a script may take; then it is ended.")
+    max_scripts: int = row(Number(1, 1000, "scripts"), 16, "Most scripts that run at once.")
     history_size: int = row(
         Number(0, 10_000_000, "records"), 100_000, "Ended tunnels and sessions that are remembered; 0: none."
     )

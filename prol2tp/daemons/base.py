@@ -276,8 +276,12 @@ class DaemonService(MultiService):
 
     def reopen_log(self) -> None:
         """SIGUSR1: reopen the log file after a rotation."""
-        if self.options.output is not None:
+        if self.options.output is None:
+            return
+        try:
             self.options.output.reopen()
+        except OSError as error:
+            self.log.error("cannot open the log file again: {reason}", reason=os.strerror(error.errno or 0))
 
     def fail(self, text: str) -> None:
         """Give up: one line, and the process ends with status 1."""

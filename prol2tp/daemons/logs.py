@@ -6,6 +6,7 @@ filtered here before formatting. Control characters in values (a peer chooses it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -173,9 +174,12 @@ class FileObserver:
             pass  # a full disk must not stop the daemon
 
     def reopen(self) -> None:
+        """Raises `OSError`; then lines go where they went."""
         if self._path is not None:
-            self._stream.close()
-            self._stream = _open(self._path)
+            stream = _open(self._path)
+            with contextlib.suppress(OSError):  # what a full disk has not taken
+                self._stream.close()
+            self._stream = stream
 
 
 def syslog_observer(name: str, form: Callable[[dict[str, Any]], str] = text_of) -> Callable[[dict[str, Any]], None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -255,3 +258,99 @@ async def test_a_script_that_comes_later_is_found_and_only_what_has_a_script_is_
     await world.until(lambda: len(world.ran()) == 2)
     assert world.ran()[1][:2] == ["tunnel-down", "2"]
     assert os.path.exists(world.directory / "scriptd.sqlite")
+
+
+MARK = '#!/bin/sh\nmkdir -p "${0%/*}/$1-$2"\n'
+
+
+def fill_disk(world, full=True):
+    """No file of the process can grow. Directories still can be made, which is what the scripts here do."""
+    _, hard = resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE, (0 if full else hard, hard))
+
+
+def marks(world):
+    return {path.name for path in world.scripts.iterdir() if path.is_dir()}
+
+
+@pytest_twisted.ensureDeferred
+async def test_while_the_disk_is_full_events_wait_and_those_on_it_are_run(world):
+    world.script("tunnel-up", MARK + 'while [ ! -e "$(dirname "$0")/go" ]; do sleep 0.05; done\n')
+    world.script("tunnel-down", MARK)
+    world.start("--max-running", "1")
+    for tunnel in range(1, 6):
+        world.publish("tunnel-up", tunnel)
+        world.publish("tunnel-down", tunnel)
+    await world.until(lambda: "tunnel-up-1" in marks(world))
+    await world.until(lambda: world.events.has_taken_all("scriptd"))
+    fill_disk(world)
+    (world.scripts / "go").mkdir()
+    await world.until(lambda: len(marks(world)) == 11)
+    world.publish("tunnel-up", 6)
+    # a daemon that begins anew while we cannot save, and one that tells again what is not answered for
+    await world.server.stopService()
+    world.server.startService()
+    await world.until(lambda: world.events.is_listening("scriptd"))
+    world.publish("tunnel-down", 6)
+    fill_disk(world, full=False)
+    await world.until(lambda: {"tunnel-up-6", "tunnel-down-6"} <= marks(world))
+    status = await world.status()
+    assert (status["waiting"], status["running"], status["lost"]) == (0, 0, 0)
+    assert [row["run"] for row in status["scripts"] if row["run"]] == [6, 6]
+    # what had ended while it could not be said to the disk is not run again
+    world.script("tunnel-down", MARK.replace("$1", "again"))
+    assert await world.kill() == -signal.SIGKILL
+    world.start()
+    await world.until(lambda: "0 events wait" in (world.directory / "log").read_text().splitlines()[-1] or
+                      (world.directory / "log").read_text().count("are heard") >= 2)
+    assert not any(name.startswith("again") for name in marks(world))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_script_may_print_much_and_leave_something_running(world):
+    world.script("tunnel-up", '#!/bin/sh\nhead -c 50000000 /dev/zero | tr "\\0" x\n'
+                              '(trap "" PIPE; while [ ! -e "${0%/*}/go" ]; do echo still here; sleep 0.05; done;'
+                              ' mkdir "${0%/*}/left-$2") &\nexit 1\n')
+    world.start()
+    world.publish("tunnel-up", 1)
+    log = world.directory / "log"
+    await world.until(lambda: log.exists() and "tunnel-up 1: status 1: x" in log.read_text())
+    line = next(line for line in log.read_text().splitlines() if "status 1" in line)
+    assert len(line) < 2200
+    status = await world.status()
+    assert status["running"] == 0
+    (world.scripts / "go").mkdir()
+    await world.until(lambda: "left-1" in marks(world))
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_peers_call_themselves_is_a_value_and_nothing_else(world):
+    world.script("session-up", '#!/bin/sh\nenv -0 > "${0%/*}/told.new"\nmv "${0%/*}/told.new" "${0%/*}/told"\n')
+    names = ["$(touch /tmp/owned)`id`", "a\nPATH=/evil", "%n%s", "\x1b[2J", "x" * 253, "caf\udce9", ""]
+    world.start()
+    for number, name in enumerate(names, 1):
+        told = world.scripts / "told"
+        told.unlink(missing_ok=True)
+        world.publish("session-up", number, 1, user=name)
+        await world.until(told.exists)
+        told_of = dict(entry.split(b"=", 1) for entry in told.read_bytes().split(b"\0") if entry)
+        assert told_of[b"USER_NAME"] == name.encode("utf-8", "replace")
+        assert told_of[b"PATH"].startswith(b"/usr/local/sbin:")
+
+
+@pytest_twisted.ensureDeferred
+async def test_events_of_another_version_are_passed_over(world):
+    world.script("tunnel-up")
+    world.start()
+    world.publish("tunnel-up", 1)
+    await world.until(lambda: len(world.ran()) == 1)
+    await world.kill(signal.SIGTERM)
+    with contextlib.closing(sqlite3.connect(world.directory / "scriptd.sqlite", isolation_level=None)) as database:
+        for source, event in (("prol2tpe", "tunnel-up"), ("prol2tpd", "tunnel-sideways"), ("prol2tpd", "tunnel-up")):
+            database.execute("INSERT INTO event (source, event, time, data) VALUES (?, ?, 0, '{\"tunnel_id\": 2}')",
+                             (source, event))
+    world.start()
+    await world.until(lambda: len(world.ran()) == 2)
+    log = (world.directory / "log").read_text()
+    assert "tunnel-up of prol2tpe: another version" in log and "tunnel-sideways of prol2tpd: another version" in log
+    assert (await world.status())["waiting"] == 0

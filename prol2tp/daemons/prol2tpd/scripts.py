@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ KEEPER = "scriptd"
 """Its name as a subscriber."""
 NAMES = frozenset(f"{kind}-{what}" for kind in ("tunnel", "session") for what in ("created", "up", "down", "deleted"))
 PPP_NAMES = frozenset(f"ppp-{what}" for what in ("created", "up", "down", "destroyed"))
+ROUTE_NAMES = frozenset(f"route-{what}" for what in ("created", "opened", "closed"))
 FIRST_DELAY, LAST_DELAY = 1.0, 60.0
 STEADY = 30.0
 """Seconds of life after which it is started again at once when it dies."""
@@ -28,7 +30,7 @@ def wanted(system: Any) -> bool:
     """Whether the configuration, or what is in the directory, asks for it."""
     if system.scripts != "auto":
         return bool(system.scripts == "true")
-    return any(os.access(os.path.join(system.script_dir, name), os.X_OK) for name in NAMES | PPP_NAMES)
+    return any(os.access(os.path.join(system.script_dir, name), os.X_OK) for name in NAMES | PPP_NAMES | ROUTE_NAMES)
 
 
 def command() -> list[str]:
@@ -56,7 +58,8 @@ class ScriptDaemon:
         self._retry: Any = None
         self._delay = FIRST_DELAY
         self._since = 0.0
-        self._directory = ""
+        self._words: list[str] = []
+        """Its options of the configuration; empty: it is not wanted."""
         self._events: Events | None = None
         self._stopping = False
         self._gone: Deferred[None] | None = None
@@ -64,26 +67,28 @@ class ScriptDaemon:
     def configure(self, system: Any, events: Events) -> None:
         """Start or end it as the configuration says."""
         self._events = events
-        directory = system.script_dir if wanted(system) else ""
-        if directory:
+        words: list[str] = []
+        if wanted(system):
             events.expect(KEEPER)
-        if directory == self._directory and (self._process is not None or self._retry is not None or not directory):
+            words = ["--script-dir", system.script_dir, "--timeout", f"{system.script_timeout:g}",
+                     "--max-running", str(system.max_scripts)]
+        if words == self._words and (self._process is not None or self._retry is not None or not words):
             return
-        self._directory = directory
+        self._words = words
         if self._process is not None:
             self._signal()  # its end starts the next one
-        elif directory:
+        elif words and self._retry is None:
             self._start()
 
     def _start(self) -> None:
         self._retry = None
-        if self._stopping or not self._directory or self._process is not None:
+        if self._stopping or not self._words or self._process is not None:
             return
         if self._events is not None and self._events.is_listening(KEEPER):
             # one that was started by somebody else does it
             self._again()
             return
-        words = [*command(), "-f", "--script-dir", self._directory]
+        words = [*command(), "-f", *self._words]
         if self._options["log-file"]:
             words += ["-o", os.path.abspath(self._options["log-file"])]
         words += ["--log-target", self._target()]
@@ -111,7 +116,7 @@ class ScriptDaemon:
         if self._gone is not None:
             self._gone.callback(None)
             return
-        if not self._directory:
+        if not self._words:
             return
         self._log.warning("prol2tp-scriptd ended: {reason}; it is started again", reason=reason)
         if self._reactor.seconds() - self._since >= STEADY:
@@ -122,11 +127,14 @@ class ScriptDaemon:
         self._retry = self._reactor.callLater(self._delay, self._start)
         self._delay = min(LAST_DELAY, self._delay * 2)
 
-    def _signal(self) -> None:
-        try:
-            self._process.signalProcess("TERM")
-        except ProcessExitedAlready:
-            pass
+    def _signal(self, name: str = "TERM") -> None:
+        with contextlib.suppress(ProcessExitedAlready):
+            self._process.signalProcess(name)
+
+    def reopen_log(self) -> None:
+        """Its lines go into our file: after a rotation it opens that again, too."""
+        if self._process is not None and self._options["log-file"]:
+            self._signal("USR1")
 
     def drained(self, patience: float) -> Deferred[None]:
         """Fires when it has taken all events, or after `patience` seconds."""

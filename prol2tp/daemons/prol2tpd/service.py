@@ -210,6 +210,11 @@ class Prol2tpdService(DaemonService):
         self.ends.configure(config.system)
         return summary
 
+    def reopen_log(self) -> None:
+        """SIGUSR1; prol2tp-scriptd, which logs to the same file, does it too."""
+        super().reopen_log()
+        self.scripts.reopen_log()
+
     def stopService(self) -> Deferred:
         self._stopping = True
         return self._stop().addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))

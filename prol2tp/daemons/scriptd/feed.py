@@ -38,7 +38,9 @@ class Feed:
         self._room = room
         self._instance = ""
         self._sequence = 0
-        self._trouble = False
+        self._unsaved: list[tuple[str, list[dict[str, Any]]]] = []
+        """Events that the disk has not taken yet, with the run of the daemon that told them."""
+        self._waiting: list[Deferred[Any]] = []
         self._retry: Any = None
         self._client = ControlClient(path, source.module.COMMANDS, source.module.CALLBACKS, {"Notify": self._notify},
                                      on_connected=self._connected, reactor=reactor)
@@ -75,42 +77,53 @@ class Feed:
         if dropped:
             self.lost += dropped
             self._log.error("{count} events of {daemon} were lost", count=dropped, daemon=self.source.daemon)
-        if instance:
+        if instance and instance != self._instance:
             found = self._journal.cursor(self.source.daemon)
             self._instance = instance
             self._sequence = found[1] if found is not None and found[0] == instance else 0
         # an answer of ours may have been lost
         new = [event for event in events if event["sequence"] > self._sequence]
-        return self._save(new) if new else succeed(None)
+        if new:
+            self._sequence = new[-1]["sequence"]
+            self._unsaved.append((self._instance, new))
+        return self._save()
 
-    def _save(self, events: list[dict[str, Any]]) -> Deferred[Any]:
-        wanted = [event for event in events if event["event"] in self.source.scripts]
-        last = events[-1]["sequence"]
-        try:
-            ids = self._journal.append(self.source.daemon, self._instance, last,
-                                       [(event["event"], event["time"], event["data"]) for event in wanted])
-        except sqlite3.Error as error:
-            return self._later(events, str(error))
-        if self._trouble:
-            self._trouble = False
-            self._log.notice("events are saved again")
-        self._sequence = last
-        for id, event in zip(ids, wanted, strict=True):
-            self._taken(self.source, id, event["event"], event["data"])
-        return self._room()
-
-    def _later(self, events: list[dict[str, Any]], reason: str) -> Deferred[Any]:
-        if not self._trouble:
-            self._trouble = True
+    def _save(self) -> Deferred[Any]:
+        """Fires when all that was heard is on the disk, and there is room for more."""
+        reason = self._write()
+        if not reason:
+            return self._room()
+        if self._retry is None:
             self._log.error("events cannot be saved: {reason}; trying again", reason=reason)
+            self._retry = self._reactor.callLater(RETRY, self._again)
         done: Deferred[Any] = Deferred()
-
-        def again() -> None:
-            self._retry = None
-            self._save(events).chainDeferred(done)
-
-        self._retry = self._reactor.callLater(RETRY, again)
+        self._waiting.append(done)
         return done
+
+    def _again(self) -> None:
+        self._retry = None
+        if self._write():
+            self._retry = self._reactor.callLater(RETRY, self._again)
+            return
+        self._log.notice("events are saved again")
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            self._room().chainDeferred(done)
+
+    def _write(self) -> str:
+        """Why the disk does not take what was heard; empty: it does."""
+        while self._unsaved:
+            instance, events = self._unsaved[0]
+            wanted = [event for event in events if event["event"] in self.source.scripts]
+            try:
+                ids = self._journal.append(self.source.daemon, instance, events[-1]["sequence"],
+                                           [(event["event"], event["time"], event["data"]) for event in wanted])
+            except sqlite3.Error as error:
+                return str(error) or type(error).__name__
+            del self._unsaved[0]
+            for id, event in zip(ids, wanted, strict=True):
+                self._taken(self.source, id, event["event"], event["data"])
+        return ""
 
     def stop(self) -> Deferred[Any]:
         if self._retry is not None:

@@ -125,9 +125,9 @@ class Journal:
         self._database.execute("UPDATE event SET attempts = ?, pid = ?, started = ? WHERE id = ?",
                                (attempts, pid, started, id))
 
-    def done(self, id: int) -> None:
-        """The script of an event has ended."""
-        self._database.execute("DELETE FROM event WHERE id = ?", (id,))
+    def done(self, ids: Iterable[int]) -> None:
+        """The scripts of these events have ended."""
+        self._database.executemany("DELETE FROM event WHERE id = ?", [(id,) for id in ids])
 
 
 def _row(row: tuple[Any, ...]) -> Row:

@@ -17,7 +17,7 @@ from prol2tp.control.server import AddressInUse, ControlServer
 from prol2tp.daemons.base import STATE_DIR, CommonOptions, DaemonService, make_directory
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.scriptd import runner, scripts
-from prol2tp.daemons.scriptd.feed import Feed
+from prol2tp.daemons.scriptd.feed import RETRY, Feed
 from prol2tp.daemons.scriptd.journal import Journal, Row
 from prol2tp.daemons.scriptd.schedule import Schedule, Signal, Start
 from prol2tp.net.deadlines import LazyTimer
@@ -79,6 +79,8 @@ class ScriptService(DaemonService):
         self.last_errors: dict[str, str] = {}
         self.skipped = 0
         """Events whose script was gone when its turn came."""
+        self._over_on_disk: list[int] = []
+        """Events that are over and still on the disk, which takes nothing."""
         self._told: dict[str, tuple[float, int]] = {}
         self._waiting: list[Deferred[Any]] = []
         self._timer = LazyTimer(reactor, self._timeout)
@@ -108,7 +110,12 @@ class ScriptService(DaemonService):
 
     def _left(self, row: Row) -> None:
         """An event of the time before us; its script may still run."""
-        source = scripts.BY_NAME[row.source]
+        source = scripts.BY_NAME.get(row.source)
+        if source is None or row.event not in source.scripts:
+            self.log.warning("{event} of {source}: another version has left it; it is passed over", event=row.event,
+                             source=row.source)
+            self.journal.done([row.id])
+            return
         key, script = scripts.key(source, row.event, row.data), source.scripts[row.event]
         now = self.reactor.seconds()
         if row.pid:
@@ -173,7 +180,12 @@ class ScriptService(DaemonService):
             process.signal(output.kill)
 
     def _start(self, id: int, script: str) -> None:
-        row = self.journal.read(id)
+        try:
+            row = self.journal.read(id)
+        except sqlite3.Error as error:
+            self._tell(self.journal.path, f"{self.journal.path}: {error}")
+            self.reactor.callLater(RETRY, self._start, id, script)
+            return
         path = self.path(script)
         if row is None or not os.path.exists(path):
             self.skipped += 1
@@ -192,10 +204,17 @@ class ScriptService(DaemonService):
                 problem = getattr(error, "strerror", None) or str(error)
             else:
                 self.processes[id] = process
-                self.journal.begun(id, row.attempts + 1, process.pid, runner.started(process.pid))
+                self._begun(row, process)
                 self.log.debug("{script} {words}: pid {pid}", script=script, words=" ".join(words[1:]), pid=process.pid)
                 return
         self._over(id, script, problem)
+
+    def _begun(self, row: Row, process: runner.Process) -> None:
+        try:
+            self.journal.begun(row.id, row.attempts + 1, process.pid, runner.started(process.pid))
+        except sqlite3.Error as error:
+            # should we die now, it is run twice
+            self._tell(self.journal.path, f"{self.journal.path}: {error}")
 
     def _ended(self, id: int, process: runner.Process, script: str = "", words: list[str] | None = None) -> None:
         script = script or self.schedule.script(id)
@@ -214,26 +233,28 @@ class ScriptService(DaemonService):
         self._drain()
 
     def _over(self, id: int, script: str, problem: str) -> None:
+        self._over_on_disk.append(id)
         try:
-            self.journal.done(id)
+            self.journal.done(self._over_on_disk)
         except sqlite3.Error as error:
-            self.log.error("{path}: {reason}: {script} may be run again", path=self.journal.path, reason=error,
-                           script=script)
+            self._tell(self.journal.path, f"{self.journal.path}: {error}: what has ended may be run again")
+        else:
+            self._over_on_disk.clear()
         self.schedule.ended(id, not problem, self.reactor.seconds())
         if problem:
             self.last_errors[script] = problem.splitlines()[0]
-            self._tell(script, problem)
+            self._tell(script, f"script {problem}")
 
-    def _tell(self, script: str, problem: str) -> None:
+    def _tell(self, what: str, problem: str) -> None:
         """A line about a failure, but not one for each of thousands."""
         now = self.reactor.seconds()
-        last, untold = self._told.get(script, (-TOLD_EVERY, 0))
+        last, untold = self._told.get(what, (-TOLD_EVERY, 0))
         if now - last < TOLD_EVERY:
-            self._told[script] = (last, untold + 1)
+            self._told[what] = (last, untold + 1)
             return
-        self._told[script] = (now, 0)
+        self._told[what] = (now, 0)
         more = f" ({untold} more failures were not told)" if untold else ""
-        self.log.warning("script {problem}{more}", problem=problem, more=more)
+        self.log.warning("{problem}{more}", problem=problem, more=more)
 
     # status
 

@@ -42,6 +42,16 @@ def test_a_file_is_opened_again_after_a_rotation(tmp_path):
     assert [len((tmp_path / name).read_text().splitlines()) for name in ("log.1", "log")] == [2, 1]
 
 
+def test_a_file_that_cannot_be_opened_again_is_written_on(tmp_path):
+    (tmp_path / "logs").mkdir()
+    output = Output("prol2tpd", str(tmp_path / "logs" / "log"), False)
+    (tmp_path / "logs").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        output.reopen()
+    output(event())
+    assert (tmp_path / "away" / "log").read_text().endswith("session 7/8 of u1@example.com is up\n")
+
+
 @pytest.fixture
 def journal(tmp_path):
     path = str(tmp_path / "journal")
