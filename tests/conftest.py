@@ -23,11 +23,15 @@ IN_CI = os.environ.get("CI") == "true"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tier too")
+    parser.addoption("--share", metavar="K/N", default="1/1", help="run every Nth test, beginning with the Kth")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     long = config.getoption("--long")
     chosen = [item for item in items if (long or not item.get_closest_marker("long")) and runs_here(item)]
+    number, shares = (int(word) for word in config.getoption("--share").split("/"))
+    chosen = chosen[number - 1::shares]
     if len(chosen) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen

@@ -49,6 +49,7 @@ session profile "circuit" {
     remote_end_id "demo-l2tpv3-eth-1"
     pseudowire_type eth
     cookie_size 8
+    data_sequencing all
     interface_name "l2tpeth0"
     bridge "br0"
 }

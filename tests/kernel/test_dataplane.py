@@ -16,7 +16,8 @@ from prol2tp.dataplane import l2tpv2
 from prol2tp.dataplane.interface import IN_USE, UNSUPPORTED, NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.net.ethernet import System
 from prol2tp.pppoe.packets import SESSION, write_session
-from tests.contract.dataplane_rig import LCP_ECHO, RIGS, ControlEnd, counter, features, until
+from tests.contract.dataplane_rig import LCP_ECHO, RIGS, ControlEnd, counter, features, pause, until
+from tests.contract.dataplane_rig3 import RIGS3
 from tests.contract.test_dataplane import (
     DOWN,
     OF_THE_INTERFACE,
@@ -29,9 +30,10 @@ from tests.contract.test_dataplane import (
     v4_frame,
     v6_frame,
 )
+from tests.contract.test_dataplane3 import FRAME
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel("l2tp", "l2tp_eth", "l2tp_ppp", "ppp", "pppoe", "ppp_mppe")]
-on = over(RIGS)
+on, on3 = over(RIGS), over(RIGS3)
 PEER = bytes.fromhex("0200000000fe")
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
 MPPE_128 = b"\x01\0\0\x40"
@@ -134,6 +136,49 @@ async def test_numbers_are_sent_and_late_packets_dropped(rig: Any) -> None:
     await rig.plane.port_modify(port, send_sequence=False)
     rig.inject(netif, DOWN)
     assert await rig.peer_frames(1) == [(0, -1, v4_frame(DOWN))]
+
+
+@on("kernel")
+async def test_a_packet_that_is_lost_costs_at_most_the_next(rig: Any) -> None:
+    port = await rig.session(receive_sequence=True, lns=True)
+    netif = await rig.netif(port)
+    packets = [ipv4("10.0.0.1", "192.0.2.1", bytes((number,))) for number in range(5)]
+    for ns in (0, 2):
+        rig.peer_send(v4_frame(packets[ns]), ns=ns)
+    await pause(0.05)  # longer than the kernel waits for the packet that is missing
+    for ns in (3, 4):
+        rig.peer_send(v4_frame(packets[ns]), ns=ns)
+    assert await rig.packets(netif, 3) == [packets[0], packets[3], packets[4]]
+
+
+NUMBERED = {"pseudowire": "eth", "send_sublayer": True, "receive_sublayer": True}
+
+
+@on3("kernel")
+async def test_numbers_that_the_peer_alone_asks_for_are_not_the_kernels(rig: Any) -> None:
+    netif = await rig.tap(await rig.session(send_sequence=True, **NUMBERED))
+    assert kernel_sessions(rig) == 0
+    for _ in range(2):
+        rig.peer_send(FRAME)  # without a number; the kernel would end numbering for it
+        assert await rig.packets(netif, 1) == [FRAME]
+        rig.inject(netif, FRAME)
+    assert [ns for _, ns, _ in await rig.peer_frames(2)] == [0, 1]
+
+
+@on3("kernel")
+async def test_who_wants_numbers_from_a_kernel_sends_some(rig: Any) -> None:
+    port = await rig.session(receive_sequence=True, **NUMBERED)
+    netif = await rig.tap(port)
+    assert kernel_sessions(rig) == 1
+    rig.inject(netif, FRAME)
+    assert (await rig.peer_frames(1))[0][1] == 0
+    rig.peer_send(FRAME, 0, 7)
+    assert await rig.packets(netif, 1) == [FRAME]
+    await rig.plane.port_modify(port, send_sequence=False, receive_sequence=False)
+    rig.peer_send(FRAME)
+    assert await rig.packets(netif, 1) == [FRAME]
+    rig.inject(netif, FRAME)
+    assert (await rig.peer_frames(1))[0][1] == -1
 
 
 @on("kernel")

@@ -223,6 +223,8 @@ class Carrying(UserspaceDataPlane):
                 return "the kernel has no pseudowires of type VLAN"
         if spec.send_sublayer != spec.receive_sublayer:
             return "the sublayer is that of one direction only"
+        if tunnel.spec.version == 3 and carrier.send_sequence and carrier.sequence is None:
+            return "the kernel numbers no packets for a peer that numbers none"
         return self._why_not_shared(port)
 
     def _why_not_shared(self, port: Port) -> str:
@@ -249,11 +251,11 @@ class Carrying(UserspaceDataPlane):
         l2tp = isinstance(port.carrier, L2TPCarrier)
         channel = Channel(port, port.carrier, self.kernel_tunnel(port) if l2tp else None)
         assert self._thread is not None
-        opened = self._thread.call(channel.open, self.requests, self._current_spec(port) if l2tp else None)
+        opened = self._thread.call(channel.open, self.requests, self.current_spec(port) if l2tp else None)
         opened.addCallbacks(self._carried, self._not_carried, callbackArgs=(channel,), errbackArgs=(channel,))
         return waiting
 
-    def _current_spec(self, port: Port) -> SessionSpec:
+    def current_spec(self, port: Port) -> SessionSpec:
         carrier: Any = port.carrier
         return replace(self.specs[port.id], send_sequence=carrier.send_sequence,
                        receive_sequence=carrier.sequence is not None)

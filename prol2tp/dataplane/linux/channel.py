@@ -111,7 +111,7 @@ class Channel:
         try:
             for option, value in ((SO_LNSMODE, spec.lns), (SO_RECVSEQ, spec.receive_sequence),
                                   (SO_SENDSEQ, spec.send_sequence),
-                                  (SO_REORDERTO, round(spec.reorder_timeout * 1000))):
+                                  (SO_REORDERTO, reorder_milliseconds(spec))):
                 if value:
                     pppox.setsockopt(SOL_PPPOL2TP, option, int(value))
         except OSError:
@@ -292,11 +292,18 @@ class Cover:
         self.inbound: dict[bytes, Any] = {}
 
 
+def reorder_milliseconds(spec: SessionSpec) -> int:
+    """With 0 the kernel would drop the next five packets after one that was lost, with 1 at most the next."""
+    return max(1, round(spec.reorder_timeout * 1000))
+
+
 def fields(spec: SessionSpec, **more: bytes | int) -> dict[str, Any]:
     """Of `GenericSocket.session_create`, by a session of version 3. The kernel's COOKIE is what it sends."""
+    # a peer's kernel numbers its packets only as long as it gets numbered ones
+    send = spec.send_sequence or (spec.receive_sequence and spec.send_sublayer)
     found: dict[str, Any] = {
-        **more, "l2spec_type": int(spec.send_sublayer), "send_seq": int(spec.send_sequence),
-        "recv_seq": int(spec.receive_sequence), "recv_timeout": round(spec.reorder_timeout * 1000)}
+        **more, "l2spec_type": int(spec.send_sublayer), "send_seq": int(send),
+        "recv_seq": int(spec.receive_sequence), "recv_timeout": reorder_milliseconds(spec)}
     if spec.peer_cookie:
         found["cookie"] = spec.peer_cookie
     if spec.cookie:

@@ -22,7 +22,7 @@ _GENL = Struct("=BBH")
 _NLA = Struct("=HH")
 _U8, _U16, _U32, _U64, _INT = (Struct("=" + kind) for kind in "BHIQi")
 
-TUNNEL_CREATE, TUNNEL_DELETE, SESSION_CREATE, SESSION_DELETE, SESSION_GET = 1, 2, 5, 6, 8
+TUNNEL_CREATE, TUNNEL_DELETE, SESSION_CREATE, SESSION_DELETE, SESSION_MODIFY, SESSION_GET = 1, 2, 5, 6, 7, 8
 
 PW_TYPE, ENCAP_TYPE, L2SPEC_TYPE, PROTO_VERSION, IFNAME, CONN_ID, PEER_CONN_ID = 1, 2, 5, 7, 8, 9, 10
 SESSION_ID, PEER_SESSION_ID, COOKIE, PEER_COOKIE = 11, 12, 15, 16
@@ -146,6 +146,11 @@ class GenericSocket:
         more = {globals()[name.upper()]: value for name, value in fields.items()}
         self._l2tp(SESSION_CREATE, {CONN_ID: tunnel_id, SESSION_ID: session_id, PEER_SESSION_ID: peer_session_id,
                                     **more})
+
+    def session_modify(self, tunnel_id: int, session_id: int, **fields: int) -> None:
+        """As `session_create`."""
+        more: dict[int, bytes | int] = {globals()[name.upper()]: value for name, value in fields.items()}
+        self._l2tp(SESSION_MODIFY, {CONN_ID: tunnel_id, SESSION_ID: session_id, **more})
 
     def session_delete(self, tunnel_id: int, session_id: int) -> None:
         self._l2tp(SESSION_DELETE, {CONN_ID: tunnel_id, SESSION_ID: session_id})

@@ -161,7 +161,7 @@ class KernelDataPlane(Carrying):
         return failure
 
     def _open_ethernet(self, port: EthernetPort, spec: NetifSpec) -> Deferred[TUN]:
-        session = EthernetSession(port, self.kernel_tunnel(port), self.specs[port.id])
+        session = EthernetSession(port, self.kernel_tunnel(port), self.current_spec(port))
         assert self._thread is not None
         opened = self._thread.call(session.open, self.requests, self.links_requests, spec)
 
@@ -330,11 +330,18 @@ class KernelDataPlane(Carrying):
                     pcomp: bool | None = None, accomp: bool | None = None, send_accm: int | None = None,
                     receive_accm: int | None = None, rate_up: int | None = None,
                     rate_down: int | None = None) -> Deferred[None]:
-        attachment: Any = self.find_port(port).attachment
+        entry = self.find_port(port)
+        attachment: Any = entry.attachment
         if (rate_up or rate_down) and attachment is not None and isinstance(attachment.link.tun, Unit):
             raise DataPathError(UNSUPPORTED, f"port {port} has an interface of the kernel: tc limits its rate")
-        return super().port_modify(port, send_sequence, receive_sequence, pcomp, accomp, send_accm, receive_accm,
-                                   rate_up, rate_down)
+        modified = super().port_modify(port, send_sequence, receive_sequence, pcomp, accomp, send_accm, receive_accm,
+                                       rate_up, rate_down)
+        session = self.kernel.get(port)
+        if not isinstance(session, EthernetSession) or (send_sequence, receive_sequence) == (None, None):
+            return modified
+        assert self._thread is not None
+        changed = self._thread.call(session.modify, self.requests, self.current_spec(entry))
+        return changed.addErrback(_as_system_error)
 
     def port_delete(self, port: int) -> Deferred[tuple]:
         self._codecs.pop(port, None)

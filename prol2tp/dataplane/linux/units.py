@@ -157,6 +157,11 @@ class EthernetSession:
         self.ifindex = ifindex
         return EthernetDevice(-1, name, ifindex, self)
 
+    def modify(self, requests: GenericSocket, spec: SessionSpec) -> None:
+        """Numbers as the specification says now. Raises `OSError`."""
+        known = fields(spec)
+        requests.session_modify(*self.ids, send_seq=known["send_seq"], recv_seq=known["recv_seq"])
+
     def measure(self, requests: GenericSocket, links: LinkRequests, now: float) -> None:
         with suppress(OSError):
             session = requests.session_get(*self.ids)[1]
