@@ -173,7 +173,8 @@ def read_config(path: str, load: Callable[[str, str], Any]) -> Any:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
     except OSError as error:
-        raise usage.UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
+        hint = "; who runs the daemon must be able to read it" if error.errno == errno.EACCES else ""
+        raise usage.UsageError(f"{path}: {os.strerror(error.errno or 0)}{hint}") from None
     return load(text, path)
 
 
@@ -286,6 +287,9 @@ class DaemonService(MultiService):
     def fail(self, text: str) -> None:
         """Give up: one line, and the process ends with status 1."""
         self.log.critical("{text}", text=text)
+        if self.options.get("log-file") and sys.__stderr__ is not None:
+            # who started it, systemctl say, does not look into a file; sys.stderr is a log under twistd
+            print(f"{self.options.daemon}: {text}", file=sys.__stderr__, flush=True)
         self.exit_status = 1
         self.reactor.addSystemEventTrigger("after", "shutdown", self._exit)
         # at once, or as soon as it runs

@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EADDRNOTAVAIL
 from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
 PMTUDISC_DONT, PMTUDISC_DO = 0, 2
 IP_MTU, IPV6_MTU = 14, 24
 UDP_NO_CHECK6_TX = 101
+
+HINTS = {EADDRNOTAVAIL: "; no interface has it", EADDRINUSE: "; another program or instance listens there"}
 
 CONTROL_BUFFER = 4 << 20
 DATA_BUFFER = 8 << 20
@@ -115,7 +117,8 @@ class UDPListener:
         except OSError as error:
             self.close()
             code = IN_USE if error.errno == EADDRINUSE else SYSTEM
-            raise DataPathError(code, f"{address[0]} port {address[1]}: {error.strerror}") from None
+            hint = HINTS.get(error.errno or 0, "")
+            raise DataPathError(code, f"{address[0]} port {address[1]}: {error.strerror}{hint}") from None
         self.address: Address = (address[0], self._bound[1])
 
     def _socket(self) -> socket.socket:

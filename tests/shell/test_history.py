@@ -99,6 +99,17 @@ def test_a_link_that_has_ended_leaves_why_with_its_user_address_and_counters():
     assert row["seconds_up"] >= 10 and row["address"] and row["counters"]["tx_packets"] >= 0
 
 
+def test_a_user_who_was_refused_is_found_by_the_name_that_he_gave_with_the_reason():
+    made = LinksWorld()
+    history = LinkHistory(History(made.clock, lambda line: None))
+    made.links.followers.add(history)
+    made.client(password="wr0ng")
+    made.later(20)
+    (row,) = json.loads(history.page(None, None, "u1@example.com")["rows"].encoded)
+    assert (row["cause"], row["message"]) == ("Authentication Failed", "refused: wrong password (chap)")
+    assert row["seconds_up"] == 0 and not row["address"]
+
+
 def routes_of(made, **which):
     asked = {"cursor": None, "limit": None, "mac": None, "user": None, **which}
     found = json.loads(made.history.page(**asked)["rows"].encoded)

@@ -40,14 +40,15 @@ class LinkHistory(Follower):
         links = link.links
         cause = CAUSES.get(link.cause)
         given = link.ipv6.given if link.ipv6 is not None else None
+        refusal = f"refused: {link.refusal}" if link.refusal and not link.seconds_up else ""
         return {
             "ended_at": links.wall(), "created_at": link.created_at, "seconds_up": link.seconds_up,
             "name": link.name, "type": link.carrier.kind, "id": link.carrier.id, "profile": link.carrier.ppp_profile,
-            "user": link.shown_user, "peer": link.carrier.peer, "interface": link.interface_name,
+            "user": link.user_at_end, "peer": link.carrier.peer, "interface": link.interface_name,
             "address": link.lease.text if link.lease is not None else "",
             "delegated": [str(one) for one in given.delegated] if given else [],
             "cause": link.cause, "acct_terminate_cause": acct_terminate_cause(link.cause),
-            "message": link.message or (cause.text if cause is not None else ""),
+            "message": refusal or link.message or (cause.text if cause is not None else ""),
             "last_state": link.core.phase.name, "authentication": link.radius, "counters": None,
         }
 

@@ -53,7 +53,7 @@ class PPPLink:
 
     __slots__ = ("links", "number", "carrier", "profile", "network", "core", "interface", "lease", "user",
                  "authorization", "created_at", "created_on", "up_since", "idle_timeout", "level", "listener",
-                 "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refused",
+                 "question", "cause", "message", "ended", "confirmed", "compressed", "seconds_up", "refusal",
                  "waiting", "started", "serial", "totals", "radius", "eap", "accounting", "ipv6", "proxy", "claimed",
                  "traces", "_draining", "__weakref__")
 
@@ -74,7 +74,8 @@ class PPPLink:
         self.up_since = 0.0
         self.seconds_up = 0.0
         """Of the times that it was up before."""
-        self.refused = False
+        self.refusal = ""
+        """Why the user was refused, for operators: he hears less."""
         """The log has the reason why the user was not let in."""
         self.idle_timeout: float = profile.idle_timeout
         self.level = Level.named(carrier.log_level) if carrier.log_level else None
@@ -136,6 +137,11 @@ class PPPLink:
     @property
     def shown_user(self) -> str:
         return self.user or self.core.settings.user
+
+    @property
+    def user_at_end(self) -> str:
+        """Who it was, or said to be when he was refused."""
+        return self.shown_user or (self.claimed if self.refusal else "")
 
     @property
     def interface_name(self) -> str:
@@ -443,9 +449,9 @@ class PPPLink:
             links.dataplane.port_receiver(self.port, None)
             self._went_down()
             links.followers.tell("link_ended", self)
-        user = self.shown_user
+        user = self.user_at_end
         admission.leave(links, self)
-        told = self.refused and not self.seconds_up
+        told = self.refusal and not self.seconds_up
         why = f" ({self.message})" if self.message and self.message.lower() != self.cause.lower() else ""
         self.tell_all(Level.INFO if told else Level.NOTICE, "ended: {cause}{why}, user {user}, {seconds:.0f} s up",
                       cause=self.cause, why=why, user=user or "-", seconds=self.seconds_up)

@@ -122,6 +122,6 @@ def _denied(link: PPPLink, failure: Any, output: AskAuthentication, user: str) -
 
 
 def _told_refusal(link: PPPLink, level: Level, user: str, reason: str) -> None:
-    link.refused = True
+    link.refusal = reason
     link.say(level, "user {user} refused: {reason}, call {call} from {peer}", user=user, reason=reason,
              call=link.carrier.id, peer=link.carrier.peer)

@@ -1,5 +1,6 @@
 """Options of the daemons, and how the console scripts map theirs on twistd."""
 
+import errno
 import io
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 from twisted.python import usage
 
-from prol2tp.daemons.base import make_directory, may_set_up_networks
+from prol2tp.daemons.base import make_directory, may_set_up_networks, read_config
 from prol2tp.daemons.launch import arguments
 from prol2tp.daemons.prol2tpd.service import Options
 
@@ -158,3 +159,24 @@ def test_the_process_shows_the_command_line_that_was_given():
     longer = program.replace("'x'", "'x' * 5000")
     done = subprocess.run([sys.executable, "-c", longer], capture_output=True, text=True, timeout=30, check=True)
     assert "-c" in done.stdout  # no room: as it was
+
+
+def test_who_cannot_read_the_configuration_is_told_that_it_is_about_his_rights(monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(errno.EACCES, "refused", path)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(usage.UsageError) as caught:
+        read_config("/etc/prol2tp/prol2tpd.conf", lambda text, path: None)
+    assert str(caught.value) == ("/etc/prol2tp/prol2tpd.conf: Permission denied; who runs the daemon must be able to "
+                                 "read it")
+
+
+def test_a_daemon_that_logs_to_a_file_says_to_who_started_it_why_it_gives_up(tmp_path):
+    path = tmp_path / "elsewhere.conf"
+    path.write_text("system { listen 192.0.2.77:1701 }\n")
+    done = run("-f", "-c", str(path), "-o", str(tmp_path / "log"), "--run-dir", str(tmp_path / "run"),
+               "--state-dir", str(tmp_path / "state"))
+    reason = "cannot start: 192.0.2.77 port 1701: Cannot assign requested address; no interface has it\n"
+    assert (done.returncode, done.stderr) == (1, f"prol2tpd: {reason}")
+    assert (tmp_path / "log").read_text().count(reason) == 1
