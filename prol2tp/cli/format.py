@@ -80,8 +80,6 @@ class Columns:
         yield from self.lines(heading)
 
 
-# prol2tp
-
 
 def event(record: JSON) -> str:
     """A line of `propppctl events`: time, name, and what is known as `key=value`, without what is empty."""

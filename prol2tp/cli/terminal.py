@@ -23,6 +23,12 @@ INTERVAL = 2.0
 """Seconds between readings."""
 PATIENCE = 5.0
 """Seconds without an answer after which a daemon counts as dead: the keys wait as long."""
+BUSY = 100
+"""Busiest tunnels, sessions and users that a reading asks for."""
+SERVERS = 100
+"""RADIUS servers that a reading asks for."""
+MEASURED = 10.0
+"""Seconds for which --once waits until somebody has measured."""
 ONCE = 20
 """Tunnels and drops that --once prints."""
 
@@ -41,12 +47,18 @@ class Source:
         try:
             reading.system = self._call(prol2tpd.SOCKET, prol2tpd.SHOW_SYSTEM)["system"]
             reading.drops = self._call(prol2tpd.SOCKET, prol2tpd.LIST_HISTORY, limit=DROPS)["rows"]
+            reading.traffic = self._call(prol2tpd.SOCKET, prol2tpd.SHOW_TRAFFIC, limit=BUSY)
             self._tunnels(board)
         except (Unreachable, ControlError) as error:
             reading.system, reading.problem = None, str(error)
             board.walk.restart()
             self._cursor = ""
-        reading.ppp = self._status(propppd.SOCKET, propppd.STATUS)
+        try:
+            reading.ppp = self._call(propppd.SOCKET, propppd.STATUS)["status"]
+            reading.ppp_traffic = self._call(propppd.SOCKET, propppd.SHOW_TRAFFIC, limit=BUSY)
+            reading.servers = self._call(propppd.SOCKET, propppd.SERVERS, limit=SERVERS)["rows"]
+        except (Unreachable, ControlError):
+            reading.ppp = None
         reading.access = self._status(proacd.SOCKET, proacd.STATUS)
         board.add(reading)
 
@@ -86,7 +98,12 @@ def once(program: Program) -> int:
         time.sleep(1.0)
         progress.waiting()
         source.read(board)
-        while board.last.system is not None and not board.walk.ended:
+        end = time.monotonic() + MEASURED
+        while board.last.system is not None and not (board.walk.ended and _measured(board.last)):
+            if board.walk.ended:
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.5)
             source.read(board)
             progress.waiting()
     board.walk.tunnels = board.walk.tunnels[:ONCE]
@@ -97,6 +114,11 @@ def once(program: Program) -> int:
     else:
         program.write(text for _, text in board.lines(shutil.get_terminal_size((120, 24)).columns))
     return DONE
+
+
+def _measured(reading: Reading) -> bool:
+    return all(answer is None or answer["traffic"]["age"] is not None
+               for answer in (reading.traffic, reading.ppp_traffic))
 
 
 def _first(program: Program, board: Board, source: Source) -> None:
@@ -153,8 +175,14 @@ class _Screen:
 
     def _press(self, key: int) -> None:
         board = self._board
-        if key == ord("p"):
+        if board.help and key not in (curses.ERR, curses.KEY_RESIZE):
+            board.help = False
+        elif key in (ord("h"), ord("?")):
+            board.help = True
+        elif key == ord("p"):
             board.paused = not board.paused
+        elif key in (ord("v"), ord("\t")):
+            board.next_view()
         elif key == ord("s"):
             board.walk.next_sort()
             board.offset = 0

@@ -1,16 +1,15 @@
 """`prol2tp top` without its terminal: readings of the daemons in, lines of a screen out.
 
 A reading has what each daemon answered to its status command, some pages of tunnels and the newest ends. Rates are
-differences of counters that the daemons keep, between two readings and over the last minute; nothing is asked about
-single sessions. Tunnels are read at most `ROWS` a reading, so the list of the biggest is one walk old where there are
-more.
+differences of counters that the daemons keep, between two readings and over the last minute. Tunnels are read at most
+`ROWS` a reading, so the list of the biggest is one walk old where there are more; who moves the most is measured by the
+daemons, which walk as slowly.
 """
 
 from __future__ import annotations
 
 import heapq
 import time
-import unicodedata
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,12 +17,16 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from prol2tp.cli.format import JSON, Columns, clean, clock, duration, host
+from prol2tp.cli import traffic
+from prol2tp.cli.fitting import Column, fit, table
+from prol2tp.cli.format import JSON, clean, clock, duration, host
 
 ROWS = 1000
 """Tunnels that a reading asks for."""
 KEPT = 500
 """Tunnels that can be paged through: the first ones in the order of the screen."""
+BUSIEST = 10
+"""Lines of each list of the busiest where all is printed."""
 DROPS = 50
 """Ends that a reading asks for."""
 WINDOW = 60.0
@@ -38,7 +41,8 @@ Line = tuple[str, str]
 @dataclass(slots=True)
 class Reading:
     """What was found at one time. `system`, `ppp`, `access`: records of ShowSystem and of both Status commands, None
-    where the daemon does not answer; then `problem` says why prol2tpd does not."""
+    where the daemon does not answer; then `problem` says why prol2tpd does not. `traffic`, `ppp_traffic`: answers of
+    ShowTraffic of prol2tpd and propppd. `servers`: RADIUS servers of propppd."""
 
     now: float
     wall: float
@@ -46,6 +50,9 @@ class Reading:
     ppp: JSON | None = None
     access: JSON | None = None
     drops: list[JSON] = field(default_factory=list)
+    traffic: JSON | None = None
+    ppp_traffic: JSON | None = None
+    servers: list[JSON] = field(default_factory=list)
     problem: str = ""
 
 
@@ -109,6 +116,24 @@ SORTS = (
 )
 
 
+BY_SESSIONS, BUSY_TUNNELS, BUSY_SESSIONS, BUSY_USERS = VIEWS = ("tunnels", "busiest tunnels", "busiest sessions",
+                                                                "busiest users")
+"""What the list in the middle of the screen shows."""
+HELP = (
+    "The table  what there is, what comes and ends a second, now and in the last",
+    "           minute, and in which time half and 95 of 100 came up",
+    "Traffic    of all L2TP sessions and of all PPP links; in is from the peer",
+    "",
+    "v          the next list: tunnels, the busiest tunnels, sessions, users",
+    "s          another order of tunnels: sessions, change, newest, oldest",
+    "arrows, page keys, Home: move in the list",
+    "p          pause, and go on",
+    "space      read now",
+    "h or ?     this page; any key ends it",
+    "q          quit",
+)
+
+
 class Walk:
     """All tunnels, some at a time: keeps the first `KEPT` of them and the number of sessions of each."""
 
@@ -163,8 +188,10 @@ class Board:
         self.walk = Walk()
         self.interval = interval
         self.paused = False
+        self.help = False
+        self.view = BY_SESSIONS
         self.offset = 0
-        """First tunnel that is shown."""
+        """First line of the list that is shown."""
         self._readings: deque[Reading] = deque()
 
     @property
@@ -181,8 +208,13 @@ class Board:
             readings.popleft()
 
     def scroll(self, lines: int) -> None:
-        """Move the list of tunnels."""
-        self.offset = max(0, min(self.offset + lines, len(self.walk.tunnels) - 1))
+        """Move the list."""
+        self.offset = max(0, min(self.offset + lines, self._rows() - 1))
+
+    def next_view(self) -> None:
+        """The next list."""
+        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self.offset = 0
 
     # rates
 
@@ -211,15 +243,19 @@ class Board:
 
     def lines(self, width: int, height: int | None = None) -> list[Line]:
         """The screen. `height` None: as long as it gets, without the line of keys."""
-        top = [*self._heading(width), (NORMAL, ""), *self._table(), *self._radius()]
-        bottom = [] if height is None else [(HEAD, self._keys())]
-        tunnels, drops = self._tunnels(), self._drops()
+        bottom = [] if height is None else [(HEAD, self._keys(width))]
+        if self.help:
+            return [(style, fit(text, width)) for style, text in (
+                *self._heading(width), (NORMAL, ""), *((NORMAL, text) for text in HELP))][:height]
+        top = [*self._heading(width), (NORMAL, ""), *self._table(width), *self._traffic(), *self._radius()]
+        tunnels, drops = self._list(width), self._drops(width)
         if height is not None:
             room = max(0, height - len(top) - len(bottom) - 6)
             for_drops = min(len(drops) - 1, max(room // 2, room - (len(tunnels) - 1)))
             drops = drops[: for_drops + 1]
             tunnels = tunnels[: room - for_drops + 1]
-        middle = [(NORMAL, ""), (TITLE, self._tunnels_title(len(tunnels) - 1)), *tunnels,
+        middle = [(NORMAL, ""), (TITLE, self._list_title(len(tunnels) - 1)), *tunnels,
+                  *(self._busiest(width) if height is None else ()),
                   (NORMAL, ""), (TITLE, "Recent drops"), *drops]
         found = [*top, *middle]
         if height is not None:
@@ -242,9 +278,7 @@ class Board:
         left, right = "  ".join(words), f"PAUSED {at}" if self.paused else at
         return [(TITLE, f"{fit(left, max(0, width - len(right) - 1)):<{max(0, width - len(right))}}{right}")]
 
-    def _table(self) -> list[Line]:
-        table = Columns(("", "<", 9), ("Now", ">", 8), ("Up", ">", 8), ("New/s", ">", 8), ("1 min", ">", 8),
-                        ("Ended/s", ">", 8), ("1 min", ">", 8), ("Half in", ">", 8), ("95% in", "", 0))
+    def _table(self, width: int) -> list[Line]:
         rows = []
         for name, now in counts(self._readings[-1]).items():
             rows.append([
@@ -253,7 +287,12 @@ class Board:
                 *self._rates(lambda reading, name=name: _of(reading, name, "ended")),  # type: ignore[misc]
                 *self._took(name),
             ])
-        return _table_lines(table, rows) if rows else []
+        return _styled(table(_COLUMNS, rows, width)) if rows else []
+
+    def _traffic(self) -> list[Line]:
+        reading = self.last
+        return [(NORMAL, traffic.total(name, answer["traffic"]))
+                for name, answer in (("L2TP", reading.traffic), ("PPP ", reading.ppp_traffic)) if answer]
 
     def _radius(self) -> list[Line]:
         reading = self._readings[-1]
@@ -262,6 +301,10 @@ class Board:
             rates = [f"{self._rates(lambda at, word=word: radius_counts(at).get(word))[0]} {word}"  # type: ignore[misc]
                      for word, _ in _RADIUS]
             found.append((NORMAL, f"RADIUS    per second: {', '.join(rates)}"))
+        for server in reading.servers:
+            if not server["alive"]:
+                found.append((BAD, f"RADIUS    server {clean(server['name'])} ({clean(server['kind'])},"
+                                   f" {clean(server['address'])}) is dead for {duration(server['state_seconds'])}"))
         for name, record in (("propppd", (reading.ppp or {}).get("accounting_queue")),
                              ("proacd", (reading.access or {}).get("queue"))):
             if record and record["depth"]:
@@ -270,27 +313,49 @@ class Board:
                               f" {duration(record['oldest'])}"))
         return found
 
-    def _tunnels_title(self, shown: int) -> str:
-        total = (self._readings[-1].system or {}).get("tunnels", 0)
+    def _list_title(self, shown: int) -> str:
         first = min(self.offset + 1, shown + self.offset)
+        if self.view != BY_SESSIONS:
+            return f"{self.view.capitalize()}: {first} to {self.offset + shown}"
+        total = (self.last.system or {}).get("tunnels", 0)
         return f"Tunnels by {self.walk.sort.word}: {first} to {self.offset + shown} of {total}"
 
-    def _tunnels(self) -> list[Line]:
-        table = Columns(("TunId", ">", 10), ("Name", "<", 12), ("Peer", "<", 15), ("State", "<", 12), ("Time", ">", 9),
-                        ("Sessions", ">", 8), ("Change", "", 0))
+    def _busy(self, view: str) -> list[JSON]:
+        """What was measured for a list."""
+        answer = self.last.ppp_traffic if view == BUSY_USERS else self.last.traffic
+        rows: list[JSON] = (answer or {}).get(_BUSY[view][0], [])
+        return rows
+
+    def _rows(self) -> int:
+        return len(self.walk.tunnels if self.view == BY_SESSIONS else self._busy(self.view))
+
+    def _list(self, width: int) -> list[Line]:
+        if self.view == BY_SESSIONS:
+            return self._tunnels(width)
+        return _styled(_BUSY[self.view][1](self._busy(self.view)[self.offset :], width))
+
+    def _busiest(self, width: int) -> list[Line]:
+        """The other lists, where all is printed."""
+        found: list[Line] = []
+        for view in VIEWS[1:]:
+            if rows := self._busy(view):
+                found += [(NORMAL, ""), (TITLE, view.capitalize()), *_styled(_BUSY[view][1](rows[:BUSIEST], width))]
+        return found
+
+    def _tunnels(self, width: int) -> list[Line]:
         rows = [[str(row["tunnel_id"]), clean(row["name"] or "-"), host(row["peer"]), clean(row["state"]),
                  clock(row["state_seconds"]), str(row["sessions"]), f"{change:+}" if change else ""]
                 for row, change in self.walk.tunnels[self.offset :]]
-        return _table_lines(table, rows)
+        return _styled(table(_TUNNELS, rows, width))
 
-    def _drops(self) -> list[Line]:
-        table = Columns(("Ended", "<", 8), ("Ids", "<", 11), ("Peer", "<", 15), ("User", "<", 16), ("By", "<", 4),
-                        ("Reason", "", 0))
-        return _table_lines(table, [_drop_cells(row, self.last.wall) for row in self.last.drops])
+    def _drops(self, width: int) -> list[Line]:
+        return _styled(table(_DROPS, [_drop_cells(row, self.last.wall) for row in self.last.drops], width))
 
-    def _keys(self) -> str:
+    def _keys(self, width: int) -> str:
         pause = "go on" if self.paused else "pause"
-        return f"q quit  p {pause}  s sort  space read now  arrows, page keys, Home: tunnels"
+        keys = f"q quit  h help  p {pause}  v view  s sort"
+        more = (f"{keys}  space read now  arrows, page keys, Home: list", f"{keys}  space read now  arrows: list")
+        return next((text for text in more if len(text) <= width), keys)
 
     def record(self) -> JSON:
         """What --json gives: the last reading and the rates per second since the one before, null where not known."""
@@ -302,6 +367,7 @@ class Board:
             rates[name.lower().replace(" ", "_")] = {
                 word: None if rate == "-" else float(rate) for word, rate in zip(("new", "ended"), pair, strict=True)}
         return {"time": last.wall, "rates": rates, "system": last.system, "propppd": last.ppp, "proacd": last.access,
+                "traffic": last.traffic, "propppd_traffic": last.ppp_traffic, "servers": last.servers,
                 "tunnels": [{**row, "change": change} for row, change in self.walk.tunnels], "drops": last.drops}
 
 
@@ -310,8 +376,23 @@ def _of(reading: Reading, name: str, word: str) -> int | None:
     return None if found is None else int(getattr(found, word))
 
 
-def _table_lines(table: Columns, rows: list[list[str]]) -> list[Line]:
-    heading, *lines = list(table.pages([rows])) or [""]
+_COLUMNS = (Column("", "<", 9), Column("Now", ">", 8), Column("Up", ">", 8, 3), Column("New/s", ">", 8),
+            Column("1 min", ">", 8, 2), Column("Ended/s", ">", 8), Column("1 min", ">", 8, 2),
+            Column("Half in", ">", 8, 4), Column("95% in"))
+_TUNNELS = (Column("TunId", ">", 10), Column("Name", "<", 12, 2), Column("Peer", "<", 15), Column("State", "<", 12, 3),
+            Column("Time", ">", 9, 4), Column("Sessions", ">", 8), Column("Change"))
+_DROPS = (Column("Ended", "<", 8), Column("Ids", "<", 11, 3), Column("Peer", "<", 15, 2), Column("User", "<", 16),
+          Column("By", "<", 4, 4), Column("Reason"))
+_BUSY: dict[str, tuple[str, Callable[[list[JSON], int | None], list[str]]]] = {
+    BUSY_TUNNELS: ("tunnels", traffic.tunnels),
+    BUSY_SESSIONS: ("sessions", traffic.sessions),
+    BUSY_USERS: ("links", traffic.users),
+}
+"""Of each view: the list of the answer, and its layout."""
+
+
+def _styled(lines: list[str]) -> list[Line]:
+    heading, *lines = lines or [""]
     return [(HEAD, heading), *((NORMAL, line) for line in lines)]
 
 
@@ -330,15 +411,3 @@ def quantile(bounds: list[float], numbers: list[int], part: float) -> str:
         return "-"
     at = bisect_left(list(accumulate(numbers)), part * total)
     return f"{bounds[at]:g} s" if at < len(bounds) else f">{bounds[-1]:g} s"
-
-
-def fit(text: str, width: int) -> str:
-    """As much of the text as has room; a wide character takes two columns, one that combines with another none."""
-    if text.isascii():
-        return text[:width]
-    used = 0
-    for at, char in enumerate(text):
-        used += 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        if used > width:
-            return text[:at]
-    return text

@@ -27,6 +27,8 @@ def reading(now: float, new: int = 0, ended: int = 0, **more: Any) -> Reading:
         "radius": records.STATUS["radius"] | {"access_requests": 7 + new, "access_accepts": 6 + new}}
     found = Reading(now, records.moment("2026-11-23 12:00:00") + now, system, ppp, records.ACCESS_STATUS,
                     [{**records.END_ROWS[0], "ended_at": records.moment("2026-11-23 11:59:58")}, records.END_ROWS[1]])
+    found.traffic, found.ppp_traffic = records.TRAFFIC, records.PPP_TRAFFIC
+    found.servers = records.SERVER_ROWS
     for name, value in more.items():
         setattr(found, name, value)
     return found
@@ -48,6 +50,22 @@ def board() -> Board:
 def gone() -> Board:
     """A board whose prol2tpd has ended, and nothing else has ever run."""
     made = Board(2.0)
-    made.add(reading(10.0, ppp=None, access=None))
-    made.add(reading(12.0, ppp=None, access=None, system=None, drops=[], problem="no such\nsocket"))
+    nothing = {"ppp": None, "access": None, "traffic": None, "ppp_traffic": None, "servers": []}
+    made.add(reading(10.0, **nothing))
+    made.add(reading(12.0, system=None, drops=[], problem="no such\nsocket", **nothing))
+    return made
+
+
+def viewing(view: str) -> Board:
+    """`board` with another list."""
+    made = board()
+    while made.view != view:
+        made.next_view()
+    return made
+
+
+def helped() -> Board:
+    """`board` with its page of help."""
+    made = board()
+    made.help = True
     return made

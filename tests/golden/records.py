@@ -481,6 +481,25 @@ END_ROWS = [
      "reason": 'general error, a generic vendor-specific error occurred in the LAC: "no answer"', "cause": "",
      "last_state": "WAITCTLREPLY", "counters": None},
 ]
+_RATES = {"rx_bits": 1_234_567_890, "tx_bits": 310_000_000, "rx_packets": 110_250.4, "tx_packets": 80_000.0}
+_FEW = {"rx_bits": 999_600, "tx_bits": 12_340, "rx_packets": 101.5, "tx_packets": 4.0}
+TRAFFIC: dict[str, Any] = {
+    "traffic": {"age": 1.5, "took": 9.8, "measured": 49_990, **_RATES},
+    "tunnels": [
+        {"tunnel_id": 27774, "name": "", "peer": "192.168.211.20:1962", "sessions": 3, **_RATES},
+        {"tunnel_id": 7, "name": "lac\n7", "peer": "[2001:db8::1]:1701", "sessions": 1, **_FEW}],
+    "sessions": [
+        {"tunnel_id": 27774, "session_id": 34877, "identifier": "u1@example.com", "interface": "ppp0",
+         "peer": "192.168.211.20:1962", **_RATES},
+        {"tunnel_id": 7, "session_id": 65535, "identifier": "", "interface": "", "peer": "[2001:db8::1]:1701", **_FEW}],
+}
+PPP_TRAFFIC: dict[str, Any] = {
+    "traffic": {"age": 0.5, "took": 0.1, "measured": 3, **_FEW},
+    "links": [
+        {"name": "session-1", "type": "pppol2tp", "user": "u1@example.com", "interface": "ppp0",
+         "address": "10.5.1.100", **_FEW},
+        {"name": "session-2", "type": "pppoe", "user": "", "interface": "", "address": "", **_FEW}],
+}
 ROUTE_END_ROWS = [
     {"ended_at": _ENDED, "created_at": _ENDED - 2508, "seconds_up": 2507.2, "number": 33975, "name": "r1",
      "user": "u1@example.com", "source": ROUTES[1]["source"], "destination": ROUTES[1]["destination"],

@@ -41,6 +41,7 @@ class Daemons:
                 "ListHistory": lambda c, cursor, limit, **which: page(
                     dict(enumerate(records.END_ROWS)), cursor, limit, records.END_ROWS.__getitem__
                 ),
+                "ShowTraffic": lambda c, limit: records.TRAFFIC,
                 "CreateTunnel": self._seen("CreateTunnel", {"tunnel_id": 7, "name": "x"}),
                 "CreateSession": self._seen("CreateSession", {"tunnel_id": 7, "session_id": 8, "name": "u"}),
                 "DestroyTunnel": self._refuse,
@@ -60,6 +61,7 @@ class Daemons:
                 "Servers": lambda c, cursor, limit: page(
                     dict(enumerate(records.SERVER_ROWS)), cursor, limit, records.SERVER_ROWS.__getitem__
                 ),
+                "ShowTraffic": lambda c, limit: records.PPP_TRAFFIC,
                 "List": self._links,
                 "Show": self._link,
                 "Create": self._seen("Create", {"name": "session-4"}),

@@ -137,7 +137,9 @@ async def test_once_prints_one_screen_of_the_daemons_that_there_are(daemons):
 async def test_once_as_json_is_one_object_with_records_and_rates(daemons):
     outcome = await run("prol2tp", "--json", "top", "--once")
     found = json.loads(outcome.output)
-    assert list(found) == ["time", "rates", "system", "propppd", "proacd", "tunnels", "drops"]
+    assert list(found) == ["time", "rates", "system", "propppd", "proacd", "traffic", "propppd_traffic", "servers",
+                           "tunnels", "drops"]
+    assert (found["traffic"], found["propppd_traffic"]) == (records.TRAFFIC, records.PPP_TRAFFIC)
     assert found["system"] == records.SYSTEM and found["proacd"] is None
     assert found["tunnels"] == [{**records.TUNNEL_ROW, "change": 0}] and found["drops"] == records.END_ROWS
     assert found["rates"]["sessions"] == {"new": 0.0, "ended": 0.0}
@@ -163,7 +165,7 @@ async def test_nothing_is_shown_without_prol2tpd(daemons):
 async def test_the_screen_lives_by_its_keys_and_leaves_the_terminal_as_it_was(screen):
     top = screen("top")
     await top.shows("Tunnels by sessions: 1 to 1 of 1")
-    await top.shows("q quit  p pause")
+    await top.shows("q quit  h help  p pause")
     top.press("s")
     await top.shows("change")
     top.press("p")
@@ -176,13 +178,54 @@ async def test_the_screen_lives_by_its_keys_and_leaves_the_terminal_as_it_was(sc
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_list_is_of_tunnels_or_of_who_moves_the_most(screen):
+    top = screen("top")
+    await top.shows("Traffic   L2TP in 1.23 Gbit/s 110k pkt/s, out 310 Mbit/s")
+    # the terminal is sent only what changes
+    for changed in ("Busiest", "Identifier", "Link", "ESTABLISHED"):
+        top.press("v")
+        await top.shows(changed)
+    top.press("\t")
+    await top.shows("Busiest")
+    top.press("q")
+    assert await top.end() == (0, "")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_keys_are_explained_until_another_one_is_pressed(screen):
+    top = screen("top")
+    await top.shows("q quit")
+    top.press("h")
+    await top.shows("this page; any key ends it")
+    top.press("x")
+    await top.shows("Recent drops")
+    top.press("?")
+    await top.shows("this page; any key ends it")
+    top.press("q")
+    assert await top.end() == (0, "")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_narrow_terminal_has_the_columns_that_say_the_most(screen):
+    top = screen("top")
+    await top.shows("q quit")
+    top.seen = ""
+    top.resize(42, 20)
+    os.kill(top.process.pid, signal.SIGWINCH)
+    await top.shows("New/s")
+    await top.shows("q quit  h help")
+    top.press("q")
+    assert await top.end() == (0, "")
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_screen_follows_the_size_of_the_terminal(screen):
     top = screen("top")
     await top.shows("q quit")
     top.seen = ""
     top.resize(120, 40)
     os.kill(top.process.pid, signal.SIGWINCH)
-    await top.shows("Home: tunnels")
+    await top.shows("Home: list")
     top.press("q")
     assert await top.end() == (0, "")
 
@@ -244,6 +287,8 @@ class Many:
             rows = {number: {**records.TUNNEL_ROW, "tunnel_id": number, "sessions": number}
                     for number in range(1, 3501)}
             return page(rows, str(arguments["cursor"]), int(str(arguments["limit"])), rows.__getitem__)
+        if command.name == "ShowTraffic":
+            return {"traffic": records.TRAFFIC["traffic"] | {"age": None}, "tunnels": [], "sessions": []}
         return {"system": records.SYSTEM} if command.name == "ShowSystem" else {"rows": [], "cursor": "x"}
 
 
@@ -254,6 +299,7 @@ def test_a_reading_asks_for_a_bounded_number_of_rows_and_never_for_sessions():
         many.asked.clear()
         source.read(board)
         rows = sum(int(str(arguments["limit"])) for name, arguments in many.asked if name == "ListTunnels")
-        assert rows <= 2 * ROWS and {name for name, _ in many.asked} == {"ShowSystem", "ListHistory", "ListTunnels"}
+        assert rows <= 2 * ROWS and {name for name, _ in many.asked} == {
+            "ShowSystem", "ListHistory", "ListTunnels", "ShowTraffic"}
         assert board.walk.ended is (reading == 4)
     assert board.walk.tunnels[0][0]["tunnel_id"] == 3500

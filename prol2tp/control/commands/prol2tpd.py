@@ -12,12 +12,16 @@ from prol2tp.control.commands.shared import (
     HISTORY_HELP,
     NOTIFY,
     PREVIEW_RELOAD,
+    RATES,
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
     TRACE,
     TRACE_LINE,
     TRACED,
+    TRAFFIC_HELP,
+    TRAFFIC_LIMIT,
+    TRAFFIC_RECORD,
     UNSUBSCRIBE,
 )
 
@@ -307,11 +311,34 @@ HISTORY_ROW = Record(
     ),
     "A tunnel or session that has ended.",
 )
+BUSY_TUNNEL_ROW = Record(
+    "busy-tunnel-row",
+    (
+        Field("tunnel_id", "integer", "our id"),
+        Field("name", "text", "administrative name; empty: none"),
+        Field("peer", "address", "address and port of the peer"),
+        Field("sessions", "integer", "number of sessions"),
+        *RATES,
+    ),
+    "A tunnel and what its sessions move.",
+)
+BUSY_SESSION_ROW = Record(
+    "busy-session-row",
+    (
+        Field("tunnel_id", "integer", "our id"),
+        Field("session_id", "integer", "our id"),
+        Field("identifier", "text", "as in `session-row`"),
+        Field("interface", "text", "empty: none"),
+        Field("peer", "address", "address and port of the peer"),
+        *RATES,
+    ),
+    "A session and what it moves.",
+)
 RECORDS = {
     record.name: record
     for record in (SYSTEM_RECORD, TUNNEL_ROW, TUNNEL_RECORD, SESSION_ROW, SESSION_RECORD, COUNTERS_RECORD,
         CIRCUIT_RECORD, CALL_ROW, CLOSE_ROW, CALL_CHANGED_ROW, OFFER_ROW, CHANGE, EVENT, TUNNEL_EVENT, SESSION_EVENT,
-        DOWN_EVENT, HISTORY_ROW, TRACE_LINE)
+        DOWN_EVENT, HISTORY_ROW, TRAFFIC_RECORD, BUSY_TUNNEL_ROW, BUSY_SESSION_ROW, TRACE_LINE)
 }
 
 SHOW_SYSTEM = Command(
@@ -355,6 +382,16 @@ LIST_HISTORY = listing(
     Argument("session_id", "integer", True, "of sessions with this id"),
     Argument("peer", "text", True, "of this address, without port"),
     Argument("user", "text", True, "of sessions of this user"),
+)
+SHOW_TRAFFIC = Command(
+    "ShowTraffic",
+    (TRAFFIC_LIMIT,),
+    (
+        Argument("traffic", "json", False, "`traffic` record of all sessions"),
+        Argument("tunnels", "json", False, "list of `busy-tunnel-row` records, the busiest first"),
+        Argument("sessions", "json", False, "list of `busy-session-row` records, the busiest first"),
+    ),
+    TRAFFIC_HELP,
 )
 SET_LOG_LEVEL = Command(
     "SetLogLevel",
@@ -417,6 +454,7 @@ COMMANDS = table(
         LIST_SESSIONS,
         SHOW_SESSION,
         LIST_HISTORY,
+        SHOW_TRAFFIC,
         TRACE,
         CREATE_TUNNEL,
         DESTROY_TUNNEL,

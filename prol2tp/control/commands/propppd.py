@@ -23,12 +23,16 @@ from prol2tp.control.commands.shared import (
     HISTORY_HELP,
     NOTIFY,
     PREVIEW_RELOAD,
+    RATES,
     RELOAD,
     SUBSCRIBE,
     SUBSCRIBER,
     TRACE,
     TRACE_LINE,
     TRACED,
+    TRAFFIC_HELP,
+    TRAFFIC_LIMIT,
+    TRAFFIC_RECORD,
     UNSUBSCRIBE,
 )
 
@@ -369,6 +373,18 @@ HISTORY_ROW = Record(
     ),
     "A link that has ended.",
 )
+BUSY_LINK_ROW = Record(
+    "busy-link-row",
+    (
+        Field("name", "text", "of the link: `session-N`"),
+        Field("type", "text", "`pppol2tp`, `pppoe` or `tty`"),
+        Field("user", "text", "empty: not known yet"),
+        Field("interface", "text", "empty: none"),
+        Field("address", "text", "IPv4 address of the user; empty: none"),
+        *RATES,
+    ),
+    "A link and what it moves.",
+)
 LINK_EVENT = Record(
     "link-event",
     (
@@ -389,6 +405,8 @@ RECORDS = {
         CHANGE,
         LINK_EVENT,
         HISTORY_ROW,
+        TRAFFIC_RECORD,
+        BUSY_LINK_ROW,
         TRACE_LINE,
         STATUS_RECORD,
         PPP_COUNTS,
@@ -448,6 +466,15 @@ CREATE = Command(
     "Make a link.",
 )
 DESTROY = Command("Destroy", (NAME,), (), "LCP Terminate-Request, then the link is removed.")
+SHOW_TRAFFIC = Command(
+    "ShowTraffic",
+    (TRAFFIC_LIMIT,),
+    (
+        Argument("traffic", "json", False, "`traffic` record of all links"),
+        Argument("links", "json", False, "list of `busy-link-row` records, the busiest first"),
+    ),
+    TRAFFIC_HELP,
+)
 LIST_HISTORY = listing(
     "ListHistory", "history-row", HISTORY_HELP, Argument("user", "text", True, "of links of this user")
 )
@@ -505,6 +532,7 @@ COMMANDS = table(
         FIND,
         SHOW,
         LIST_HISTORY,
+        SHOW_TRAFFIC,
         TRACE,
         CREATE,
         DESTROY,

@@ -137,6 +137,28 @@ ENDED = (
     Field("seconds_up", "number", "0: it has never been up"),
 )
 """How every record of history begins."""
+RATES = (
+    Field("rx_bits", "integer", "bit/s from the peer"),
+    Field("tx_bits", "integer", "bit/s to the peer"),
+    Field("rx_packets", "number", "packets a second from the peer"),
+    Field("tx_packets", "number", "packets a second to the peer"),
+)
+"""How much something moves, as PPP frames or Ethernet frames without what is before them in the tunnel."""
+TRAFFIC_RECORD = Record(
+    "traffic",
+    (
+        Field("age", "number?", "seconds since that was measured; null: not yet, ask again in a second or two"),
+        Field("took", "number", "seconds that the walk through all counters took"),
+        Field("measured", "integer", "how many have been read twice, so that there is a rate"),
+        *RATES,
+    ),
+    "What all of them move together.",
+)
+TRAFFIC_LIMIT = Argument("limit", "integer", True, "rows of a list, 1 to 100; left out: 20")
+TRAFFIC_HELP = (
+    "How much is moved, and who moves the most. Counters are read in a walk of 5000 a second, which goes on for 30"
+    " seconds after each question; the answer is that of the last walk, never work in itself."
+)
 HISTORY_HELP = "What has ended, newest first: as much as `history_size` says, also of the time before the start."
 SUBSCRIBER = (
     Field(

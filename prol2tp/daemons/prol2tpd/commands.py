@@ -41,6 +41,7 @@ class Commands:
             "ShowTunnel": self.show_tunnel,
             "ListSessions": self.list_sessions,
             "ShowSession": self.show_session,
+            "ShowTraffic": lambda connection, limit: self._status.traffic(limit),
             "CreateTunnel": self.create_tunnel,
             "DestroyTunnel": self.destroy_tunnel,
             "CreateSession": self.create_session,

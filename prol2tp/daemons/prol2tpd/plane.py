@@ -29,6 +29,7 @@ from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.shared import SharedTunnels
 from prol2tp.daemons.prol2tpd.tallies import Tallies
 from prol2tp.daemons.prol2tpd.tracing import PlaneTracing
+from prol2tp.daemons.traffic import Traffic
 from prol2tp.dataplane.interface import Address, IDataPlane, Listener
 from prol2tp.dataplane.network import LinuxNetwork
 from prol2tp.l2tp import outputs
@@ -98,6 +99,8 @@ class Plane:
         self.paths = SessionPaths(path, self.driver, self.find, log, self.ethernet)
         self.admission = Admission(self)
         self.tallies = Tallies()
+        self.traffic = Traffic(clock, self.session_roll, lambda record: record.port, path.counters,
+                               lambda record: record.tunnel)
         self.faults = 0
         """Datagrams on which the core failed."""
         self.established = 0
@@ -356,6 +359,7 @@ class Plane:
         """Close every socket; the data path is stopped by its owner."""
         self.driver.stop()
         self.told.stop()
+        self.traffic.stop()
         self.ethernet.stop()
         for port in list(self.ports):
             port.close()

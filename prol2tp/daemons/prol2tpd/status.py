@@ -106,6 +106,24 @@ class Status:
             "interface": record.interface,
         }
 
+    def traffic(self, limit: int | None) -> dict[str, Any]:
+        """The answer of ShowTraffic. Raises `Invalid`."""
+        traffic = self._plane.traffic
+        most = traffic.ask(limit)
+        tunnels = self._plane.endpoint.tunnels
+        # some may have ended since they were measured
+        busy = [(self.tunnel_row(record), rates) for record, rates in traffic.groups if record.tunnel_id in tunnels]
+        found = [(self.session_row(record), rates) for record, rates in traffic.busiest
+                 if (tunnel := tunnels.get(record.tunnel.tunnel_id)) and record.session_id in tunnel.sessions]
+        return {
+            "traffic": traffic.record(),
+            "tunnels": [{**{name: row[name] for name in ("tunnel_id", "name", "peer", "sessions")}, **rates.record()}
+                        for row, rates in busy[:most]],
+            "sessions": [{**{name: row[name] for name in ("tunnel_id", "session_id", "identifier", "interface")},
+                          "peer": text(tunnels[row["tunnel_id"]].peer), **rates.record()}
+                         for row, rates in found[:most]],
+        }
+
     def session(self, record: SessionRecord, counters: tuple[int, ...] | None) -> dict[str, Any]:
         plane = self._plane
         tunnel = plane.endpoint.tunnels[record.tunnel.tunnel_id]

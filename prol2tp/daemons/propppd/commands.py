@@ -41,6 +41,7 @@ class Commands:
             "List": self._list,
             "Find": lambda connection, user: {"rows": self._status.of_user(user)},
             "Show": self._show,
+            "ShowTraffic": lambda connection, limit: self._status.traffic(limit),
             "Create": self._create,
             "Destroy": self._destroy,
             "SetLogLevel": self._set_log_level,

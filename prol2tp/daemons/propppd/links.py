@@ -30,6 +30,7 @@ from prol2tp.daemons.propppd.prefixes import Prefixes, PrefixPool
 from prol2tp.daemons.propppd.rows import trusted
 from prol2tp.daemons.propppd.settings import NetworkSettings, limits, link_settings, network_settings
 from prol2tp.daemons.propppd.tls import BadTLS, TLSProfiles
+from prol2tp.daemons.traffic import Traffic
 from prol2tp.dataplane.nftables import MemorySets
 from prol2tp.net.deadlines import ReactorDeadlines
 from prol2tp.ppp.link import Link
@@ -126,6 +127,7 @@ class Links:
         self.by_port: dict[int, PPPLink] = {}
         self.roll = Roll()
         """Numbers of the links, for lists."""
+        self.traffic = Traffic(world.clock, self.roll, lambda number: self.by_number[number].port, self._counters)
         self.online = Online()
         """Authenticated users."""
         self._of_profile: dict[str, int] = {}
@@ -432,7 +434,13 @@ class Links:
         """Fires when all interfaces of ended links have been removed."""
         return DeferredList(list(self._closing))
 
+    def _counters(self, ports: list[int]) -> Deferred[dict[int, tuple]]:
+        """Of the data path that there is now."""
+        found: Deferred[dict[int, tuple]] = self.dataplane.counters(ports)
+        return found
+
     def stop(self) -> None:
         """No timers any more."""
         self.deadlines.stop()
         self.idle.stop()
+        self.traffic.stop()

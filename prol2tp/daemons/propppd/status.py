@@ -9,6 +9,7 @@ from prol2tp import __version__
 from prol2tp.control.commands.propppd import LINK_KINDS
 from prol2tp.control.commands.propppd_status import RADIUS_COUNTS
 from prol2tp.control.paging import page
+from prol2tp.daemons import traffic
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.propppd.accounting_service import AccountingService
 from prol2tp.daemons.propppd.addresses import Pool
@@ -139,6 +140,15 @@ class Status:
     def of_user(self, user: str) -> Sequence[dict[str, Any]]:
         """`link-row` records."""
         return [self.row(link) for link in self._directory.find(user)[:MOST_FOUND]]
+
+    def traffic(self, limit: int | None) -> dict[str, Any]:
+        """The answer of ShowTraffic. Raises `Invalid`."""
+        traffic = self._links.traffic
+        most = traffic.ask(limit)
+        by_number = self._links.by_number
+        # some may have ended since they were measured
+        found = [(link, rates) for number, rates in traffic.busiest if (link := by_number.get(number)) is not None]
+        return {"traffic": traffic.record(), "links": [_busy(link, rates) for link, rates in found[:most]]}
 
     def row(self, link: PPPLink) -> dict[str, Any]:
         """A `link-row` record."""
@@ -336,4 +346,12 @@ def _auth(link: PPPLink) -> dict[str, Any]:
         "done_local": [local] if local else [],
         "done_peer": [peer] if peer else [],
         "proxied": core.proxied[1],
+    }
+
+
+def _busy(link: PPPLink, rates: traffic.Rates) -> dict[str, Any]:
+    """A `busy-link-row` record."""
+    return {
+        "name": link.name, "type": link.carrier.kind, "user": link.shown_user, "interface": link.interface_name,
+        "address": link.lease.text if link.lease is not None else "", **rates.record(),
     }

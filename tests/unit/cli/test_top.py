@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from prol2tp.cli.top import BAD, KEPT, SORTS, Board, Walk, fit, quantile
+from prol2tp.cli.fitting import Column, fit, table
+from prol2tp.cli.top import BAD, KEPT, SORTS, VIEWS, Board, Walk, quantile
+from prol2tp.cli.traffic import scaled, total
 from tests.golden.boards import board, gone, reading, row
 from tests.steps import steps
 
@@ -97,12 +99,12 @@ def test_a_screen_of_any_size_is_filled_and_never_left(width, height):
 
 def test_a_short_list_of_drops_leaves_its_room_to_the_tunnels():
     texts = [text for _, text in board().lines(100, 40)]
-    assert sum("192.0.2." in text for text in texts) == 21
+    assert sum("192.0.2." in text for text in texts[14:]) == 18
     assert texts[-5] == "Recent drops" and texts[-1].startswith("q quit")
     made = board()
     made.last.drops = made.last.drops * 25
     texts = [text for _, text in made.lines(100, 40)]
-    assert sum("192.0.2." in text for text in texts) == 12
+    assert sum("192.0.2." in text for text in texts[14:]) == 10
 
 
 def test_scrolling_ends_at_the_last_tunnel():
@@ -149,3 +151,40 @@ def test_the_first_walk_is_seen_as_far_as_it_is():
     assert len(walk.tunnels) == 1 and not walk.ended
     walk.page([row(2, 6)], last=True)
     assert len(walk.tunnels) == 2 and walk.ended
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0, "0"), (999.4, "999"), (999.6, "1.00k"), (12_340, "12.3k"), (310e6, "310M"), (1.2345e9, "1.23G"),
+    (999.96e9, "1.00T"), (5e15, "5.00e+03T")])
+def test_numbers_have_three_digits_and_a_letter(value, text):
+    assert scaled(value) == text
+
+
+def test_what_is_not_measured_yet_is_said():
+    assert total("L2TP", {"age": None}) == "Traffic   L2TP is being measured"
+
+
+def test_columns_go_by_their_rank_until_the_line_fits():
+    columns = (Column("a", "<", 5), Column("b", "<", 5, 2), Column("c", "<", 5, 1), Column("d"))
+    rows = [["1", "2", "3", "some words that are cut"]]
+    assert [table(columns, rows, width)[0].split() for width in (None, 40, 29, 24, 1)] == [
+        ["a", "b", "c", "d"], ["a", "b", "c", "d"], ["a", "c", "d"], ["a", "c", "d"], ["a", "d"]]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("width", [1, 20, 79, 200])
+def test_every_list_fits_and_scrolls(view, width):
+    made = board()
+    while made.view != view:
+        made.next_view()
+    made.scroll(1000)
+    assert made.offset == (29 if view == VIEWS[0] else 1)
+    assert all(len(text) <= width for _, text in made.lines(width, 30))
+
+
+def test_a_server_that_is_dead_and_a_queue_that_is_old_stand_out():
+    lines = board().lines(100)
+    assert [style for style, text in lines if "is dead for" in text] == [BAD]
+    made = board()
+    made.last.servers = [server | {"alive": True} for server in made.last.servers]
+    assert not any("is dead for" in text for _, text in made.lines(100))
