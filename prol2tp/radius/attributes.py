@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from prol2tp.radius.dictionary import ATTRIBUTES, Key, named_values
 from prol2tp.radius.packets import attribute, laid_out
 from prol2tp.radius.values import ENCODE, FIXED
+
+KNOWN = 256
+"""Values of one attribute that are kept as they go on the wire, the latest: those of tunnels, not those of users."""
 
 
 class Table(NamedTuple):
@@ -22,16 +26,18 @@ class Table(NamedTuple):
 
 
 def rows(*table: tuple[str, str]) -> Table:
-    """A table of at least two rows (field, attribute name); a field that ends in `*` is a tuple, one attribute each."""
+    """A table of at least two rows (field, attribute name). A field that ends in `*` is a tuple, one attribute each;
+    one that ends in `=` is the same in many requests."""
     encoders = []
     for name, of in table:
         entry = ATTRIBUTES[of]
-        encode = _encoder(entry.key, ENCODE[entry.type], FIXED.get(entry.type))
-        encoders.append(_several(encode) if name.endswith("*") else encode)
-    return Table(attrgetter(*(name.rstrip("*") for name, _ in table)), tuple(encoders))
+        encode = _encoder(entry.key, entry.type)
+        encoders.append(_several(encode) if name.endswith("*") else _known(encode) if name.endswith("=") else encode)
+    return Table(attrgetter(*(name.rstrip("*=") for name, _ in table)), tuple(encoders))
 
 
-def _encoder(key: Key, encode: Callable[[Any], bytes], length: int | None) -> Callable[[Any], bytes]:
+def _encoder(key: Key, type_name: str) -> Callable[[Any], bytes]:
+    encode, length = ENCODE[type_name], FIXED.get(type_name)
     if length is None:
         return lambda value: attribute(key, encode(value))
     header = attribute(key, bytes(length))[:-length]
@@ -40,6 +46,10 @@ def _encoder(key: Key, encode: Callable[[Any], bytes], length: int | None) -> Ca
 
 def _several(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     return lambda values: b"".join(map(encode, values))
+
+
+def _known(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    return lru_cache(KNOWN)(encode)
 
 
 def write(record: Any, table: Table, into: bytearray) -> None:
@@ -60,7 +70,7 @@ class Nas:
 
 
 NAS = rows(
-    ("ip_address", "NAS-IP-Address"), ("identifier", "NAS-Identifier"), ("ipv6_address", "NAS-IPv6-Address")
+    ("ip_address=", "NAS-IP-Address"), ("identifier=", "NAS-Identifier"), ("ipv6_address=", "NAS-IPv6-Address")
 )
 
 SERVICE_TYPES = named_values("Service-Type")
@@ -97,15 +107,15 @@ class TunnelFacts:
 
 
 TUNNEL_FACTS = rows(
-    ("type", "Tunnel-Type"),
-    ("medium", "Tunnel-Medium-Type"),
-    ("client_endpoint", "Tunnel-Client-Endpoint"),
-    ("server_endpoint", "Tunnel-Server-Endpoint"),
+    ("type=", "Tunnel-Type"),
+    ("medium=", "Tunnel-Medium-Type"),
+    ("client_endpoint=", "Tunnel-Client-Endpoint"),
+    ("server_endpoint=", "Tunnel-Server-Endpoint"),
     ("connection", "Acct-Tunnel-Connection"),
-    ("assignment_id", "Tunnel-Assignment-ID"),
+    ("assignment_id=", "Tunnel-Assignment-ID"),
     ("packets_lost", "Acct-Tunnel-Packets-Lost"),
-    ("client_auth_id", "Tunnel-Client-Auth-ID"),
-    ("server_auth_id", "Tunnel-Server-Auth-ID"),
+    ("client_auth_id=", "Tunnel-Client-Auth-ID"),
+    ("server_auth_id=", "Tunnel-Server-Auth-ID"),
 )
 
 
@@ -131,12 +141,12 @@ class Port:
 
 PORT = rows(
     ("nas_port", "NAS-Port"),
-    ("service_type", "Service-Type"),
-    ("framed_protocol", "Framed-Protocol"),
-    ("called_station_id", "Called-Station-Id"),
+    ("service_type=", "Service-Type"),
+    ("framed_protocol=", "Framed-Protocol"),
+    ("called_station_id=", "Called-Station-Id"),
     ("calling_station_id", "Calling-Station-Id"),
-    ("nas_port_type", "NAS-Port-Type"),
-    ("connect_info", "Connect-Info"),
+    ("nas_port_type=", "NAS-Port-Type"),
+    ("connect_info=", "Connect-Info"),
     ("nas_port_id", "NAS-Port-Id"),
     ("agent_circuit_id", "Agent-Circuit-Id"),
     ("agent_remote_id", "Agent-Remote-Id"),

@@ -97,6 +97,34 @@ def test_links_wait_for_the_one_that_sets_up_their_shared_interface(world):
     assert first.up and second.up and first.interface_name == second.interface_name == "users"
 
 
+def test_a_link_joins_a_shared_interface_in_one_exchange_with_the_data_path(world):
+    world.configure(SHARED)
+    world.client()
+    late = Late(world.near, "netif_modify")
+    _, link = world.client("u3@example.com", "pw3")
+    assert link.up and not late.waiting
+    attachment = world.near.ports[link.port].attachment
+    assert attachment.protocols == {"ip"} and len(attachment.prefixes) == 1
+    link.lost("Lost Carrier", "")
+    world.settle()
+    assert list(world.near.interfaces) == ["users"], "the first link has it"
+
+
+def test_a_link_that_ends_while_it_joins_a_shared_interface_leaves_nothing(world):
+    world.configure(SHARED)
+    _, first = world.client()
+    late = Late(world.near, "netif_attach")
+    _, link = world.client("u3@example.com", "pw3")
+    assert late.waiting and not link.up
+    link.lost("Lost Carrier", "")
+    late.release()
+    world.settle()
+    assert world.links.interfaces.shared["users"].links == 1
+    first.lost("Lost Carrier", "")
+    world.settle()
+    nothing_left(world)
+
+
 def test_when_a_shared_interface_cannot_be_set_up_the_next_user_tries_again(world):
     world.configure(SHARED)
     original, world.network.link_set = world.network.link_set, lambda *a, **k: fail(refused(errno.ENOMEM))

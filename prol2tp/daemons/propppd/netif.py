@@ -215,8 +215,9 @@ class LinkInterface:
         if self.netif is not None and self._shared is None and not self._applied and self._place != self._placing():
             # LCP was negotiated anew, and another user came in
             await self._remove()
-        if self.netif is None:
-            await self._attach()
+        if self.netif is None and await self._attach(wanted):
+            self._applied[protocol] = wanted
+            return
         assert self.netif is not None
         steps = self._shared_steps(wanted) if self._shared is not None else self._own_steps(wanted)
         await together(*steps)
@@ -246,13 +247,20 @@ class LinkInterface:
         else:
             await self._around.up(wanted, networks, prefixes)
 
-    async def _attach(self) -> Any:
+    async def _attach(self, wanted_network: NetworkUp) -> bool:
+        """Attach the interface. -> whether the protocol is set up on it already, as on a shared one where nothing else
+        is to be set."""
         link, interfaces = self._link, self._interfaces
         settings, carrier = link.network, link.carrier
         template = settings.name if settings.shared else carrier.interface_name or settings.name
         wanted = template if settings.shared else interface_name(template, link.user, *carrier.numbers)
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
+        ready = settings.shared and self._ready(interfaces.shared.get(template), wanted_network)
+        if ready:
+            # one exchange with the data path instead of two
+            spec.protocols = (wanted_network.protocol,)
+            spec.prefixes = self._prefixes({wanted_network.protocol: wanted_network})
         self._mtu = link.mtu
         self.netif = netif = await (self._plane.netif_attach(carrier.port, spec) if settings.shared
                                     else self._own(spec))
@@ -269,6 +277,14 @@ class LinkInterface:
             # one that is half set up is of no use to the other protocol either
             await self._detach()
             raise
+        # another one of the name may be there meanwhile
+        return ready and self._ready(self._shared, wanted_network)
+
+    def _ready(self, shared: Shared | None, wanted: NetworkUp) -> bool:
+        """Nothing has to be set on a shared interface, or around the link, for this protocol."""
+        return (shared is not None and shared.ready is None and wanted.protocol == "ip"
+                and wanted.local in shared.locals and self._covered(shared, wanted.peer)
+                and shared.pools.issuperset(self._link.network.pools) and not around.wanted(self._link))
 
     async def _own(self, spec: NetifSpec) -> Any:
         """Attach an interface with the name that the specification wishes for, or with a number after it where that
@@ -361,7 +377,7 @@ class LinkInterface:
             # the address may be on another interface too, and that is fine
             steps.append(network.address_add(ifindex, local).addErrback(allow, errno.EEXIST)
                          .addErrback(self._not_local, shared, wanted.local))
-        if wanted.protocol == "ip" and has_addresses(wanted) and not self._covered(wanted.peer):
+        if wanted.protocol == "ip" and has_addresses(wanted) and not self._covered(shared, wanted.peer):
             steps += self._share_route(f"{wanted.peer}/32")
         return steps
 
@@ -371,10 +387,9 @@ class LinkInterface:
         shared.locals.discard(address)
         return failure
 
-    def _covered(self, address: str) -> bool:
+    def _covered(self, shared: Shared, address: str) -> bool:
         lease = getattr(self._link, "lease", None)
-        assert self._shared is not None
-        return lease is not None and lease.pool is not None and lease.pool.name in self._shared.pools
+        return lease is not None and lease.pool is not None and lease.pool.name in shared.pools
 
     def _share_route(self, prefix: str) -> list[Deferred[Any]]:
         assert self._shared is not None
