@@ -18,7 +18,7 @@ def tunnel(record: TunnelRecord) -> dict[str, Any]:
         "tunnel_id": record.tunnel_id,
         "peer_tunnel_id": core.peer_tunnel_id,
         "name": settings.name if settings is not None else "",
-        "profile": settings.profile_name if settings is not None else "",
+        "profile": settings.profile_name if settings is not None else getattr(record.profile, "name", ""),
         "version": core.version.number,
         "encapsulation": "udp" if core.local[1] else "ip",
         "local": text(core.local),

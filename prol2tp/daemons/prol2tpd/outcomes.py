@@ -44,13 +44,25 @@ class Outcomes:
             outputs.CircuitChanged: self._circuit_changed,
         }
 
+    def announce(self, record: TunnelRecord | SessionRecord) -> None:
+        """Tell that it was created, if nobody was told yet. What a peer asks for is told when its profile is known."""
+        if record.announced:
+            return
+        record.announced = True
+        if isinstance(record, TunnelRecord):
+            self._tunnel_event("tunnel-created", record)
+        else:
+            self._session_event("session-created", record)
+
     def _tunnel_event(self, event: str, record: TunnelRecord, **more: Any) -> None:
+        self.announce(record)
         if self._plane.tracers:
             self._plane.tracing.line("event", record.tunnel_id, 0, f"{event} {more.get('reason', '')}".rstrip())
         if self._plane.events is not None:
             self._plane.events.publish(event, **facts.tunnel(record), **more)
 
     def _session_event(self, event: str, record: SessionRecord, **more: Any) -> None:
+        self.announce(record)
         if self._plane.tracers:
             self._plane.tracing.line("event", record.tunnel.tunnel_id, record.session_id,
                               f"{event} {more.get('reason', '')}".rstrip())
@@ -64,7 +76,8 @@ class Outcomes:
             record.told = record.instance is None and self._log.level < Level.INFO and not self._plane.told.take()
             self._log.emit(Level.INFO, "tunnel {tunnel} created: peer {peer}", own=record.log_level,
                            tunnel=record.label, peer=text(self._plane.endpoint.tunnels[output.tunnel_id].peer))
-            self._tunnel_event("tunnel-created", record)
+            if record.core.origin != "net":
+                self.announce(record)
 
     def _tunnel_up(self, output: outputs.TunnelUp) -> None:
         record = self._plane.tunnels[output.tunnel_id]
@@ -122,7 +135,8 @@ class Outcomes:
         record = self._plane.session_record(output.tunnel_id, output.session_id)
         if self._log.enabled(Level.INFO, self._levels.of(record)):
             self._log.emit(Level.INFO, "session {session} created", own=self._levels.of(record), session=record.label)
-        self._session_event("session-created", record)
+        if record.core is None or record.core.origin != "net":
+            self.announce(record)
 
     def _session_up(self, output: outputs.SessionUp) -> None:
         record = self._plane.find(output.tunnel_id, output.session_id)
@@ -163,7 +177,8 @@ class Outcomes:
             self._log.emit(level, "session {session} down: {who}: {why}", own=self._levels.of(record),
                            session=record.label, who="by peer" if output.by_peer else "by us", why=why)
         lost = output.by_peer or output.result != CDN_ADMINISTRATIVE
-        cause = causes.cause_of(output.disconnect, lost)
+        cause = "" if output.by_peer else record.cause
+        cause = cause or causes.cause_of(output.disconnect, lost)
         self._plane.tallies.session_ends.add(cause)
         if record.up:
             record.up = False

@@ -84,6 +84,7 @@ class Plane:
         """Once there is one."""
         self._session_instance: ClientSession | None = None
         self.levels = Levels(self)
+        self.outcomes = Outcomes(self)
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
         self.driver = Driver(self.endpoint, {
             outputs.Transmit: self._transmit,
@@ -92,7 +93,7 @@ class Plane:
             outputs.OpenDataPath: self._open_path,
             outputs.ModifyDataPath: self._modify_path,
             outputs.CloseDataPath: self._close_path,
-            **Outcomes(self).table(),
+            **self.outcomes.table(),
         }, clock)
         self.ethernet = EthernetInterfaces(path, network or LinuxNetwork(self.reactor), log, self.reactor,
                                            self._own_circuit)
@@ -187,9 +188,15 @@ class Plane:
 
     def _ask_tunnel(self, output: outputs.AskTunnelAdmission) -> None:
         self.admission.tunnel(output)
+        record = self.tunnels.get(output.tunnel_id)
+        if record is not None:
+            self.outcomes.announce(record)
 
     def _ask_session(self, output: outputs.AskSessionAdmission) -> None:
         self.admission.session(output)
+        record = self.find(output.tunnel_id, output.session_id)
+        if record is not None:
+            self.outcomes.announce(record)
 
     # commands
 
@@ -296,6 +303,7 @@ class Plane:
 
     def ppp_closed(self, record: SessionRecord, cause: str, message: str) -> None:
         """PPP on a session is over: CDN with the reason."""
+        record.cause = cause
         result, error = causes.result_of(cause)
         self.driver.call(self.endpoint.close_session, record.tunnel.tunnel_id, record.session_id, result=result,
                          error=error, message=message or cause, disconnect=causes.disconnect_of(cause))

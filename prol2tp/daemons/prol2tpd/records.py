@@ -18,7 +18,7 @@ class TunnelRecord:
 
     __slots__ = ("tunnel_id", "log_level", "port", "own_port", "handle", "waiting", "forgotten",
                  "profile", "instance", "sessions", "session_roll", "told", "up", "peer", "circuits", "core", "number",
-                 "up_at")
+                 "up_at", "announced")
 
     def __init__(self, tunnel_id: int, port: ControlPort | None, core: Tunnel) -> None:
         self.tunnel_id = tunnel_id
@@ -51,6 +51,8 @@ class TunnelRecord:
         """The configuration, the profile around, and what serves each Remote End ID of it."""
         self.told = False
         """The log has the reason of its end already."""
+        self.announced = False
+        """The event of its creation was told."""
 
     @property
     def label(self) -> str:
@@ -62,7 +64,8 @@ class SessionRecord:
     """One per session of the core, from SessionCreated to SessionDeleted."""
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
-                 "interface", "told", "claim", "core", "number", "up_at", "final", "taker", "accepted", "up")
+                 "interface", "told", "claim", "core", "number", "up_at", "final", "taker", "accepted", "up",
+                 "announced", "cause")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
@@ -91,10 +94,14 @@ class SessionRecord:
         """The taker has said that it takes it."""
         self.claim: tuple[str, dict[str, list[str]]] | None = None
         """PPP profile and options that a command of propppd gave a session without PPP."""
+        self.cause = ""
+        """Why those above have ended it; empty: they have not."""
         self.user = ""
         self.interface = ""
         self.told = False
         """The log has the reason of its end already."""
+        self.announced = False
+        """The event of its creation was told."""
 
     @property
     def label(self) -> str:
