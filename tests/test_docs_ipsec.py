@@ -1,16 +1,17 @@
-"""The example of an LNS behind IPsec: its parts fit each other."""
+"""The example of an LNS behind IPsec: its parts fit each other. tests/kernel/test_ipsec.py runs it."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prol2tp.config import prol2tpd, propppd
+from tests.netns import World
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "etc/examples/lns-ipsec"
 
@@ -56,8 +57,18 @@ def test_nftables_keeps_out_the_same_port() -> None:
 
 
 @pytest.mark.root
-def test_nftables_takes_the_rules() -> None:
+def test_nftables_drops_l2tp_that_did_not_come_through_ipsec() -> None:
     assert shutil.which("nft"), "nftables is not installed"
-    done = subprocess.run(["unshare", "-n", "nft", "-c", "-f", EXAMPLE / "nftables"], capture_output=True, text=True,
-                          check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    with World() as world:
+        host, lns = world.namespace("host"), world.namespace("lns")
+        world.cable(host, lns, ["192.0.2.77/24"], ["192.0.2.1/24"])
+        lns.run("nft", "-f", EXAMPLE / "nftables")
+        with lns.socket() as l2tp, lns.socket() as other, host.socket() as sender:
+            l2tp.bind(("192.0.2.1", 1701))
+            other.bind(("192.0.2.1", 1702))
+            other.settimeout(10)
+            sender.sendto(b"in the clear", ("192.0.2.1", 1701))
+            sender.sendto(b"after it", ("192.0.2.1", 1702))
+            assert other.recv(100) == b"after it"
+            with pytest.raises(BlockingIOError):
+                l2tp.recv(100, socket.MSG_DONTWAIT)
