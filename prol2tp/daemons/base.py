@@ -9,7 +9,6 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from prol2tp import __version__
 from prol2tp.config.problems import ConfigError
 from prol2tp.daemons.logs import TARGETS, Level, Log, Output, writable
 from prol2tp.daemons.supervisor import Supervisor
+from prol2tp.net.turnclock import TurnClock
 
 RUN_DIR = "/run/prol2tp"
 STATE_DIR = "/var/lib/prol2tp"
@@ -207,7 +207,8 @@ def make_directory(path: str, what: str) -> None:
 
 def use_monotonic_clock(reactor: Any) -> None:
     """A step of the system's clock must not fire or freeze the protocol timers."""
-    reactor.seconds = time.monotonic
+    if not isinstance(getattr(reactor.seconds, "__self__", None), TurnClock):
+        TurnClock().rule(reactor)
 
 
 def tune_garbage_collection() -> None:

@@ -30,7 +30,7 @@ FRAMES_MAX = 4 << 20
 READS = 4
 """Most datagrams read in one wake-up."""
 SLICE = 0.004
-"""Seconds after which a wake-up reads no more of them."""
+"""Seconds of a turn of the reactor after which a wake-up reads no more of them."""
 BUFFER = 4 << 20
 DESCRIPTORS_MAX = 4
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
@@ -80,7 +80,7 @@ class Channel:
         self._batch_size += len(record)
         if self._batch_size >= BATCH:
             self._pack()
-        elif self._flush_call is None:
+        if self._flush_call is None:
             self._flush_call = self._reactor.callLater(0, self._flush_turn)
 
     def send_frame(self, port: int, frame: bytes) -> bool:
@@ -156,13 +156,11 @@ class Channel:
     def _queue(self, datagram: bytes) -> None:
         self._waiting.append((datagram, -1))
         self._waiting_size += len(datagram)
-        if self._flush_call is None:
-            self._flush_call = self._reactor.callLater(0, self._flush_turn)
 
     # -- in --
 
     def doRead(self) -> None:
-        end = monotonic() + SLICE
+        end = self._reactor.seconds() + SLICE
         for reads in range(READS):
             if self.closed or self._held or (reads and monotonic() >= end):
                 return
@@ -186,6 +184,8 @@ class Channel:
                 self._fail("the other side has closed")
                 return
             self._received(bytes(memoryview(self._buffer)[:size]), descriptors)
+            if size < BATCH and not descriptors:
+                return  # so ends what the other side sent in its turn: looking for more is mostly in vain
 
     def doWrite(self) -> None:
         self.flush()

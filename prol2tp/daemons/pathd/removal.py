@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,7 +33,7 @@ class Removal:
         self._take(None)
 
     def _turn(self) -> None:
-        self._take(self._reactor.seconds() + SLICE)
+        self._take(monotonic() + SLICE)
 
     def _take(self, until: float | None) -> None:
         if self.done.called:
@@ -40,7 +41,7 @@ class Removal:
         for step in self._steps:
             self._waiting += 1
             step.addBoth(self._ended)
-            if until is not None and self._reactor.seconds() >= until:
+            if until is not None and monotonic() >= until:
                 self._reactor.callLater(0, self._turn)
                 return
         self.done.callback(None)

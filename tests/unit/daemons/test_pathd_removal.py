@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from prol2tp.daemons.pathd import removal as removals
 from prol2tp.daemons.pathd.owner import Owner
 from prol2tp.daemons.pathd.removal import SLICE, Removal
 from prol2tp.daemons.pathd.server import PathServer
@@ -103,6 +104,11 @@ class World:
             count += 1
             assert count < 1000
         return count
+
+
+@pytest.fixture(autouse=True)
+def time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removals, "monotonic", Busy().seconds)
 
 
 def attached(world: World) -> int:

@@ -39,19 +39,18 @@ class Ends:
         one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.got: list[bytes] = []
         self.cost = 0.0
-        self.now = 0.0
         self.one = Channel(self.reactor, one, lambda datagram, descriptors: None, lambda reason: None)
         self.two = Channel(self.reactor, two, self.received, lambda reason: None)
 
     def received(self, datagram: bytes, descriptors: list[int]) -> None:
         self.got.append(datagram)
-        self.now += self.cost
+        self.reactor.rightNow += self.cost
 
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ends]:
     ends = Ends()
-    monkeypatch.setattr(channels, "monotonic", lambda: ends.now)
+    monkeypatch.setattr(channels, "monotonic", ends.reactor.seconds)
     yield ends
     ends.one.close()
     ends.two.close()
