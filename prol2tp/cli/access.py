@@ -77,6 +77,7 @@ def details(record: JSON) -> list[str]:
         "Discovery packets without an answer:",
         *(f"    {clean(name).replace('_', ' ')}: {count}" for name, count in record["discards"].items()),
     ]
+    lines.append(f"    dropped by the kernel: {record['frames_dropped']}")
     queue = record["queue"]
     if queue is not None:
         oldest = clock(queue["oldest"])
@@ -168,12 +169,13 @@ def _verbose(record: JSON) -> list[str]:
 def interfaces(pages: Iterable[list[JSON]]) -> Iterator[str]:
     """`proac_info interfaces`."""
     columns = Columns(("Interface", "<", 9), ("State", "<", 6), ("MAC", "<", 17), ("MTU", ">", 5),
-                      ("Sessions", ">", 8), ("Limit", ">", 5), ("VLANs", "<", 8), ("Services", "<", 0))
+                      ("Sessions", ">", 8), ("Limit", ">", 5), ("Dropped", ">", 7),
+                      ("VLANs", "<", 8), ("Services", "<", 0))
     return columns.pages(
         [
             (clean(row["name"]), clean(row["state"]), clean(row["mac"]).upper() or "-", _number(row["mtu"]),
-             str(row["sessions"]), _number(row["max_sessions"]), clean(",".join(row["vlans"])),
-             clean(" ".join(row["services"])))
+             str(row["sessions"]), _number(row["max_sessions"]), _number(row["frames_dropped"]),
+             clean(",".join(row["vlans"])), clean(" ".join(row["services"])))
             for row in page
         ]
         for page in pages

@@ -25,7 +25,7 @@ from prol2tp.pppoe.packets import DISCOVERY, TPIDS
 BURST = 64
 """Frames read before timers and other descriptors get their turn."""
 
-SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 6, 8, 23
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
@@ -34,6 +34,7 @@ BUFFER = 8 << 20
 holds the PADIs of some three hundred."""
 VLAN_VALID, VLAN_TPID_VALID = 0x10, 0x40
 _AUXDATA = Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+_STATISTICS = Struct("=II")  # tp_packets, tp_drops
 _ANCILLARY = 64
 _LARGEST = 16384
 _TAG = Struct("!HH")
@@ -56,6 +57,8 @@ class PacketSocket(Protocol):
     def recvmsg(self, bufsize: int, ancbufsize: int, /) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]: ...
 
     def send(self, data: bytes, /) -> int: ...
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
 
     def close(self) -> None: ...
 
@@ -117,6 +120,7 @@ class EthernetPort:
         self.received = 0
         self.receive_errors = 0
         self.send_errors = 0
+        self._dropped = 0
         self._reactor = reactor
         self._receive = receive
         self._burst_done = burst_done
@@ -137,9 +141,19 @@ class EthernetPort:
     def close(self) -> None:
         if not self._open:
             return
+        self.dropped()
         self._open = False
         self._reactor.removeReader(self)
         self._socket.close()
+
+    def dropped(self) -> int:
+        """Frames that the kernel has dropped because too many waited, since the port was opened."""
+        if self._open:
+            with contextlib.suppress(OSError):
+                # reading sets it back to nothing
+                _, drops = _STATISTICS.unpack(self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size))
+                self._dropped += drops
+        return self._dropped
 
     def doRead(self) -> None:
         read = self._socket.recvmsg

@@ -379,6 +379,7 @@ ACCESS_STATUS: dict[str, Any] = {
     "radius": {"successes": 3, "failures": 0, "dns_failures": 0, "timeouts": 0},
     "pppd": {"started": 0, "terminated": 0, "exit_codes": {}},
     "discards": {"other_vlans": 7, "padi_over_rate": 0},
+    "frames_dropped": 12,
     "queue": {"depth": 3, "oldest": 75.0, "waiting": 0, "unsaved": 0, "coalesced": 0, "refused": 0, "trouble": ""},
 }  # fmt: skip
 _PPPOE_SOURCE: dict[str, Any] = {
@@ -419,9 +420,10 @@ OTHER_ROUTES: list[dict[str, Any]] = [
 ]  # fmt: skip
 INTERFACE_ROWS: list[dict[str, Any]] = [
     {"name": "enp0s8", "state": "up", "mac": "08:00:27:4e:71:01", "mtu": 1508, "vlans": ["untagged", "10-19"],
-     "services": ["static", "(dynamic)", "*"], "sessions": 2, "max_sessions": 1000},
+     "services": ["static", "(dynamic)", "*"], "sessions": 2, "max_sessions": 1000,
+     "frames_dropped": 12},
     {"name": "enp0s9", "state": "is not there", "mac": "", "mtu": 0, "vlans": ["any"], "services": ["*"], "sessions": 0,
-     "max_sessions": 0},
+     "max_sessions": 0, "frames_dropped": 0},
 ]  # fmt: skip
 DESTINATION_ROWS: list[dict[str, Any]] = [
     {"name": "192.0.2.10", "state": "up", "seconds": 0.0, "sessions": 2, "opened": 3, "failed": 1, "refused": 0,

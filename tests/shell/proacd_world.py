@@ -63,6 +63,10 @@ class Cable:
         self._interface = interface
         self._receive = receive
         self._burst_done = burst_done
+        self.drops = 0
+
+    def dropped(self) -> int:
+        return self.drops
 
     def send(self, frame: bytes) -> None:
         assert not self.closed

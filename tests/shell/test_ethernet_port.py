@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,5 +140,26 @@ def test_an_interface_that_goes_down_is_told_and_works_again_when_up(
     sender.send(frame)
     loop.pump(lambda: frames, 5, "a frame")
     assert frames == [frame]
+    port.close()
+    sender.close()
+
+
+def test_what_the_kernel_drops_while_nobody_reads_is_counted(cable: tuple[Namespace, Namespace, Loop]) -> None:
+    ac, host, loop = cable
+    frames: list[bytes] = []
+    with ac.inside():
+        port = EthernetPort(loop, "eth0", lambda frame, _: frames.append(frame))  # type: ignore[arg-type]
+    with host.inside():
+        sender = EthernetPort(loop, "eth0", lambda frame, interface: None)  # type: ignore[arg-type]
+    # the smallest that the kernel gives
+    port._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # type: ignore[attr-defined]
+    assert port.dropped() == 0
+    padi = write(PADI(BROADCAST, sender.address, service_names=(b"",)))
+    for _ in range(100):
+        sender.send(padi)
+    dropped = port.dropped()
+    assert 0 < dropped < 100
+    loop.pump(lambda: len(frames) == 100 - dropped, 5, "those that were not dropped")
+    assert port.dropped() == dropped
     port.close()
     sender.close()

@@ -405,3 +405,15 @@ def test_a_trace_has_the_ppp_of_a_user_without_his_password() -> None:
     assert "gehe1m" not in text and b"gehe1m".hex() not in text
     kept.end(Filter())
     assert world.choice.trace is None
+
+
+def test_frames_that_the_kernel_drops_are_shown_also_of_interfaces_that_have_gone(world: Told) -> None:
+    world.cables["eth0"].drops = 5
+    (eth0, _) = world.rows("ListInterfaces")
+    assert (eth0["name"], eth0["frames_dropped"]) == ("eth0", 5)
+    assert world.call("Status")["status"]["frames_dropped"] == 5
+    world.cables["eth0"].lost()
+    assert world.call("Status")["status"]["frames_dropped"] == 5
+    world.parts.configure(load(CONFIG.replace("eth0 eth1", "eth1").replace("eth0", "eth1"), "t"))
+    assert [row["name"] for row in world.rows("ListInterfaces")] == ["eth1"]
+    assert world.call("Status")["status"]["frames_dropped"] == 5

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prol2tp.net.ethernet import PACKET_AUXDATA, SOL_PACKET, EthernetPort, System, program, with_tag
+from prol2tp.net.ethernet import PACKET_AUXDATA, PACKET_STATISTICS, SOL_PACKET, EthernetPort, System, program, with_tag
 from prol2tp.pppoe.packets import read, vids
 from tests.vectors.pppoe import AC, FRAMES
 
@@ -28,6 +28,7 @@ class FakeSocket:
         self.sent: list[bytes] = []
         self.error: int | None = None
         self.closed = False
+        self.drops: deque[Any] = deque()
 
     def fileno(self) -> int:
         return self.number
@@ -45,6 +46,13 @@ class FakeSocket:
             raise OSError(self.error, "")
         self.sent.append(data)
         return len(data)
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option, size) == (SOL_PACKET, PACKET_STATISTICS, 8) and not self.closed
+        item = self.drops.popleft() if self.drops else 0
+        if isinstance(item, OSError):
+            raise item
+        return struct.pack("=II", 1000, item)
 
     def close(self) -> None:
         self.closed = True
@@ -214,3 +222,11 @@ def test_a_closed_port_reads_and_sends_nothing_more_even_within_a_burst() -> Non
     rig.port.send(FRAME)
     assert len(rig.frames) == 1 and not rig.plain.sent and rig.reactor.readers == []
     assert all(made.closed for made in rig.system.opened.values())
+
+
+def test_frames_that_the_kernel_drops_are_summed_until_the_port_is_closed() -> None:
+    rig = Rig()
+    rig.plain.drops += [3, 0, OSError(ENOBUFS, ""), 4, 5]
+    assert [rig.port.dropped() for _ in range(4)] == [3, 3, 3, 7]
+    rig.port.close()
+    assert rig.port.dropped() == rig.port.dropped() == 12

@@ -128,6 +128,7 @@ STATUS_RECORD = Record(
         Field("radius", "access-counts"),
         Field("pppd", "local-ppp-counts"),
         Field("discards", "json", "object of integers: why good discovery packets had no answer"),
+        Field("frames_dropped", "integer", "discovery frames that the kernel dropped because too many waited for us"),
         Field("queue", "accounting-queue?", "null: nothing is accounted"),
     ),
     "The daemon as a whole (`proac_info -s`).",
@@ -213,6 +214,7 @@ INTERFACE_ROW = Record(
         Field("services", "words", "service names that routes serve; hidden ones in parentheses, `*`: any other"),
         Field("sessions", "integer", ""),
         Field("max_sessions", "integer", "0: no limit"),
+        Field("frames_dropped", "integer", "discovery frames that the kernel dropped because too many waited"),
     ),
     "An Ethernet interface that hosts are served on.",
 )

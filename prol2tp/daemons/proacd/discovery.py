@@ -52,6 +52,13 @@ class Place:
         """Why hosts are not served; empty: they are."""
         self._discovery = discovery
         self._plane: IDataPlane | None = None
+        self._dropped = 0
+        """Of sockets that are closed."""
+
+    @property
+    def frames_dropped(self) -> int:
+        """Discovery frames that the kernel has dropped because too many waited."""
+        return self._dropped + (self.port.dropped() if self.port is not None else 0)
 
     @property
     def serving(self) -> bool:
@@ -146,6 +153,7 @@ class Place:
 
     def _release(self, port: Any) -> None:
         port.close()
+        self._dropped += port.dropped()
         discovery = self._discovery
         if discovery.by_ifindex.get(self.ifindex) is self:
             del discovery.by_ifindex[self.ifindex]
@@ -202,6 +210,8 @@ class Discovery:
         self.by_ifindex: dict[int, Place] = {}
         self.missing: set[str] = set()
         """Interfaces that are not open."""
+        self._dropped = 0
+        """Of interfaces that are no longer configured."""
         self.sources: dict[SessionKey, PPPoESource] = {}
         self.why: tuple[str, str] | None = None
         self._clock = clock
@@ -218,7 +228,9 @@ class Discovery:
         self.core.configure(settings)
         for name in list(self.places):
             if name not in interfaces or of_config.tagged(interfaces[name]) != self.places[name].tagged:
-                self.places.pop(name).remove("the interface is no longer configured so")
+                gone = self.places.pop(name)
+                gone.remove("the interface is no longer configured so")
+                self._dropped += gone.frames_dropped
                 self.missing.discard(name)
         for name, one in interfaces.items():
             place = self.places.get(name)
@@ -290,6 +302,11 @@ class Discovery:
             self._look_call = None
 
     # frames
+
+    @property
+    def frames_dropped(self) -> int:
+        """As of `Place`, of all."""
+        return self._dropped + sum(place.frames_dropped for place in self.places.values())
 
     def receive(self, frame: bytes, interface: str) -> None:
         """A discovery frame."""

@@ -103,6 +103,7 @@ class Status:
             "pppoe": _numbers(core.counters),
             "radius": self._radius(),
             "discards": _numbers(core.discards),
+            "frames_dropped": parts.discovery.frames_dropped,
             "queue": self._queue(),
         }
 
@@ -129,6 +130,7 @@ class Status:
             "services": services + ["*"] * any_service,
             "sessions": len(known.sessions) if known is not None else 0,
             "max_sessions": place.settings.max_sessions,
+            "frames_dropped": place.frames_dropped,
         }
 
 

@@ -84,6 +84,8 @@ PROACD: tuple[Metric, ...] = (
     Metric("proac_pppoe_total", COUNTER, "PPPoE discovery packets.", "pppoe", "what"),
     Metric("proac_pppoe_discards_total", COUNTER, "Good discovery packets that had no answer, by reason.", "discards",
            "reason"),
+    Metric("proac_frames_dropped_total", COUNTER, "Discovery frames that the kernel dropped: too many waited.",
+           "frames_dropped"),
     Metric("proac_l2tp_total", COUNTER, "Tunnels and sessions towards LNSs.", "l2tp", "what"),
     Metric("proac_radius_total", COUNTER, "RADIUS requests about routes.", "radius", "what"),
     Metric("proac_local_ppp_exits_total", COUNTER, "Local PPP sessions that ended, by exit code.", "pppd.exit_codes",
