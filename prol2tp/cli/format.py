@@ -89,6 +89,6 @@ def event(record: JSON) -> str:
 
 
 def _word(value: Any) -> str:
-    """In quotes where it would not be one word."""
+    """In quotes where it would not be one word; what is in them cannot end them."""
     text = clean(value)
-    return f'"{text}"' if " " in text else text
+    return '"' + text.replace('"', r"\x22") + '"' if " " in text or '"' in text else text

@@ -170,11 +170,13 @@ class Grammar:
         for text in words:
             following = self._step(paths, text)
             if not following:
-                valid = ", ".join(self._valid(paths))
+                valid = self._valid(paths)
                 place = f" after '{' '.join(before)}'" if before else ""
                 if not valid:
                     raise UsageError(f"'{text}' is too much{place}")
-                raise UsageError(f"'{text}' is not valid{place}; valid: {valid}")
+                guess = closest(text, (word for word in valid if not word.isupper()))
+                guess = f"did you mean '{guess}'? " if guess else ""
+                raise UsageError(f"'{text}' is not valid{place}; {guess}valid: {', '.join(valid)}")
             paths = following
             before.append(text)
         return paths
@@ -276,6 +278,13 @@ class Grammar:
         choices = {choice for word in self.words.values() for choice in word.choices}
         arguments = {name for name, word in self.words.items() if word.kind != "flag"}
         return (tokens - arguments) | choices
+
+
+def closest(text: str, words: Iterable[str]) -> str:
+    """What was meant, perhaps; empty: nothing comes near."""
+    from difflib import get_close_matches
+
+    return "".join(get_close_matches(text, list(words), 1))
 
 
 def _value(word: Word, text: str) -> Any:

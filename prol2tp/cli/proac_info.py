@@ -156,7 +156,7 @@ def _drained(answer: dict[str, Any], on: bool) -> str:
 
 
 def _unlock(program: Program, values: dict[str, Any]) -> None:
-    program.call(proacd.UNLOCK, **values)
+    program.done(program.call(proacd.UNLOCK, **values))
 
 
 def _macs(program: Program, values: dict[str, Any]) -> None:
@@ -164,11 +164,12 @@ def _macs(program: Program, values: dict[str, Any]) -> None:
 
 
 def _add(program: Program, values: dict[str, Any], list: str) -> None:
-    program.call(proacd.ADD_MAC, **{**_entry(values), "list": list})
+    program.done(program.call(proacd.ADD_MAC, **{**_entry(values), "list": list}))
 
 
 def _remove(program: Program, values: dict[str, Any]) -> None:
-    program.call(proacd.REMOVE_MAC, **{**_entry(values), "list": "allow" if values.get("allow") else "deny"})
+    which = "allow" if values.get("allow") else "deny"
+    program.done(program.call(proacd.REMOVE_MAC, **{**_entry(values), "list": which}))
 
 
 def _entry(values: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _entry(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trace(program: Program, values: dict[str, Any], on: bool) -> None:
-    program.call(proacd.SET_TRACE, on=on, **values)
+    program.done(program.call(proacd.SET_TRACE, on=on, **values))
 
 
 def _trace_dump(program: Program, values: dict[str, Any]) -> None:
@@ -188,7 +189,7 @@ def _events(program: Program, values: dict[str, Any]) -> int:
 
 
 def _set_log_level(program: Program, values: dict[str, Any]) -> None:
-    program.call(proacd.SET_LOG_LEVEL, **values)
+    program.done(program.call(proacd.SET_LOG_LEVEL, **values))
 
 
 ACTIONS: dict[str, Action] = {

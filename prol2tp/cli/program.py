@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TextIO
 
 from prol2tp import __version__
 from prol2tp.cli.format import clean, clean_json
-from prol2tp.cli.grammar import Grammar, UsageError
+from prol2tp.cli.grammar import Grammar, UsageError, closest
 from prol2tp.cli.progress import Progress
 from prol2tp.control.blocking import TIMEOUT, Connection, Unreachable, run_directory
 from prol2tp.control.command import Command, ControlError, Invalid
@@ -81,6 +81,10 @@ class Program:
             self.write([clean_json(json.dumps(record, indent=2, ensure_ascii=False))])
         else:
             self.write(text(record))
+
+    def done(self, answer: dict[str, Any]) -> None:
+        """It was carried out, and there is nothing to say; as JSON, the answer."""
+        self.record(answer, lambda _: ())
 
     def rows(self, command: Command, text: Callable[[Iterable[list[Any]]], Iterator[str]], **arguments: Any) -> None:
         """Print a list page by page, as it comes."""
@@ -165,8 +169,11 @@ class Program:
             if option is None and word in self.grammar.keywords():
                 rest.append(word)
                 continue
-            if option is None or (equals and not option.value):
-                raise UsageError(f"no such option: {word}")
+            if option is None:
+                guess = closest(name, (option.name for option in OPTIONS))
+                raise UsageError(f"no such option: {name}; " + (f"did you mean {guess}?" if guess else "see --help"))
+            if equals and not option.value:
+                raise UsageError(f"{name} wants no value")
             if option.value and not equals:
                 value = next(iterator, "")
             if option.value and not value:
@@ -224,14 +231,19 @@ def _json_rows(pages: Iterable[list[Any]]) -> Iterator[str]:
     yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
-def main(program: Program) -> int:
-    """Run a tool as a process."""
+def open_streams() -> None:
+    """Standard output and errors that take every text, and nothing where who started us has closed them."""
     # as other tools do, end silently when the reader of a pipe has had enough
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def main(program: Program) -> int:
+    """Run a tool as a process."""
+    open_streams()
     try:
         code = program.run(sys.argv[1:])
         sys.stdout.flush()

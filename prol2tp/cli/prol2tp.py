@@ -10,6 +10,7 @@ from prol2tp.cli.completion import SHELLS
 from prol2tp.cli.grammar import Form, Grammar, Word
 from prol2tp.cli.program import Action, Program
 from prol2tp.cli.program import main as run
+from prol2tp.control.blocking import Unreachable
 from prol2tp.control.commands import prol2tpd, scriptd
 from prol2tp.control.commands.shared import LEVELS
 
@@ -105,7 +106,12 @@ def _show_history(program: Program, values: dict[str, Any]) -> None:
 
 
 def _show_scripts(program: Program, values: dict[str, Any]) -> None:
-    program.record(program.call(scriptd.SHOW_SCRIPTS, scriptd.SOCKET)["scripts"], reports.scripts)
+    try:
+        answer = program.call(scriptd.SHOW_SCRIPTS, scriptd.SOCKET)
+    except Unreachable as error:
+        why = "prol2tp-scriptd does not run; prol2tpd starts it where there are scripts"
+        raise Unreachable(f"{why} ({error})") from None
+    program.record(answer["scripts"], reports.scripts)
 
 
 def _create_tunnel(program: Program, values: dict[str, Any]) -> None:
@@ -125,17 +131,18 @@ def _create_session(program: Program, values: dict[str, Any]) -> None:
 
 
 def _destroy_tunnel(program: Program, values: dict[str, Any]) -> None:
-    program.call(prol2tpd.DESTROY_TUNNEL, **values)
+    program.done(program.call(prol2tpd.DESTROY_TUNNEL, **values))
 
 
 def _destroy_session(program: Program, values: dict[str, Any]) -> None:
-    program.call(prol2tpd.DESTROY_SESSION, **values)
+    program.done(program.call(prol2tpd.DESTROY_SESSION, **values))
 
 
 def _set_log_level(program: Program, values: dict[str, Any]) -> None:
     session = "session_id" in values or "session_name" in values
     tunnel = "tunnel_id" in values or "tunnel_name" in values
-    program.call(prol2tpd.SET_LOG_LEVEL, scope="session" if session else "tunnel" if tunnel else "system", **values)
+    scope = "session" if session else "tunnel" if tunnel else "system"
+    program.done(program.call(prol2tpd.SET_LOG_LEVEL, scope=scope, **values))
 
 
 _SUBJECTS = {"tunnel_id": "tunnel", "session_id": "session", "peer": "peer", "mac": "mac", "user": "user"}

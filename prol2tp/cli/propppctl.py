@@ -85,7 +85,7 @@ def _create(program: Program, values: dict[str, Any]) -> None:
 
 
 def _destroy(program: Program, values: dict[str, Any]) -> None:
-    program.call(propppd.DESTROY, **values)
+    program.done(program.call(propppd.DESTROY, **values))
 
 
 def _events(program: Program, values: dict[str, Any]) -> int:
@@ -98,7 +98,7 @@ def _events(program: Program, values: dict[str, Any]) -> int:
 
 
 def _set_log_level(program: Program, values: dict[str, Any]) -> None:
-    program.call(propppd.SET_LOG_LEVEL, **values)
+    program.done(program.call(propppd.SET_LOG_LEVEL, **values))
 
 
 ACTIONS: dict[str, Action] = {

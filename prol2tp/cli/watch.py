@@ -7,19 +7,19 @@ import csv
 import io
 import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from prol2tp import __version__
 from prol2tp.cli.format import clean, clean_json
-from prol2tp.cli.program import DONE, FAILED, UNREACHABLE, USAGE
+from prol2tp.cli.program import DONE, FAILED, UNREACHABLE, USAGE, open_streams
 from prol2tp.control.blocking import Connection, Unreachable, run_directory
 from prol2tp.control.command import ControlError, Invalid
 from prol2tp.control.commands import prol2tpd, propppd
 
+QUOTE, QUOTED = "'", r"\x27"
 FIRST_DELAY, LAST_DELAY = 0.2, 5.0
 """Seconds between tries with --reconnect."""
 
@@ -109,7 +109,9 @@ def line(kind: Kind, word: str, data: Mapping[str, Any], verbose: bool) -> str:
     for column in kind.columns:
         if (word in column.on or not column.on) and (verbose or not column.verbose):
             value = _text(data.get(column.field))
-            words.append(f"{column.name}='{value}'" if column.quoted else f"{column.name}={value or '-'}")
+            # a name that peers chose cannot end its quotes
+            words.append(f"{column.name}='{value.replace(QUOTE, QUOTED)}'" if column.quoted
+                         else f"{column.name}={value or '-'}")
     return " ".join(words)
 
 
@@ -132,7 +134,8 @@ def columns(tool: Tool, verbose: bool) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"{self.prog}: {message}\n")
+        more = "; see --help" if message.startswith("unrecognized") else ""
+        sys.stderr.write(f"{self.prog}: {clean(message)}{more}\n")
         sys.exit(USAGE)
 
 
@@ -212,8 +215,10 @@ class Watch:
         while True:
             try:
                 with Connection(path) as connection:
-                    delay, known = FIRST_DELAY, True
-                    self._follow(connection)
+                    for notice in self._notices(connection):
+                        delay, known = FIRST_DELAY, True
+                        if not self._take(notice):
+                            break
                 return DONE
             except Unreachable as error:
                 if not known:
@@ -226,22 +231,25 @@ class Watch:
             self._sleep(wait)
             delay = min(LAST_DELAY, delay * 2)
 
-    def _follow(self, connection: Connection) -> None:
+    def _notices(self, connection: Connection) -> Iterator[dict[str, Any]]:
         instance, after = (self._instance, self._sequence) if self._instance else (None, None)
-        for notice in connection.notifications(self.names, instance, after, self._until):
-            if notice["instance"] and notice["instance"] != self._instance:
-                self._instance, self._sequence = notice["instance"], notice.get("sequence", 0)
-            if notice["dropped"]:
-                self._complain(f"{notice['dropped']} events were lost", DONE)
-            for event in notice["events"]:
-                self._sequence = event["sequence"]
-                self._print(event)
-                if self._left is not None:
-                    self._left -= 1
-                    if not self._left:
-                        self._output.flush()
-                        return
-            self._output.flush()
+        return connection.notifications(self.names, instance, after, self._until)
+
+    def _take(self, notice: dict[str, Any]) -> bool:
+        """False: it was the last that is wanted."""
+        if notice["instance"] and notice["instance"] != self._instance:
+            self._instance, self._sequence = notice["instance"], notice.get("sequence", 0)
+        if notice["dropped"]:
+            self._complain(f"{notice['dropped']} events were lost", DONE)
+        for event in notice["events"]:
+            self._sequence = event["sequence"]
+            self._print(event)
+            if self._left is not None:
+                self._left -= 1
+                if not self._left:
+                    break
+        self._output.flush()
+        return self._left != 0
 
     def _print(self, event: dict[str, Any]) -> None:
         self._output.write(self.text(event) + "\n")
@@ -268,10 +276,7 @@ class Watch:
 
 def run(tool: Tool, words: Sequence[str] | None = None) -> int:
     """A tool as a process."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
     options = parser(tool).parse_args(words)
     watch = Watch(tool, options, sys.stdout, sys.stderr)
     try:
@@ -281,6 +286,10 @@ def run(tool: Tool, words: Sequence[str] | None = None) -> int:
     except ControlError as error:
         sys.stderr.write(f"{tool.name}: {clean(error.text)}\n")
         return USAGE if isinstance(error, Invalid) else FAILED
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__} {clean(error)}"
+        sys.stderr.write(f"{tool.name}: what the daemon says is not understood: {said}\n")
+        return FAILED
     except OSError as error:
         sys.stderr.write(f"{tool.name}: cannot write: {error.strerror}\n")
         return FAILED

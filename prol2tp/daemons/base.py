@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import getopt
 import os
 import signal
 import sys
@@ -101,7 +102,8 @@ class CommonOptions(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.stderr.write(f"{self.daemon}: {error}\n")
+            unknown = isinstance(error.__context__, getopt.error)
+            sys.stderr.write(f"{self.daemon}: {error}{'; see --help' if unknown else ''}\n")
             sys.exit(1)
 
     def getSynopsis(self) -> str:

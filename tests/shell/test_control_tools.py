@@ -136,6 +136,8 @@ async def test_changes_reach_the_daemon(daemons, line, call):
     outcome = await run(*line.split())
     assert (outcome.code, outcome.errors) == (0, "")
     assert daemons.calls == [call]
+    as_json = await run(*line.split(), "--json")
+    assert isinstance(json.loads(as_json.output), dict)
 
 
 @pytest_twisted.ensureDeferred
@@ -163,7 +165,9 @@ async def test_exit_code_1_when_the_daemon_has_a_fault(daemons):
         ("show tunnel id 0", "0 is no id"),
         ("--wrong show system", "no such option: --wrong"),
         ("--run-dir", "--run-dir wants DIR"),
-        ("--json=x show system", "no such option"),
+        ("--json=x show system", "--json wants no value"),
+        ("--jsno show system", "no such option: --jsno; did you mean --json?"),
+        ("shw system", "'shw' is not valid; did you mean 'show'?"),
     ],
 )
 @pytest_twisted.ensureDeferred

@@ -14,6 +14,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from prol2tp.control.commands import prol2tpd
 from tests.shell.control_daemons import Daemons
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +100,40 @@ async def test_it_goes_on_where_it_was_when_the_daemon_is_back(daemons, tmp_path
     code, out, _ = await watcher.end()
     assert code == 0 and json.loads(out)["data"] == {"tunnel_id": 4}
     await again.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_daemon_that_ends_the_connection_before_it_answers_is_a_failure(daemons, tmp_path):
+    daemons.prol2tpd.responders.table[b"Subscribe"] = (prol2tpd.COMMANDS["Subscribe"],
+                                                       lambda connection, **_: connection.drop("not allowed"))
+    code, out, errors = await Watcher(tmp_path).end()
+    assert (code, out) == (3, "") and "the daemon closed the connection" in errors and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("words", ["-T 0.3", "--what"])
+@pytest_twisted.ensureDeferred
+async def test_it_can_do_without_output_and_errors(daemons, tmp_path, words, closed):
+    script = "import sys; from prol2tp.cli.watch import prol2tpwatch; sys.exit(prol2tpwatch())"
+    line = f'exec "{sys.executable}" -c "{script}" --run-dir "{tmp_path}" {words} {closed}'
+    process = subprocess.Popen(["sh", "-c", line], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, errors = await deferToThread(process.communicate, timeout=30)
+    assert process.returncode == (0 if words == "-T 0.3" else 2), errors
+    assert "Traceback" not in errors and not out
+
+
+@pytest.mark.parametrize("said", [
+    {"events": [{"sequence": 1}], "dropped": 0}, {"events": [5], "dropped": 0}, {"events": None, "dropped": 0},
+    {"events": [{"sequence": 1, "event": "else", "time": 0, "data": {}}], "dropped": 0},
+    {"events": [{"sequence": 1, "event": "tunnel-up", "time": "x", "data": {}}], "dropped": 0},
+])
+@pytest_twisted.ensureDeferred
+async def test_what_a_daemon_of_another_kind_says_is_one_line(daemons, tmp_path, said):
+    def subscribe(connection, **_):
+        connection.call("Notify", instance="1", **said).addErrback(lambda _: None)
+        return {"instance": "1", "sequence": 1}
+
+    daemons.prol2tpd.responders.table[b"Subscribe"] = (prol2tpd.COMMANDS["Subscribe"], subscribe)
+    code, _, errors = await Watcher(tmp_path, "-p", "-T", "20").end()
+    assert code == 1 and errors.startswith("prol2tpwatch: what the daemon says is not understood: ")
+    assert errors.count("\n") == 1

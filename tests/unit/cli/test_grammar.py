@@ -75,7 +75,7 @@ def test_stats_is_a_flag():
     ("line", "error"),
     [
         ("", f"what to do? valid: {FIRST}"),
-        ("shw", f"'shw' is not valid; valid: {FIRST}"),
+        ("shw", f"'shw' is not valid; did you mean 'show'? valid: {FIRST}"),
         ("show", "more is wanted after 'show': system, tunnels, tunnel, sessions, session, history, scripts"),
         ("show all", "'all' is not valid after 'show'; valid: "
                      "system, tunnels, tunnel, sessions, session, history, scripts"),

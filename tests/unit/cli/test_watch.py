@@ -56,9 +56,9 @@ def text(event, data, *words):
     ("link-up", LINK, (),
      "PPP UP: name=session-1 id=27774/34877 user='u1@example.com' interface='ppp0' address=10.5.1.100"),
     ("link-down", LINK | END, (), "PPP DOWN: name=session-1 id=27774/34877 user='u1@example.com' interface='ppp0'"
-                                  " cause='User Request' message='it's\\x0aover'"),
+                                  " cause='User Request' message='it\\x27s\\x0aover'"),
     ("link-destroyed", LINK | END, ("-v",), "PPP DESTROYED: name=session-1 id=27774/34877 user='u1@example.com'"
-                                            " cause='User Request' message='it's\\x0aover' type=pppol2tp"),
+                                            " cause='User Request' message='it\\x27s\\x0aover' type=pppol2tp"),
 ])
 def test_lines_are_the_known_ones(event, data, words, line):
     assert text(event, data, *words) == line
@@ -88,7 +88,7 @@ def test_only_events_that_are_asked_for_are_subscribed_to():
     (("-s", "gone"), "argument -s/--session-events: 'gone': a list of created,up,down,deleted, or none"),
     (("-n", "0"), "argument -n/--max-events: '0' is no number of events"),
     (("-T", "soon"), "argument -T/--timeout: 'soon' is no number of seconds"),
-    (("now",), "unrecognized arguments: now"),
+    (("now",), "unrecognized arguments: now; see --help"),
 ])
 def test_bad_options_are_one_line(words, said, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -120,3 +120,8 @@ def test_columns_are_fields_of_the_records(tool):
             assert column.field in (fields | ends if column.on & {"down", "destroyed"} else fields)
         assert [f"{kind.prefix}-{word}" in tool.module.EVENTS for word in kind.words] == [True] * len(kind.words)
     assert set(watch.columns(tool, True)) >= set(watch.columns(tool, False))
+
+
+def test_a_name_that_a_peer_chose_cannot_end_its_quotes():
+    spoofed = text("link-up", LINK | {"user": "u' interface='ppp9"})
+    assert "user='u\\x27 interface=\\x27ppp9' interface='ppp0'" in spoofed
