@@ -18,7 +18,7 @@ from twisted.python import usage
 
 from prol2tp import __version__
 from prol2tp.config.problems import ConfigError
-from prol2tp.daemons.logs import TARGETS, Level, Log, Output, writable
+from prol2tp.daemons.logs import FACILITIES, TARGETS, Level, Log, Output, writable
 from prol2tp.daemons.supervisor import Supervisor
 from prol2tp.net.turnclock import TurnClock
 
@@ -56,6 +56,7 @@ class CommonOptions(usage.Options):
         ["log-file", "o", None, "Log to this file instead of syslog (or the terminal in the foreground); also -l."],
         ["log-target", None, "auto", "Where lines go without -o: terminal, syslog or journal; auto: the journal under "
                                      "systemd, the terminal in the foreground, else syslog."],
+        ["log-facility", "L", "daemon", "Of the lines in syslog and the journal: daemon, user or local0 to local7."],
         ["run-dir", None, None, "Directory of sockets and pid files [default: $PROL2TP_RUN_DIR or /run/prol2tp]."],
     ]
 
@@ -118,12 +119,14 @@ class CommonOptions(usage.Options):
             raise usage.UsageError(f"cannot write log file {path}: {reason}")
         if self["log-target"] not in TARGETS:
             raise usage.UsageError(f"--log-target: one of {', '.join(TARGETS)}")
+        if self["log-facility"] not in FACILITIES:
+            raise usage.UsageError(f"--log-facility: one of {', '.join(FACILITIES)}")
         parent = getattr(self, "parent", None)
         if parent is not None:
             self.in_foreground = bool(parent.get("nodaemon"))
             try:
                 self.output = Output(self.daemon, path, bool(parent.get("nodaemon")), self["log-target"],
-                                     bool(self["log-json"]))
+                                     bool(self["log-json"]), self["log-facility"])
             except OSError as error:
                 raise usage.UsageError(f"cannot reach the journal: {os.strerror(error.errno or 0)}") from None
             _outputs[:] = [self.output]
@@ -251,6 +254,7 @@ class DaemonService(MultiService):
         self.log = log
         self.reactor = reactor
         self.exit_status = 0
+        self._told_no_file = False
         use_monotonic_clock(reactor)
         self.supervisor = Supervisor(reactor)
 
@@ -279,11 +283,15 @@ class DaemonService(MultiService):
         """SIGHUP: re-read the configuration; what is wrong is logged and the old one stays."""
 
     def reopen_log(self) -> None:
-        """SIGUSR1: reopen the log file after a rotation."""
-        if self.options.output is None:
+        """SIGUSR1: reopen the log file after a rotation; without one say once that there is none."""
+        output = self.options.output
+        if output is None:
             return
         try:
-            self.options.output.reopen()
+            if not output.reopen() and not self._told_no_file:
+                self._told_no_file = True
+                self.log.notice("SIGUSR1 opens the log file again, and there is none: lines go to the {target}",
+                                target={"syslog": "system's log"}.get(output.target, output.target))
         except OSError as error:
             self.log.error("cannot open the log file again: {reason}", reason=os.strerror(error.errno or 0))
 

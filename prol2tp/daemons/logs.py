@@ -63,6 +63,11 @@ _SYSLOG = {
     Level.INFO: syslog.LOG_INFO,
     Level.DEBUG: syslog.LOG_DEBUG,
 }
+FACILITIES = {
+    **{"daemon": syslog.LOG_DAEMON, "default": syslog.LOG_DAEMON, "user": syslog.LOG_USER},
+    **{f"local{number}": getattr(syslog, f"LOG_LOCAL{number}") for number in range(8)},
+}
+"""Of syslog, by the names of `-L`."""
 _CONTROL = {
     **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
     **{0xDC00 + octet: f"\\x{octet:02x}" for octet in range(128, 256)},  # octets of a peer that are no UTF-8
@@ -182,9 +187,10 @@ class FileObserver:
             self._stream = stream
 
 
-def syslog_observer(name: str, form: Callable[[dict[str, Any]], str] = text_of) -> Callable[[dict[str, Any]], None]:
-    """Events to syslog under the daemon's name, with their own severity."""
-    syslog.openlog(name, syslog.LOG_PID, syslog.LOG_DAEMON)
+def syslog_observer(name: str, form: Callable[[dict[str, Any]], str] = text_of,
+                    facility: str = "daemon") -> Callable[[dict[str, Any]], None]:
+    """Events to syslog under the daemon's name, with their own severity and one of `FACILITIES`."""
+    syslog.openlog(name, syslog.LOG_PID, FACILITIES[facility])
 
     def observe(event: dict[str, Any]) -> None:
         syslog.syslog(_SYSLOG[_level(event)], form(event))
@@ -198,8 +204,9 @@ class JournalObserver:
     Raises `OSError` when there is no journal.
     """
 
-    def __init__(self, name: str, path: str = JOURNAL) -> None:
+    def __init__(self, name: str, path: str = JOURNAL, facility: str = "daemon") -> None:
         self._name = name
+        self._facility = str(FACILITIES[facility] >> 3)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
         self._socket.connect(path)
@@ -207,7 +214,8 @@ class JournalObserver:
     def __call__(self, event: dict[str, Any]) -> None:
         fields = {
             "MESSAGE": text_of(event), "PRIORITY": str(_SYSLOG[_level(event)]), "SYSLOG_IDENTIFIER": self._name,
-            "SYSLOG_PID": str(os.getpid()), "PROL2TP_CATEGORY": event.get("log_namespace") or "",
+            "SYSLOG_FACILITY": self._facility, "SYSLOG_PID": str(os.getpid()),
+            "PROL2TP_CATEGORY": event.get("log_namespace") or "",
             **{f"PROL2TP_{name.upper()}": str(value) for name, value in fields_of(event).items()},
         }
         try:
@@ -244,25 +252,32 @@ class Output:
     :param target: one of `TARGETS`; 'auto': the journal under systemd, the terminal in the foreground, else
         syslog.
     :param as_json: lines are JSON; the journal has fields of its own.
+    :param facility: of syslog and of the journal's entries, one of `FACILITIES`.
+
+    `target` says where lines really go: one of `TARGETS` but 'auto', or 'file'.
     """
 
     def __init__(self, name: str, path: str | None, to_terminal: bool, target: str = "auto",
-                 as_json: bool = False) -> None:
+                 as_json: bool = False, facility: str = "daemon") -> None:
         self._file: FileObserver | None = None
-        self._observe = self._observer(name, path, to_terminal, target, as_json)
+        self.target = "file" if path else target
+        if self.target == "auto":
+            if not as_json and under_journal():
+                self.target = "journal"
+            else:
+                self.target = "terminal" if to_terminal else "syslog"
+        self._observe = self._observer(name, path, JSONLine(name) if as_json else None, facility)
 
-    def _observer(self, name: str, path: str | None, to_terminal: bool, target: str,
-                  as_json: bool) -> Callable[[dict[str, Any]], None]:
-        form = JSONLine(name) if as_json else plain
-        if path:
-            self._file = FileObserver(path, form=form)
-            return self._file
-        if target == "journal" or (target == "auto" and not as_json and under_journal()):
-            return JournalObserver(name)
-        if target == "terminal" or (target == "auto" and to_terminal):
-            self._file = FileObserver(stream=sys.stderr, form=form)
-            return self._file
-        return syslog_observer(name, form if as_json else text_of)
+    def _observer(self, name: str, path: str | None, form: JSONLine | None,
+                  facility: str) -> Callable[[dict[str, Any]], None]:
+        if self.target == "journal":
+            return JournalObserver(name, facility=facility)
+        if self.target == "syslog":
+            return syslog_observer(name, form or text_of, facility)
+        if self.target == "terminal":
+            return FileObserver(stream=sys.stderr, form=form or plain)
+        self._file = FileObserver(path, form=form or plain)
+        return self._file
 
     def __call__(self, event: dict[str, Any]) -> None:
         if "prol2tp_level" not in event and _level(event) > Level.WARNING:
@@ -271,9 +286,12 @@ class Output:
                 return
         self._observe(event)
 
-    def reopen(self) -> None:
-        if self._file is not None:
-            self._file.reopen()
+    def reopen(self) -> bool:
+        """Whether there is a file that was opened again. Raises `OSError`, and writes on in the old one then."""
+        if self._file is None:
+            return False
+        self._file.reopen()
+        return True
 
 
 def writable(path: str) -> str | None:

@@ -91,7 +91,7 @@ class ScriptDaemon:
         words = [*command(), "-f", *self._words]
         if self._options["log-file"]:
             words += ["-o", os.path.abspath(self._options["log-file"])]
-        words += ["--log-target", self._target()]
+        words += ["--log-target", self._target(), "--log-facility", self._options["log-facility"]]
         if self._options["log-json"]:
             words.append("--log-json")
         if self._options["debug"]:

@@ -1,16 +1,22 @@
 """Where log lines go, and in which form: file, JSON, the journal's own protocol."""
 
+import importlib
 import json
 import os
+import pkgutil
 import socket
+import time
+from types import SimpleNamespace
 
 import pytest
-from twisted.logger import LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from prol2tp import daemons
 from prol2tp.daemons import logs
-from prol2tp.daemons.logs import JournalObserver, Level, Output, under_journal
+from prol2tp.daemons.base import CommonOptions, DaemonService
+from prol2tp.daemons.logs import JournalObserver, Level, Log, Output, under_journal
 from prol2tp.daemons.prol2tpd.service import Options
 
 
@@ -79,8 +85,8 @@ def test_the_journal_gets_values_as_fields(journal):
     JournalObserver("prol2tpd", path)(event(level=Level.WARNING))
     assert entry(listening.recv(65536)) == {
         "MESSAGE": "session 7/8 of u1@example.com is up", "PRIORITY": "4", "SYSLOG_IDENTIFIER": "prol2tpd",
-        "SYSLOG_PID": str(os.getpid()), "PROL2TP_CATEGORY": "prol2tpd", "PROL2TP_SESSION": "7/8",
-        "PROL2TP_USER": "u1@example.com", "PROL2TP_SECONDS": "1.5"}
+        "SYSLOG_FACILITY": "3", "SYSLOG_PID": str(os.getpid()), "PROL2TP_CATEGORY": "prol2tpd",
+        "PROL2TP_SESSION": "7/8", "PROL2TP_USER": "u1@example.com", "PROL2TP_SECONDS": "1.5"}
 
 
 def test_what_has_lines_goes_to_the_journal_in_one_field(journal):
@@ -107,7 +113,7 @@ def test_the_journal_is_chosen_where_the_service_manager_says_so(journal, monkey
     path, listening = journal
     status = os.fstat(2)
     monkeypatch.setattr(logs, "JOURNAL", path)
-    monkeypatch.setattr(JournalObserver.__init__, "__defaults__", (path,))
+    monkeypatch.setattr(JournalObserver.__init__, "__defaults__", (path, "daemon"))
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     assert under_journal()
     Output("prol2tpd", None, True)(event())
@@ -125,6 +131,63 @@ def test_syslog_lines_are_json_when_wanted(monkeypatch):
     Output("prol2tpd", None, False, "syslog")(event())
     assert json.loads(said[0][1])["fields"]["session"] == "7/8" and said[0][0] == said[1][0] == logs.syslog.LOG_NOTICE
     assert said[1][1] == "session 7/8 of u1@example.com is up"
+
+
+@pytest.mark.parametrize(("word", "facility"),
+                         [("default", 3), ("daemon", 3), ("user", 1), ("local0", 16), ("local7", 23)])
+def test_lines_have_the_facility_that_was_asked_for(journal, monkeypatch, word, facility):
+    opened = []
+    monkeypatch.setattr(logs.syslog, "openlog", lambda *words: opened.append(words))
+    Output("prol2tpd", None, False, "syslog", facility=word)
+    assert opened == [("prol2tpd", logs.syslog.LOG_PID, facility << 3)]
+    path, listening = journal
+    JournalObserver("prol2tpd", path, facility=word)(event())
+    assert entry(listening.recv(65536))["SYSLOG_FACILITY"] == str(facility)
+
+
+def test_a_line_of_a_file_begins_with_the_time_as_prol2tp_writes_it(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        assert logs.plain(event()) == "Thu Nov 29 17:45:08 2018 session 7/8 of u1@example.com is up"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_sigusr1_without_a_file_does_no_harm_and_says_so_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(logs.syslog, "syslog", lambda priority, text: said.append(text))
+    for target, words in (("syslog", "system's log"), ("file", None)):
+        options = Options()
+        options.output = output = Output("prol2tpd", str(tmp_path / "log") if words is None else None, False, "syslog")
+        log = Log("prol2tpd")
+        log._logger = Logger("prol2tpd", observer=output)
+        service = DaemonService(options, log, SimpleNamespace(doIteration=None, seconds=None))
+        (tmp_path / "log").unlink(missing_ok=True)
+        service.reopen_log()
+        service.reopen_log()
+        assert output.target == target
+    assert said == ["SIGUSR1 opens the log file again, and there is none: lines go to the system's log"]
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_every_daemon_opens_its_log_again_on_sigusr1():
+    for plugin in pkgutil.iter_modules(daemons.__path__):
+        if not plugin.ispkg:
+            continue
+        module = importlib.import_module(f"{daemons.__name__}.{plugin.name}.service")
+        assert issubclass(module.makeService.__globals__[module.makeService.__annotations__["return"]], DaemonService)
+        assert issubclass(module.Options, CommonOptions)
+
+
+def test_a_facility_that_there_is_not_is_refused(tmp_path):
+    options = Options()
+    options["log-facility"] = "mail"
+    options["run-dir"], options["config-file"] = str(tmp_path), str(tmp_path / "c")
+    (tmp_path / "c").write_text("")
+    with pytest.raises(usage.UsageError, match="--log-facility: one of daemon, default, user, local0, .*local7$"):
+        options.postOptions()
 
 
 def test_a_target_that_there_is_not_is_refused(tmp_path):
