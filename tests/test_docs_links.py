@@ -19,6 +19,18 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert not missing
 
 
+def anchors(page: Path) -> set[str]:
+    """Of the headings, as Git forges make them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```$", "", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*\.md)?#([^)]*)\)", page.read_text())
+    assert [link for link in links if link[1] not in anchors(page.parent / link[0] if link[0] else page)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_named_in_code_marks_is_there(page: Path) -> None:
     named = re.findall(r"`((?:tests|tools|bench|docs|etc|man|l2tp|ppp|net|control|daemons|dataplane|cli|config|common)"
@@ -37,15 +49,3 @@ def test_the_index_names_every_decision_once() -> None:
         text = (DECISIONS / name).read_text()
         for part in ("Context", "Decision", "Consequences", "Alternatives"):
             assert f"**{part}.**" in text, name
-
-
-def test_the_configurations_of_the_readme_are_valid() -> None:
-    from prol2tp.config import prol2tpd, propppd
-
-    blocks = re.findall(r"(?:^    .*\n|^\n)+", (ROOT / "README.md").read_text(), re.M)
-    texts = [re.sub(r"^    ", "", block, flags=re.M) for block in blocks]
-    (lns,) = [text for text in texts if "tunnel profile" in text]
-    users, radius = [text for text in texts if "ip_pool" in text]
-    assert prol2tpd.load(lns, "prol2tpd.conf").tunnel_profiles["lac1"].peer_hostname
-    assert set(propppd.load(users, "propppd.conf").users) == {"u1@example.com", "u2@example.com"}
-    assert set(propppd.load(radius, "propppd.conf").radius.servers) == {"r1", "r2"}
