@@ -16,10 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests import daemons  # noqa: E402
 from tests.daemons import Suite  # noqa: E402
 from tests.kernel import peers as kernel_peers  # noqa: E402
 from tests.netns import Namespace, World, cpu_seconds, rss  # noqa: E402
 from tests.peers import RADIUS_SECRET, RADIUSD, SIGNED, FreeRADIUS, L2tpns, Xl2tpd, version  # noqa: E402
+from tools.prepare import need_venv  # noqa: E402
+
+DEBIAN = Path("/usr/bin/python3")
 
 LNS, LAC, LNS_NET, NET = "10.99.0.1", "10.99.0.2", "10.98.0.1", "10.98.0.2"
 POOL = "10.64.0.0/16"
@@ -188,12 +192,25 @@ def in_guest(kernel: str, words: Sequence[str]) -> int:
     return subprocess.run([*map(str, guest), *words], check=False).returncode
 
 
+def use_debian_python() -> None:
+    """Let our daemons run with the Python of the system, as those of our package do and as the others beside them are
+    the system's: a Python that was built without its optimizations needs a third more."""
+    if DEBIAN.exists() and Path("/usr/bin/dpkg").exists() and _of_daemons("sys.base_prefix") != "/usr":
+        daemons.BIN = need_venv("eap", "metrics", venv=ROOT / ".venv-debian", python=DEBIAN)
+
+
+def _of_daemons(expression: str) -> str:
+    """An expression in the Python of our daemons."""
+    return subprocess.run([daemons.BIN / "python", "-c", f"import platform, sys; print({expression})"],
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
 def machine() -> str:
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())  # fmt: skip
     load = os.getloadavg()[0]
-    return (f"{platform.release()}, {os.cpu_count()} CPUs ({model}), Python {platform.python_version()}, "
-            f"load before {load:.1f}")  # fmt: skip
+    python = _of_daemons("platform.python_version(), 'of', sys.base_prefix")
+    return f"{platform.release()}, {os.cpu_count()} CPUs ({model}), Python {python}, load before {load:.1f}"
 
 
 def settled(read: Callable[[], float], seconds: float = 5) -> float:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-STAMP = VENV / "installed.json"
+STAMP = "installed.json"
+"""In a virtual environment: what it was made for."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 # ip, nft and the daemons of other projects live in sbin, which not every PATH has
 os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
@@ -122,30 +123,28 @@ def _wanted(extras: set[str]) -> dict[str, object]:
     return {"digest": digest.hexdigest(), "extras": sorted(extras), "root": str(ROOT)}
 
 
-def need_venv(*extras: str) -> Path:
-    """The virtual environment with the project (editable) and these extras; its bin directory.
+def need_venv(*extras: str, venv: Path = VENV, python: str | Path = sys.executable) -> Path:
+    """The virtual environment of `python` with the project (editable) and these extras; its bin directory.
 
     Installs only when the project's requirements have changed since, or an extra is new."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        stamp = json.loads(STAMP.read_text())
-        if (VENV / "bin" / "python").exists():
+        stamp = json.loads((venv / STAMP).read_text())
+        if (venv / "bin" / "python").exists():
             if set(extras) <= set(stamp["extras"]) and stamp == _wanted(set(stamp["extras"])):
-                return VENV / "bin"
+                return venv / "bin"
             extras = tuple(sorted({*extras, *stamp["extras"]}))
     if sys.version_info < (3, 10):  # noqa: UP036
         raise Problem(f"Python 3.10 or later is needed, this is {sys.version.split()[0]}")
-    if not (VENV / "bin" / "pip").exists():
-        try:
-            import ensurepip  # noqa: F401
-        except ImportError:
+    if not (venv / "bin" / "pip").exists():
+        if subprocess.run([python, "-c", "import ensurepip"], stderr=subprocess.DEVNULL, check=False).returncode:
             need_packages(["python3-venv"])
         with step("making the virtual environment"):
-            quietly([sys.executable, "-m", "venv", "--clear", VENV], "virtual environment")
+            quietly([python, "-m", "venv", "--clear", venv], "virtual environment")
     target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
     with step("installing the Python packages"):
-        quietly([VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check",
+        quietly([venv / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check",
                  "--no-input", "-e", target], "Python packages")  # fmt: skip
         # Twisted's list of plugins, written once while nobody else reads it
-        quietly([VENV / "bin" / "twistd", "--version"], "twistd")
-    STAMP.write_text(json.dumps(_wanted(set(extras))))
-    return VENV / "bin"
+        quietly([venv / "bin" / "twistd", "--version"], "twistd")
+    (venv / STAMP).write_text(json.dumps(_wanted(set(extras))))
+    return venv / "bin"
