@@ -22,9 +22,9 @@ from zope.interface import implementer
 
 from prol2tp.dataplane.records import BODY_MAX, FRAME, HEADER
 
-BATCH = 4096
+BATCH = 2048
 """Octets after which a datagram is sent before the turn ends. Few, for the other side carries out a whole datagram
-before packets and timers get their turn: a hundred requests."""
+before packets and timers get their turn: some fifty requests."""
 FRAMES_MAX = 4 << 20
 """Octets that may wait for the other side before frames are refused."""
 READS = 4

@@ -49,7 +49,7 @@ class Unit(TUN):
 
 def _refused(name: str, error: OSError) -> DataPathError:
     taken = error.errno in (EBUSY, EEXIST)
-    return DataPathError(IN_USE if taken else SYSTEM, f"interface {name}: {os.strerror(error.errno or 0)}")
+    return DataPathError(IN_USE if taken else SYSTEM, f"interface {name}: {error.strerror or error}")
 
 
 def open_unit(links: LinkRequests, primer: Primer, channel: Channel, spec: NetifSpec, codecs: Codecs | None) -> Unit:
