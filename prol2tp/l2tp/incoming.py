@@ -41,7 +41,7 @@ class LAIC(Session):
         return event, self.out_of_place(message)
 
     def send_icrq(self, message: Any, now: float) -> None:
-        self.call_serial_number = self.tunnel.context.call_serial_number()
+        self.call_serial_number = self.settings.call_serial_number or self.tunnel.context.call_serial_number()
         self.tunnel.version.start(self)
         self.send(self.tunnel.version.icrq(self), now)
 

@@ -136,6 +136,8 @@ class SessionSettings:
     lcp_allow_options: bytes = b""
     # of the subscriber's line (RFC 5515), in ICRQ
     line: AccessLine | None = None
+    call_serial_number: int = 0
+    """Call Serial Number AVP of a call of ours; 0: the next one. A tunnel switch keeps that of the LAC."""
     speed_updates: bool = False
     """Send Connect Speed Update Enable: we are going to say when the speeds change."""
     # version 3 (RFC 3931 section 5.4.4)

@@ -6,6 +6,9 @@ import pytest
 
 from prol2tp.config.prol2tpd import load
 from prol2tp.daemons.prol2tpd import reload
+from prol2tp.daemons.prol2tpd.attach import Attachment
+from prol2tp.l2tp import outputs
+from prol2tp.l2tp.avptable import CallErrors
 from tests.shell.test_prol2tpd import all_sessions, world  # noqa: F401
 from tests.shell.test_prol2tpd_calls import LINE, PROXY, Proacd, call
 
@@ -237,3 +240,108 @@ def test_an_lns_gets_no_call_into_a_tunnel_that_was_made_for_calls_of_proacd(lts
     lts.lts.plane.driver.call(lts.lts.plane.endpoint.open_session, theirs.tunnel.tunnel_id, settings)
     lts.run(1)
     assert len(all_sessions(lts.lac)) == 1 and len(all_sessions(lts.lts)) == 1
+
+
+NEXT = """
+system { hostname "lns"; listen 10.99.0.9:1701 }
+session profile "ppp" { ppp_profile "subscribers" }
+tunnel profile "lts" { peer 10.99.0.0/24; secret "next"; session_profile "ppp"; version auto }
+"""
+
+
+class Switched:
+    """A call from the LAC through the switch to the next LNS; records of it at each."""
+
+    def __init__(self, world, version="l2tpv2"):  # noqa: F811
+        self.world = switch(world)
+        self.lns = world.host(NEXT)
+        self.lns.start()
+        world.upstream.open(keyed("1.1"))
+        world.run(2)
+        (self.offer,) = world.proacd.offered
+        self.lac, self.source = (next(iter(all_sessions(host).values())) for host in (world.lac, world.lts))
+        # the LAC has an address of its own
+        onward = {"key": "n", "parameters": {"peer": "10.99.0.9", "local": "10.99.0.3", "secret": "next",
+                                             "version": version}}
+        assert world.proacd.open(call("1.1", onward, source=self.offer["id"])) == [None]
+        world.run(2)
+        assert world.proacd.last("1.1")["state"] == "up"
+        (self.end,) = all_sessions(self.lns).values()
+        self.call = world.lts.plane.find(world.proacd.last("1.1")["tunnel_id"], world.proacd.last("1.1")["session_id"])
+
+    def said(self, host, output):
+        """What this host hears from now on."""
+        heard = []
+        carry = host.plane.driver._actions[output]
+
+        def both(one):
+            heard.append(one)
+            carry(one)
+
+        host.plane.driver._actions[output] = both
+        return heard
+
+    def say(self, host, what, record, **more):
+        host.plane.driver.call(getattr(host.plane.endpoint, what), record.tunnel.tunnel_id, record.session_id, **more)
+        self.world.run(1)
+
+
+@pytest.mark.parametrize("version", ["l2tpv2", "l2tpv3"])
+def test_a_switch_keeps_the_call_serial_number_and_passes_wen_on_and_sli_back(world, version):  # noqa: F811
+    switched = Switched(world, version)
+    assert switched.end.core.call_serial_number == switched.source.core.call_serial_number
+    errors = switched.said(switched.lns, outputs.WANErrors)
+    counters = CallErrors(1, 2, 3, 4, 5, 6)
+    switched.say(world.lac, "send_wan_errors", switched.lac, counters=counters)
+    assert [one.counters for one in errors] == [counters]
+    links = switched.said(world.lac, outputs.LinkInfoChanged)
+    switched.say(switched.lns, "send_link_info", switched.end, send_accm=0xA0000, receive_accm=0,
+                 last_sent=b"\x05\x06abcd")
+    (link,) = links
+    assert (link.send_accm, link.receive_accm, link.last_sent, link.last_received) == (
+        0xA0000, 0, b"\x05\x06abcd", b"")
+
+
+def test_a_switch_passes_new_speeds_on_to_an_lns_that_was_told_of_them_or_that_asks(world):  # noqa: F811
+    switched = Switched(world)
+    heard = switched.said(switched.lns, outputs.SpeedChanged)
+    switched.say(world.lac, "send_connect_speed", switched.lac, tx=50_000_000, rx=10_000_000)
+    assert switched.call.core.speeds == (50_000_000, 10_000_000) and not heard
+    switched.say(switched.lns, "ask_connect_speed", switched.end)
+    assert [(one.tx, one.rx) for one in heard] == [(50_000_000, 10_000_000)]
+    switched.call.core.settings.speed_updates = True
+    switched.say(world.lac, "send_connect_speed", switched.lac, tx=6, rx=5)
+    assert [(one.tx, one.rx) for one in heard][1:] == [(6, 5)]
+
+
+def test_what_is_said_while_the_other_end_goes_is_lost_and_hurts_nobody(world):  # noqa: F811
+    switched = Switched(world)
+    world.lts.call("DestroySession", tunnel_id=switched.call.tunnel.tunnel_id, session_id=switched.call.session_id)
+    switched.say(world.lac, "send_wan_errors", switched.lac, counters=CallErrors(1, 2, 3, 4, 5, 6))
+    assert switched.source.joined in (None, switched.call)
+    world.run(120)
+    assert switched.source.joined is None and world.lts.plane.faults == 0
+
+
+def test_a_call_that_carries_on_nothing_that_there_is_is_a_call_like_others(lts):
+    lns = lts.host(NEXT)
+    lns.start()
+    onward = {"key": "n", "parameters": {"peer": "10.99.0.9", "secret": "next"}}
+    assert lts.proacd.open(call("1.1", onward, source="7/8"), call("2.1", onward, source="x"),
+                           call("3.1", onward, source=None)) == [None] * 3
+    lts.run(2)
+    assert [row["state"] for row in lts.proacd.changed] == ["up"] * 3
+
+
+@pytest.mark.parametrize(("send", "receive"), [(0, 0), (0xA0000, 0xFFFFFFFF)])
+def test_a_lac_hears_what_ppp_has_agreed_to_escape(world, send, receive):  # noqa: F811
+    switched = Switched(world)
+    heard = switched.said(world.lac, outputs.LinkInfoChanged)
+    record = switched.end
+    attachment = Attachment(world.clock, switched.lns.log, 30)
+    attachment.plane = switched.lns.plane
+    attachment.sessions_changed([{"id": record.key, "state": "lcp", "send_accm": send, "receive_accm": receive}])
+    world.run(1)
+    # through the switch
+    assert [(one.send_accm, one.receive_accm) for one in heard] == [(send, receive)]
+    assert record.core.state.name == "ESTABLISHED" and record.user == ""

@@ -392,3 +392,28 @@ def test_a_port_has_one_link(world):
     assert world.attach(world.row(port)) == [None]
     assert "has a link" in world.attach(world.row(port, id="9/9"))[0]
     assert world.links.by_port[port].carrier.id != "9/9"
+
+
+@pytest.mark.parametrize(("asyncmap", "maps"), [(0, (0, 0xFFFFFFFF)), (0xA0000, (0xA0000, 0xFFFFFFFF)), (None, None)])
+def test_the_lac_is_told_at_once_what_lcp_has_agreed_to_escape(world, asyncmap, maps):
+    client, link = world.client(password="wrong" if asyncmap else "pw1", asyncmap=asyncmap)
+    world.later(10)
+    told = [(row["send_accm"], row["receive_accm"]) for row in world.prol2tpd.rows if row["state"] == "lcp"]
+    assert told == ([maps] if maps else [])
+    # before authentication, which the client's line could not carry otherwise
+    states = [row["state"] for row in world.prol2tpd.rows]
+    assert states == (["lcp"] if maps else []) + (["closed"] if asyncmap else ["up"])
+
+
+def test_a_session_whose_lac_we_are_tells_nobody_of_maps(world):
+    world.client(asyncmap=0, row={"lns": False})
+    world.later(5)
+    assert "lcp" not in [row["state"] for row in world.prol2tpd.rows]
+
+
+def test_maps_of_both_directions_are_told_in_one_row():
+    world = LinksWorld(CONFIG.replace("auth_methods chap pap", "auth_methods chap pap; asyncmap 0"))
+    world.client(asyncmap=0x20000)
+    world.later(5)
+    assert [row["state"] for row in world.prol2tpd.rows] == ["lcp", "up"]
+    assert (world.prol2tpd.rows[0]["send_accm"], world.prol2tpd.rows[0]["receive_accm"]) == (0x20000, 0)

@@ -36,7 +36,7 @@ def test_a_user_comes_online_with_an_address_of_the_pool(world, method):
         "10.5.1.1/32 10.5.1.100/32", f"{local6}/128 {peer6}/128"}
     assert world.network.links[ifindex] == {"mtu": 1500, "up": True}
     assert world.prol2tpd.rows == [{"id": link.carrier.id, "state": "up", "user": "u1@example.com", "interface": "ppp0",
-                                    "cause": "", "message": ""}]
+                                    "cause": "", "message": "", "send_accm": 0xFFFFFFFF, "receive_accm": 0xFFFFFFFF}]
     assert world.events == [("link-created", "session-1"), ("link-up", "session-1")]
 
 

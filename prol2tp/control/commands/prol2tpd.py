@@ -231,6 +231,8 @@ CALL_ROW = Record(
             " those of a `tunnel` block as text: calls with the same key and parameters share a tunnel",
         ),
         Field("session", "json", "object: `parameters`, those of a `session` block as text"),
+        Field("source", "text", "id of an offered session that the call carries on: its Call Serial Number, WEN and"
+                                " CSUN are passed on, SLI is passed back"),
         *SUBSCRIBER,
     ),
     "A call to open. What is left out is null or empty.",

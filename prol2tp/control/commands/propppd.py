@@ -342,12 +342,15 @@ CHANGED_ROW = Record(
     "changed-row",
     (
         Field("id", "text", "as attached"),
-        Field("state", "text", "`up`: a network protocol came up; `closed`: the link is finished; `released`: a claimed"
-                               " session got no link and is without PPP again"),
+        Field("state", "text", "`lcp`: LCP of a session whose LNS we are came up with other maps of control characters"
+                               " than before; `up`: a network protocol came up; `closed`: the link is finished;"
+                               " `released`: a claimed session got no link and is without PPP again"),
         Field("user", "text", "authenticated user; empty: none"),
         Field("interface", "text", "empty: none"),
         Field("cause", "text", "closed: why, as in `detach-row`"),
         Field("message", "text", "for people"),
+        Field("send_accm", "integer", "lcp: control characters that the peer wants escaped (RFC 1662 section 7.1)"),
+        Field("receive_accm", "integer", "lcp: those that the peer escapes"),
     ),
     "What became of an attached session.",
 )

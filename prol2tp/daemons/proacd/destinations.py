@@ -96,9 +96,10 @@ class Call(Destination):
         place, route = self.place, self.route
         tunnel = {"name": place.tunnel["name"]} if place.tunnel.keys() == {"name"} else {
             "key": place.key or place.name, "parameters": place.tunnel}
+        source = {"source": route.source.id} if isinstance(route.source, L2TPSource) else {}
         return {
             "id": self.id, "tunnel": tunnel, "session": {"parameters": {**_session_of(route), **place.session}},
-            "line": _line_of(route.source.line), **_proxy_of(route),
+            **source, "line": _line_of(route.source.line), **_proxy_of(route),
         }  # fmt: skip
 
     def accepted(self) -> None:

@@ -265,7 +265,9 @@ class Attachment(Handed):
             record = self.by_key(str(row.get("id", "")))
             if record is None:
                 continue
-            if row.get("state") == "released":
+            if row.get("state") == "lcp":
+                self.plane.passing.negotiated(record, int(row["send_accm"]), int(row["receive_accm"]))
+            elif row.get("state") == "released":
                 record.attached, record.claim = False, None
             elif row.get("state") == "closed":
                 record.attached = False

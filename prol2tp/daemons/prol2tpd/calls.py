@@ -36,23 +36,26 @@ TURN = 300
 """Calls that are ended or told of again in one turn of the reactor."""
 NEVER_UP = "Service Unavailable"
 """Cause of the end of a call that did not come up, where nobody says more."""
-_ROW = frozenset({"id", "tunnel", "session", "proxy", "line", "lcp_want", "lcp_allow"})
+_ROW = frozenset({"id", "tunnel", "session", "source", "proxy", "line", "lcp_want", "lcp_allow"})
 
 
 class Call:
     """One call of proacd; the instance of its session (`records.SessionRecord.instance`)."""
 
-    __slots__ = ("calls", "id", "tunnel", "config", "session_id", "up", "_settings")
+    __slots__ = ("calls", "id", "tunnel", "config", "session_id", "up", "source", "_settings")
 
     origin = ORIGIN
 
-    def __init__(self, calls: Calls, id: str, tunnel: ClientTunnel, config: Any, settings: SessionSettings) -> None:
+    def __init__(self, calls: Calls, id: str, tunnel: ClientTunnel, config: Any, settings: SessionSettings,
+                 source: SessionRecord | None = None) -> None:
         self.calls = calls
         self.id = id
         self.tunnel = tunnel
         self.config = config
         self.session_id: int | None = None
         self.up = False
+        self.source = source
+        """The session of a LAC that the call carries on (tunnel switching), until it is up."""
         self._settings: SessionSettings | None = settings
 
     @property
@@ -86,6 +89,10 @@ class Call:
         if self._settings is not None:
             avps.forget(self._settings)
             self._settings = None
+        source, self.source = self.source, None
+        record = self.calls.plane.find(self.tunnel.tunnel_id or 0, self.session_id or 0)
+        if source is not None and record is not None:
+            self.calls.plane.passing.join(source, record)
         self.calls.tell_up(self)
 
     def ended(self, output: SessionDown, cause: str, why: str) -> None:
@@ -177,7 +184,10 @@ class Calls:
         except ConfigError as error:
             raise ValueError(f"session: {one_line(error)}") from None
         config.ppp_profile = ""  # the frames are proacd's, whatever a profile says
-        return Call(self, id, tunnel, config, self._settings(config, row))
+        settings = self._settings(config, row)
+        source = self.offers.by_key(str(row.get("source") or ""))
+        plane.passing.prepare(source, settings)
+        return Call(self, id, tunnel, config, settings, source)
 
     def room(self) -> None:
         """Raises `ValueError` when there is none for one more session: again when the tunnel is up, as many may have

@@ -201,6 +201,7 @@ class Outcomes:
         self._plane.session_roll.discard(record)
         if record.log_level is not None:
             self._levels.set(record, None)
+        self._plane.passing.forget(record)
         (record.taker or self._plane.ppp).session_forgotten(record)
         if record.instance is not None:
             instance, record.instance = record.instance, None
@@ -209,10 +210,16 @@ class Outcomes:
     def _link_info(self, output: outputs.LinkInfoChanged) -> None:
         self._log.debug("session {tid}/{sid}: SLI send ACCM {send:08x} receive ACCM {receive:08x}",
                        tid=output.tunnel_id, sid=output.session_id, send=output.send_accm, receive=output.receive_accm)
+        record = self._plane.find(output.tunnel_id, output.session_id)
+        if record is not None:
+            self._plane.passing.link_info(record, output)
 
     def _wan_errors(self, output: outputs.WANErrors) -> None:
         self._log.info("session {tid}/{sid}: WEN {counters}", tid=output.tunnel_id, sid=output.session_id,
                       counters=str(output.counters))
+        record = self._plane.find(output.tunnel_id, output.session_id)
+        if record is not None:
+            self._plane.passing.wan_errors(record, output)
 
     def _speed_changed(self, output: outputs.SpeedChanged) -> None:
         record = self._plane.find(output.tunnel_id, output.session_id)
@@ -220,6 +227,7 @@ class Outcomes:
             self._log.emit(Level.INFO, "session {session}: CSUN: {tx} bit/s to the subscriber, {rx} bit/s from him",
                            own=self._levels.of(record), session=record.label, tx=output.tx, rx=output.rx)
             self._session_event("speed-changed", record, tx=output.tx, rx=output.rx)
+            self._plane.passing.speed_changed(record)
 
     def _circuit_changed(self, output: outputs.CircuitChanged) -> None:
         record = self._plane.find(output.tunnel_id, output.session_id)

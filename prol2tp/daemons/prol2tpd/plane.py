@@ -24,6 +24,7 @@ from prol2tp.daemons.prol2tpd.history import EndHistory
 from prol2tp.daemons.prol2tpd.instances import ClientSession, ClientTunnel
 from prol2tp.daemons.prol2tpd.levels import Levels
 from prol2tp.daemons.prol2tpd.outcomes import Outcomes
+from prol2tp.daemons.prol2tpd.passing import Passing
 from prol2tp.daemons.prol2tpd.quota import Quota
 from prol2tp.daemons.prol2tpd.records import SessionRecord, TunnelRecord
 from prol2tp.daemons.prol2tpd.shared import SharedTunnels
@@ -84,6 +85,7 @@ class Plane:
         """Once there is one."""
         self._session_instance: ClientSession | None = None
         self.levels = Levels(self)
+        self.passing = Passing(self)
         self.outcomes = Outcomes(self)
         self.endpoint = Endpoint(random_bytes, max_pending=config.system.max_pending_tunnels)
         self.driver = Driver(self.endpoint, {

@@ -65,7 +65,7 @@ class SessionRecord:
 
     __slots__ = ("tunnel", "session_id", "log_level", "profile", "instance", "port", "gone", "attached", "user",
                  "interface", "told", "claim", "core", "number", "up_at", "final", "taker", "accepted", "up",
-                 "announced", "cause")
+                 "announced", "cause", "joined")
 
     def __init__(self, tunnel: TunnelRecord, session_id: int, core: Session | None) -> None:
         self.tunnel = tunnel
@@ -86,6 +86,8 @@ class SessionRecord:
         self.up = False
         self.gone = False
         """The core closed it while the data path was still opening it."""
+        self.joined: SessionRecord | None = None
+        """The other session of a tunnel switch."""
         self.taker: Any = None
         """Who has its frames, once it is up: the offers to proacd; None: propppd, if it has a `ppp_profile`."""
         self.attached = False

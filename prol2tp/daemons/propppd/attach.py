@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from prol2tp.control.command import Invalid, Refused
 from prol2tp.control.paging import batches
 from prol2tp.daemons.logs import Level, Log
+from prol2tp.daemons.propppd.carriers import NO_MAPS
 from prol2tp.daemons.propppd.create import L2TPRequest, check
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.daemons.propppd.links import Links, RefusedLink
@@ -82,6 +83,8 @@ class Attachments:
         self._connection: Connection | None = None
         self._rows: dict[str, dict[str, Any]] = {}
         """What to tell; the last row of a session counts."""
+        self._opened: dict[str, dict[str, Any]] = {}
+        """What to tell before that: LCP came up."""
         self._flush: Any = None
         self._waiting: Any = None
 
@@ -126,6 +129,7 @@ class Attachments:
                 return None
             link.lost("Lost Carrier", "the session has a new port")
             self._rows.pop(self._id(link), None)
+            self._opened.pop(self._id(link), None)
         try:
             self.links.attach(carrier, str(row.get("user_password") or ""), self, check(options),
                               proxy=proxy)
@@ -173,8 +177,15 @@ class Attachments:
                 link.say(Level.INFO, "the session is gone: {cause}", cause=cause)
                 link.lost(cause, message)
                 self._rows.pop(self._id(link), None)
+                self._opened.pop(self._id(link), None)
 
     # what links report
+
+    def lcp_up(self, link: PPPLink) -> None:
+        # who has negotiated himself knows
+        accms = link.carrier.maps_to_tell(link.core.lcp) if not link.core.proxied[0] else None
+        if accms is not None:
+            self._put(self._opened, self._id(link), "lcp", accms=accms)
 
     def link_up(self, link: PPPLink) -> None:
         self._tell(self._id(link), "up", link.shown_user, link.interface_name, "", "")
@@ -186,10 +197,14 @@ class Attachments:
         """The session is its owner's: nothing is left to do."""
 
     def _tell(self, id: str, state: str, user: str, interface: str, cause: str, message: str) -> None:
+        self._put(self._rows, id, state, user, interface, cause, message)
+
+    def _put(self, rows: dict[str, dict[str, Any]], id: str, state: str, user: str = "", interface: str = "",
+             cause: str = "", message: str = "", accms: tuple[int, int] = NO_MAPS) -> None:
         if self._connection is None:
             return
-        self._rows[id] = {"id": id, "state": state, "user": user[:TEXT], "interface": interface, "cause": cause,
-                          "message": message[:TEXT]}
+        rows[id] = {"id": id, "state": state, "user": user[:TEXT], "interface": interface, "cause": cause,
+                    "message": message[:TEXT], "send_accm": accms[0], "receive_accm": accms[1]}
         if self._flush is None:
             self._flush = self._clock.callLater(0, self.flush)
 
@@ -199,9 +214,10 @@ class Attachments:
             if self._flush.active():
                 self._flush.cancel()
             self._flush = None
-        rows, self._rows = self._rows, {}
+        rows = [*self._opened.values(), *self._rows.values()]
+        self._opened, self._rows = {}, {}
         if self._connection is not None:
-            for batch in batches(rows.values()):
+            for batch in batches(rows):
                 self._connection.call("SessionsChanged", sessions=batch).addErrback(self._untold)
 
     def _untold(self, failure: Any) -> None:
@@ -214,6 +230,7 @@ class Attachments:
             return
         self._connection = None
         self._rows.clear()
+        self._opened.clear()
         attached = [link for link in self.links.by_number.values() if link.listener is self]
         if not attached:
             return

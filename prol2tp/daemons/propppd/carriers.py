@@ -12,6 +12,8 @@ from prol2tp.ppp.lcp import LCP
 from prol2tp.pppoe.packets import mac_text
 from prol2tp.radius.dictionary import Key
 
+NO_MAPS = (ALL, ALL)
+"""Maps of control characters before LCP says anything else."""
 CONNECT_DELAY = 1.0
 """Seconds that an LNS may take until it is ready for a call that is up."""
 
@@ -82,6 +84,11 @@ class Carrier:
         """Tunnel and session id, for names of interfaces."""
         return 0, 0
 
+    def maps_to_tell(self, lcp: LCP) -> tuple[int, int] | None:
+        """Maps of control characters (what the peer wants escaped, what it escapes) that its LAC has not been told
+        yet; None: nobody needs to be."""
+        return None
+
     def agreed(self, lcp: LCP) -> dict[str, int]:
         """What else the data path has to know when LCP is open: arguments of `port_modify`."""
         return {}
@@ -114,8 +121,17 @@ class L2TPSession(Carrier):
     call_serial_number: int = 0
     tx_connect_speed: int = 0
     rx_connect_speed: int = 0
+    maps: tuple[int, int] = NO_MAPS
+    """Maps of control characters that the LAC has been told: what the peer wants escaped, what it escapes."""
     line: tuple[tuple[Key, bytes], ...] = ()
     """What the LAC says of the subscriber's line, as `radius.attributes.Port` has it."""
+
+    def maps_to_tell(self, lcp: LCP) -> tuple[int, int] | None:
+        maps = (lcp.peer_accm, lcp.accm)
+        if not self.lns or maps == self.maps:
+            return None
+        self.maps = maps
+        return maps
 
     @property
     def subscriber(self) -> bool:

@@ -122,6 +122,9 @@ class Dial:
             link.level = self._level
             link.traced()
 
+    def lcp_up(self, link: PPPLink) -> None:
+        """Of a listener."""
+
     def link_up(self, link: PPPLink) -> None:
         """Of a listener."""
         self._was_up = True

@@ -38,6 +38,9 @@ IPV6_HEADERS = (b"\xff\x03\x00\x57", b"\xff\x03\x57", b"\x00\x57", b"\x57")
 class Listener(Protocol):
     """Who has brought what carries a link."""
 
+    def lcp_up(self, link: PPPLink) -> None:
+        """LCP is open, perhaps again."""
+
     def link_up(self, link: PPPLink) -> None:
         """A network protocol is up."""
 
@@ -301,6 +304,7 @@ class PPPLink:
             # that the peer allows it obliges nobody
             modified = self.links.dataplane.port_modify(self.port, pcomp=pcomp, accomp=accomp, **agreed)
             modified.addErrback(_forget)
+        self.listener.lcp_up(self)
 
     def _peer_says(self, output: outputs.PeerSays) -> None:
         if output.kind == "identification":
