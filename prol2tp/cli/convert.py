@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from prol2tp import __version__
+from prol2tp.cli.program import open_streams
 from prol2tp.config.problems import shown
 from prol2tp.convert.source import File, Refused
 from prol2tp.convert.xl2tpd import convert, files_named
@@ -103,13 +104,19 @@ def run(words: Sequence[str]) -> int:
         result = convert(config, _option_files(named, options.ppp_options), tunnel_secrets, user_secrets)
         write(options.output, (result.prol2tpd, result.propppd), options.force)
     except Refused as error:
-        print(f"prol2tp-convert: {error}", file=sys.stderr)
+        print(f"prol2tp-convert: {_printable(str(error))}", file=sys.stderr)
         return FAILED
-    print("written: " + ", ".join(os.path.join(options.output, name) for name in NAMES))
+    print("written: " + ", ".join(_printable(os.path.join(options.output, name)) for name in NAMES))
     for note in result.notes:
-        print(f"look at: {''.join(c if c.isprintable() else '?' for c in note)}", file=sys.stderr)
+        print(f"look at: {_printable(note)}", file=sys.stderr)
     return LOOK if result.notes else DONE
 
 
+def _printable(text: str) -> str:
+    """Names of files come from files."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def main() -> NoReturn:
+    open_streams()
     sys.exit(run(sys.argv[1:]))

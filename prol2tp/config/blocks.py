@@ -39,7 +39,8 @@ class Block:
 
     def title(self) -> str:
         """Type and name, for messages."""
-        return self.type if self.name is None else f'{self.type} "{shown(self.name)}"'
+        type = shown(self.type)
+        return type if self.name is None else f'{type} "{shown(self.name)}"'
 
     def place(self, parameter: str) -> int:
         """Offset of the first value of a parameter; of the block where it is not given."""

@@ -137,7 +137,9 @@ def fields_of(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _open(path: str) -> TextIO:
-    return open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    """A file that is made is not for everybody: who was online when, and from where."""
+    return open(path, "a", encoding="utf-8", errors="backslashreplace",  # noqa: SIM115
+                opener=lambda path, flags: os.open(path, flags, 0o640))
 
 
 def plain(event: dict[str, Any]) -> str:
@@ -297,7 +299,7 @@ class Output:
 def writable(path: str) -> str | None:
     """Why a log file cannot be written, or None."""
     try:
-        with open(path, "a", encoding="utf-8"):
-            return None
+        _open(path).close()
     except OSError as error:
         return os.strerror(error.errno or 0)
+    return None

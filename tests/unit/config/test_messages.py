@@ -429,3 +429,9 @@ def test_the_caret_stands_right_behind_a_hidden_secret() -> None:
 def test_long_lines_and_control_characters_do_not_reach_the_terminal() -> None:
     lines = said("system { " + "hostname x; " * 50 + " \x1b[31m }").split("\n")
     assert all(len(line) < 200 and "\x1b" not in line for line in lines)
+
+
+def test_a_type_of_a_block_that_is_no_word_stays_short() -> None:
+    with pytest.raises(ConfigError) as refused:
+        prol2tpd.load("x" * 70_000 + ' "n" {\n', "f.conf")
+    assert refused.value.first.startswith("f.conf:1:1: the block xxx") and len(refused.value.first) < 200

@@ -214,6 +214,16 @@ def test_the_tool_reads_what_is_named_and_writes_for_the_owner_alone(tmp_path: P
     assert ended.value.code == cli.USAGE
 
 
+def test_names_of_files_do_not_reach_the_terminal_as_they_are(tmp_path: Path, capsys) -> None:
+    options = tmp_path / "op\x1b[31m"
+    options.write_text("mru x\n")
+    config = tmp_path / "xl2tpd.conf"
+    config.write_text(f"[lns default]\nlocal ip = 10.0.0.1\nip range = 10.0.0.2-10.0.0.9\npppoptfile = {options}\n")
+    assert cli.run(["xl2tpd", str(config), "--output", str(tmp_path / "out")]) == cli.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("prol2tp-convert: ") and said.count("\n") == 1 and "\x1b" not in said and "mru" in said
+
+
 def test_the_page_has_all_options_and_statuses_of_the_tool() -> None:
     page = MAN.read_text()
     command = cli.parser()._subparsers._group_actions[0].choices["xl2tpd"]  # type: ignore[union-attr]

@@ -48,6 +48,17 @@ def test_a_file_is_opened_again_after_a_rotation(tmp_path):
     assert [len((tmp_path / name).read_text().splitlines()) for name in ("log.1", "log")] == [2, 1]
 
 
+def test_a_log_file_is_not_for_everybody(tmp_path):
+    before = os.umask(0o022)
+    try:
+        assert logs.writable(str(tmp_path / "log")) is None
+        Output("prol2tpd", str(tmp_path / "other"), False)(event())
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("log", "other")] == [0o640, 0o640]
+    assert logs.writable(str(tmp_path)) == "Is a directory"
+
+
 def test_a_file_that_cannot_be_opened_again_is_written_on(tmp_path):
     (tmp_path / "logs").mkdir()
     output = Output("prol2tpd", str(tmp_path / "logs" / "log"), False)
