@@ -227,6 +227,9 @@ def test_the_page_fits_its_screen(bed: Bed, browser: Browser, name: str, width: 
     wait_until(lambda: "session-" in text_of(browser, "#links"), 10, "links", every=0.2)
     # nothing makes the page wider than the screen, and every control has a name
     assert browser.value("document.documentElement.scrollWidth") <= width
+    hidden = ("[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)"
+              ".map(one => one.id)")
+    assert browser.value(hidden) == []
     unnamed = ("[...document.querySelectorAll('button,input,meter')].filter("
                "    one => !(one.innerText || one.ariaLabel || one.labels?.length)).length")
     assert browser.value(unnamed) == 0

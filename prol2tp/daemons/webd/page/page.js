@@ -29,13 +29,15 @@ function duration(seconds) {
 
 function rows(target, caption, columns, list, empty) {
   if (!list.length) { target.replaceChildren(element("p", { class: "note" }, empty)); return; }
-  const head = element("tr", {}, ...columns.map(([title, , kind]) => element("th", { scope: "col", class: kind }, title)));
-  const body = list.map((row) => element("tr", {}, ...columns.map(([, cell, kind]) => {
+  // roles: on a phone rows are no table in the eyes of CSS, but still one to screen readers
+  const head = element("tr", { role: "row" }, ...columns.map(([title, , kind]) =>
+    element("th", { role: "columnheader", scope: "col", class: kind }, title)));
+  const body = list.map((row) => element("tr", { role: "row" }, ...columns.map(([title, cell, kind]) => {
     const value = cell(row);
-    return element("td", { class: kind }, value instanceof Node ? value : String(value ?? ""));
+    return element("td", { role: "cell", class: kind, "data-title": title }, value instanceof Node ? value : String(value ?? ""));
   })));
-  target.replaceChildren(element("table", {}, element("caption", { class: "unseen" }, caption),
-    element("thead", {}, head), element("tbody", {}, ...body)));
+  target.replaceChildren(element("table", { role: "table" }, element("caption", { class: "unseen" }, caption),
+    element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, ...body)));
 }
 
 // charts
@@ -113,7 +115,7 @@ function show(state) {
   rows(byId("servers"), "RADIUS servers", [
     ["server", (row) => row.name], ["for", (row) => row.kind === "auth" ? "authentication" : "accounting"],
     ["state", (row) => element("span", { class: row.alive ? "good" : "bad" }, row.alive ? "up" : "dead")],
-    ["since", (row) => duration(row.state_seconds)], ["requests", (row) => number(row.requests), "number"],
+    ["since", (row) => duration(row.state_seconds), "named"], ["requests", (row) => number(row.requests), "number"],
     ["timeouts", (row) => number(row.timeouts), "number"]], state.servers, "None is configured.");
   byId("queue").textContent = state.queue === null || state.queue === undefined ? "" :
     `Accounting records that no server has yet: ${number(state.queue)}.`;
@@ -210,7 +212,7 @@ function list(buttonId, targetId, what, caption, columns) {
   });
 }
 list("load-tunnels", "tunnels", "tunnels", "Tunnels", [["tunnel", (row) => row.tunnel_id, "number"], ["name", (row) => row.name || "–"],
-  ["state", (row) => row.state], ["for", (row) => duration(row.state_seconds)], ["peer", (row) => row.peer],
+  ["state", (row) => row.state], ["for", (row) => duration(row.state_seconds), "named"], ["peer", (row) => row.peer],
   ["sessions", (row) => number(row.sessions), "number"]]);
 list("load-links", "links", "links", "PPP links", linkColumns);
 
