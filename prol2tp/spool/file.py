@@ -17,8 +17,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any
 
 from prol2tp.spool.order import INTERIM, START, STOP, Order
 
@@ -32,6 +34,10 @@ OF_THE_SYSTEM = ("locked", "full", "unable to open", "readonly", "disk I/O", "ac
 """Words of sqlite's errors for which the file is not to blame."""
 READ_AT_ONCE = 500
 """Below the 999 variables that old sqlite libraries allow a statement."""
+ROWS_AT_ONCE = 64
+"""Rows of a statement. Few statements: sqlite3 gives the interpreter to other threads, and waits for it, at each."""
+FRESH = 1000
+"""Records of the last commits that are still known when a sender takes them."""
 _COLUMNS = (
     "(id INTEGER PRIMARY KEY, session TEXT NOT NULL, kind INTEGER NOT NULL, event_time REAL NOT NULL,"
     " payload BLOB NOT NULL)"
@@ -100,6 +106,8 @@ class SpoolFile:
         """Records that are still in the file and should not be."""
         self.refused = 0
         """Records that were put aside, in the file's whole life."""
+        self._fresh: dict[int, Fields] = {}
+        """Records of the last commits that are not read again."""
         self._refusing: set[int] = set()
         """Records that are to be put aside when the disk takes it."""
         self._last: dict[str, Unfinished | None] = {}
@@ -128,7 +136,8 @@ class SpoolFile:
 
     def _open(self) -> None:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        database = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False,
+                                   cached_statements=4 * ROWS_AT_ONCE)
         self._database = database
         database.execute("PRAGMA locking_mode=EXCLUSIVE")
         database.execute("PRAGMA journal_mode=WAL")
@@ -159,6 +168,7 @@ class SpoolFile:
         self.order = order
         self.unremoved = set()
         self._refusing = set()
+        self._fresh = {}
         self._next = max(self._next, last + 1)  # a sender may still hold ids of a file that was set aside
 
     def set_aside(self, error: Exception) -> None:
@@ -215,6 +225,10 @@ class SpoolFile:
         del self._round[len(self._round) - len(flushed):]
         for session in flushed:
             self._newer.pop(session, None)
+        self._fresh.update(enumerate(appends, self._next))
+        if len(self._fresh) > FRESH:
+            for record in list(islice(self._fresh, len(self._fresh) - FRESH)):
+                del self._fresh[record]
         self._note_interims(appends)
         self.refused += len(put_aside)
         self._apply(appends, removed, superseded)
@@ -264,6 +278,8 @@ class SpoolFile:
     def _apply(self, appends: Sequence[Fields], removed: set[int], superseded: int) -> None:
         self.coalesced += superseded
         self.order.remove(removed)
+        for record in removed:
+            self._fresh.pop(record, None)
         for record, (session, kind, _, _) in enumerate(appends, self._next):
             self.order.add(session, record, kind)
         self._next += len(appends)
@@ -280,19 +296,17 @@ class SpoolFile:
             raise sqlite3.OperationalError("the file is not open")
         try:
             database.execute("BEGIN IMMEDIATE")
-            database.executemany(
-                "INSERT INTO record (id, session, kind, event_time, payload) VALUES (?, ?, ?, ?, ?)", rows
-            )
-            database.executemany(
-                "INSERT INTO refused (session, kind, event_time, payload)"
-                " SELECT session, kind, event_time, payload FROM record WHERE id = ?",
-                [(record,) for record in put_aside],
-            )
-            database.executemany("DELETE FROM record WHERE id = ?", [(record,) for record in removed])
-            database.executemany("REPLACE INTO unfinished VALUES (?, ?, ?)", [row for row in last.values() if row])
-            database.executemany(
-                "DELETE FROM unfinished WHERE session = ?", [(session,) for session, row in last.items() if not row]
-            )
+            _put(database, "INSERT INTO record (id, session, kind, event_time, payload)", rows)
+            for some in _parts(put_aside):
+                database.execute(
+                    "INSERT INTO refused (session, kind, event_time, payload) SELECT session, kind, event_time, payload"
+                    f" FROM record WHERE id IN {_marks(some)} ORDER BY id", some
+                )
+            for some in _parts(removed):
+                database.execute(f"DELETE FROM record WHERE id IN {_marks(some)}", some)
+            _put(database, "REPLACE INTO unfinished (session, event_time, payload)", list(filter(None, last.values())))
+            for some in _parts(session for session, row in last.items() if not row):
+                database.execute(f"DELETE FROM unfinished WHERE session IN {_marks(some)}", some)
             database.execute("COMMIT")
         except sqlite3.Error:
             self._roll_back(database)
@@ -310,13 +324,13 @@ class SpoolFile:
         """The records of these ids, in the order of ids."""
         if self._database is None:
             raise sqlite3.OperationalError("the file is not open")
-        found = [Record(record, *self.held[record]) for record in records if record in self.held]
-        saved = [record for record in records if record not in self.held] if found else records
+        known = {**self._fresh, **self.held} if self.held else self._fresh
+        found = [Record(record, *known[record]) for record in records if record in known]
+        saved = [record for record in records if record not in known] if found else records
         for start in range(0, len(saved), READ_AT_ONCE):
             some = saved[start : start + READ_AT_ONCE]
-            marks = ",".join("?" * len(some))
             rows = self._database.execute(
-                f"SELECT id, session, kind, event_time, payload FROM record WHERE id IN ({marks})", some
+                f"SELECT id, session, kind, event_time, payload FROM record WHERE id IN {_marks(some)}", some
             )
             found += [Record(*row) for row in rows]
         found.sort(key=lambda record: record.id)
@@ -354,3 +368,19 @@ def _first_and_last_words(appends: Iterable[Fields]) -> dict[str, Unfinished | N
         elif kind == STOP:
             words[session] = None
     return words
+
+
+def _marks(row: Sequence[Any]) -> str:
+    return f"({','.join('?' * len(row))})"
+
+
+def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """As many as one statement has."""
+    left = list(values)
+    for start in range(0, len(left), ROWS_AT_ONCE):
+        yield left[start : start + ROWS_AT_ONCE]
+
+
+def _put(database: sqlite3.Connection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    for some in _parts(rows):
+        database.execute(f"{what} VALUES {','.join([_marks(some[0])] * len(some))}", list(chain.from_iterable(some)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prol2tp.spool.file import FLUSH_AFTER, SpoolFile
+from prol2tp.spool.file import FLUSH_AFTER, FRESH, ROWS_AT_ONCE, SpoolFile
 from prol2tp.spool.order import ACCOUNTING_ON, INTERIM, START, STOP
 
 
@@ -305,3 +305,32 @@ def test_wrong_types_among_what_is_open_are_damage(tmp_path: Path):
     spool.close()
     _, lines = opened(tmp_path / "q")
     assert len(lines) == 1 and "wrong type" in lines[0]
+
+
+def test_many_records_are_few_statements_and_are_the_same_read_from_memory_and_from_the_file(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    statements: list[str] = []
+    spool._database.set_trace_callback(statements.append)
+    count = 2 * ROWS_AT_ONCE + 3
+    spool.write([(f"s{n}", START, float(n), b"%d" % n) for n in range(count)], [])
+    spool._database.set_trace_callback(None)
+    assert len(statements) == 2 + 2 * 3
+    taken = spool.order.take(count)
+    remembered = spool.read(taken)
+    assert len(remembered) == count
+    spool.write([], taken[::2], taken[1:3])
+    spool.close()
+    again, _ = opened(tmp_path / "q")
+    left = again.order.take(count)
+    assert again.read(left) == [one for one in remembered if one.id in taken[1::2] and one.id != taken[1]]
+    assert (again.refused, len(again.unfinished("", count))) == (2, count)
+
+
+def test_the_latest_records_alone_are_kept_in_memory(tmp_path: Path):
+    spool, _ = opened(tmp_path / "q")
+    spool.write([(f"s{n}", START, float(n), b"%d" % n) for n in range(FRESH + 10)], [])
+    assert len(spool._fresh) == FRESH and 1 not in spool._fresh
+    taken = spool.order.take(FRESH + 10)
+    assert [record.payload for record in spool.read(taken)] == [b"%d" % n for n in range(FRESH + 10)]
+    spool.write([], taken)
+    assert not spool._fresh
