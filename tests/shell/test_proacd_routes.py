@@ -101,6 +101,7 @@ def test_sessions_of_lacs_are_switched(world: ProacdWorld) -> None:
     world.settle()
     (route,) = world.routes
     assert route.state.value == "joined"
+    assert world.prol2tpd.rows[route.destination.id]["source"] == "7/8"
     world.plane.deliver(route.source.port, FF03 + LCP)
     assert world.plane.sent[-1] == (route.destination.port, FF03 + LCP)
     world.prol2tpd.close("7/8")

@@ -8,7 +8,7 @@ from prol2tp.control.paging import texts_page
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.dataplane.interface import COUNTERS
-from prol2tp.ppp.causes import CAUSES, acct_terminate_cause
+from prol2tp.ppp.causes import acct_terminate_cause
 from prol2tp.spool.history import History
 
 FILE = "propppd-history.sqlite"
@@ -38,7 +38,6 @@ class LinkHistory(Follower):
     @staticmethod
     def _row(link: PPPLink) -> dict[str, Any]:
         links = link.links
-        cause = CAUSES.get(link.cause)
         given = link.ipv6.given if link.ipv6 is not None else None
         refusal = f"refused: {link.refusal}" if link.refusal and not link.seconds_up else ""
         return {
@@ -48,7 +47,7 @@ class LinkHistory(Follower):
             "address": link.lease.text if link.lease is not None else "",
             "delegated": [str(one) for one in given.delegated] if given else [],
             "cause": link.cause, "acct_terminate_cause": acct_terminate_cause(link.cause),
-            "message": refusal or link.message or (cause.text if cause is not None else ""),
+            "message": refusal or link.message,
             "last_state": link.core.phase.name, "authentication": link.radius, "counters": None,
         }
 

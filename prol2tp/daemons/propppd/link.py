@@ -20,6 +20,7 @@ from prol2tp.daemons.propppd.netif import LinkInterface
 from prol2tp.daemons.propppd.settings import NetworkSettings
 from prol2tp.dataplane.interface import GONE, NOT_FOUND, DataPathError
 from prol2tp.ppp import outputs
+from prol2tp.ppp.causes import CAUSES
 from prol2tp.ppp.dissect import masked
 from prol2tp.ppp.link import Link, Phase
 from prol2tp.ppp.proxy import ProxyRecord
@@ -420,7 +421,7 @@ class PPPLink:
             return
         if self.core.phase is not Phase.TERMINATE:
             # else the reason why it was ending is the true one
-            self.cause, self.message = cause, message
+            self.cause, self.message = cause, message or _text_of(cause)
         self.tell(self.core.lower_down)
         self.finish(cause, message)
 
@@ -445,7 +446,7 @@ class PPPLink:
         self.ended = True
         self.waiting = False
         self.cause = self.cause or cause
-        self.message = self.message or message
+        self.message = self.message or message or _text_of(self.cause)
         self.question = None
         links = self.links
         links.deadlines.set(self, None)
@@ -460,6 +461,11 @@ class PPPLink:
         self.tell_all(Level.INFO if told else Level.NOTICE, "ended: {cause}{why}, user {user}, {seconds:.0f} s up",
                       cause=self.cause, why=why, user=user or "-", seconds=self.seconds_up)
         links.ended(self, user)
+
+
+def _text_of(cause: str) -> str:
+    """What a cause means, where nobody has said more."""
+    return CAUSES[cause].text if cause in CAUSES else ""
 
 
 def _forget(_: Any) -> None:
