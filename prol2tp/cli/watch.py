@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 from prol2tp import __version__
 from prol2tp.cli.format import clean, clean_json
 from prol2tp.cli.program import DONE, FAILED, UNREACHABLE, USAGE, open_streams
-from prol2tp.control.blocking import Connection, Unreachable, run_directory
+from prol2tp.control.blocking import TIMEOUT, Connection, Unreachable, run_directory
 from prol2tp.control.command import ControlError, Invalid
 from prol2tp.control.commands import prol2tpd, propppd
 
@@ -214,7 +214,7 @@ class Watch:
         delay, known = FIRST_DELAY, False
         while True:
             try:
-                with Connection(path) as connection:
+                with Connection(path, self._patience()) as connection:
                     for notice in self._notices(connection):
                         delay, known = FIRST_DELAY, True
                         if not self._take(notice):
@@ -230,6 +230,10 @@ class Watch:
                 return DONE
             self._sleep(wait)
             delay = min(LAST_DELAY, delay * 2)
+
+    def _patience(self) -> float:
+        """Seconds that a daemon has to answer."""
+        return TIMEOUT if self._until is None else min(TIMEOUT, max(self._until - self._clock(), 0.001))
 
     def _notices(self, connection: Connection) -> Iterator[dict[str, Any]]:
         instance, after = (self._instance, self._sequence) if self._instance else (None, None)

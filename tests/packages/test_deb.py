@@ -16,6 +16,9 @@ UNITS = {
                 "/usr/sbin/prol2tpd -o /var/log/prol2tpd.log"),
     "proppp": ("ProPPP Scalable PPP network protocol daemon", "propppd", "/usr/sbin/propppd -l /var/log/propppd.log"),
     "prol2tp-path": ("ProL2TP data path", "prol2tp-pathd", "/usr/sbin/prol2tp-pathd"),
+    "proac": ("ProL2TP Access Concentrator network protocol daemon", "proacd",
+              "/usr/sbin/proacd -o /var/log/proacd.log"),
+    "prol2tp-web": ("ProL2TP metrics and live page", "prol2tp-webd", "/usr/sbin/prol2tp-webd"),
 }
 PROBE = """\
 #!/bin/bash
@@ -24,7 +27,7 @@ exec >/probe/boot-$(( $(cat /probe/boots 2>/dev/null || echo 0) + 1 )).log 2>&1
 echo $(( $(cat /probe/boots 2>/dev/null || echo 0) + 1 )) >/probe/boots
 say() { echo "== $*"; }
 state() {
-    for unit in prol2tp proppp prol2tp-path; do
+    for unit in prol2tp proppp prol2tp-path proac prol2tp-web; do
         say status $1 $unit; systemctl --no-pager -l status $unit
         say pid $1 $unit; systemctl show -P MainPID $unit
     done
@@ -36,8 +39,8 @@ if [ "$(cat /probe/boots)" = 1 ]; then
     say install; dpkg -i /probe/first.deb
     say idle; systemctl is-active prol2tp proppp prol2tp-path
     chgrp prol2tp /probe/*.conf; chmod 640 /probe/*.conf
-    cp -p /probe/prol2tpd.conf /probe/propppd.conf /etc/prol2tp/
-    systemctl enable --now prol2tp proppp
+    cp -p /probe/*.conf /etc/prol2tp/
+    systemctl enable --now prol2tp proppp proac prol2tp-web
     say verify; systemd-analyze verify /lib/systemd/system/pro*.service
     state first
     say reload; systemctl reload prol2tp proppp; systemctl is-active prol2tp proppp
@@ -93,6 +96,8 @@ def boots(tmp_path_factory) -> list[dict[str, str]]:
     (probe / "run").chmod(0o755)
     (probe / "prol2tpd.conf").write_text('system { listen 127.0.0.1:1701; hostname "fresh" }\n')
     (probe / "propppd.conf").write_text('profile "users" { auth true; auth_methods chap }\n')
+    (probe / "proacd.conf").write_text(
+        'route "r1" { source pppoe { interface eth9 service "x" } destination l2tp { peer 127.0.0.1 } }\n')
     units = debian / "etc/systemd/system"
     (units / "probe.service").write_text(SERVICE)
     (units / "graphical.target.wants").mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
@@ -137,3 +137,11 @@ async def test_what_a_daemon_of_another_kind_says_is_one_line(daemons, tmp_path,
     code, _, errors = await Watcher(tmp_path, "-p", "-T", "20").end()
     assert code == 1 and errors.startswith("prol2tpwatch: what the daemon says is not understood: ")
     assert errors.count("\n") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_daemon_that_hangs_is_not_waited_for_longer_than_wanted(daemons, tmp_path):
+    daemons.prol2tpd.responders.table[b"Subscribe"] = (prol2tpd.COMMANDS["Subscribe"],
+                                                       lambda connection, **_: Deferred())
+    code, out, errors = await Watcher(tmp_path, "-T", "0.3").end()
+    assert (code, out) == (3, "") and errors.endswith("prol2tpd.sock: no answer\n")
