@@ -83,6 +83,8 @@ def _plain(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     read, names = _FIELDS[type(record)]
     for value, (name, default) in zip(read(record), names, strict=True):
+        if value is default:  # most of them
+            continue
         if name in _NESTED:
             if value is not None:
                 found[name] = _plain(value)

@@ -15,6 +15,7 @@ from prol2tp.ppp.proxy import ProxyRecord
 from prol2tp.radius.dictionary import Key
 from prol2tp.radius.lines import line_attributes
 
+_LEVELS = frozenset(("", *Level.__members__))
 _TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
 _PAYLOADS = (128, 1 << 16)
 """Largest PPP payloads that an Ethernet may carry (RFC 4638)."""
@@ -65,7 +66,7 @@ def carrier_of(row: Mapping[str, Any], prefix: str = "") -> L2TPSession | PPPoEA
             raise ValueError(f"{name} must be {_WORDS[of]}")
         # the same few texts come with every session
         values[name] = sys.intern(value) if type(value) is str else value
-    if values["log_level"].upper() not in ("", *Level.__members__):
+    if values["log_level"].upper() not in _LEVELS:
         raise ValueError("log_level must be empty, or a level of the log")
     values["id"] = prefix + values["id"]
     carrier: Any = kind.carrier(**values)
