@@ -12,6 +12,7 @@ import pytest
 
 from prol2tp.config import prol2tpd as prol2tpd_config
 from prol2tp.config import propppd as propppd_config
+from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.daemons.base import CommonOptions
 from prol2tp.daemons.launch import with_foreground
 from prol2tp.daemons.pathd.service import Options as Pathd
@@ -20,10 +21,11 @@ from prol2tp.daemons.prol2tpd.service import Options as Prol2tpd
 from prol2tp.daemons.propppd.service import Options as Propppd
 from prol2tp.daemons.scriptd.scripts import OWN_VARIABLES, SCRIPTS, VARIABLES
 from prol2tp.daemons.scriptd.service import Options as Scriptd
+from prol2tp.daemons.webd.service import Options as Webd
 
 MAN = Path(__file__).resolve().parent.parent / "man"
 PAGES = sorted(MAN.iterdir())
-DAEMONS = (Prol2tpd, Propppd, Pathd, Scriptd, Proacd)
+DAEMONS = (Prol2tpd, Propppd, Pathd, Scriptd, Proacd, Webd)
 
 
 def declared(options: CommonOptions) -> set[str]:
@@ -105,3 +107,35 @@ def test_the_page_of_scripts_has_all_scripts_and_all_variables_and_no_others():
     assert re.findall(r"^\.It Pa (\S+)$", scripts, re.MULTILINE) == list(SCRIPTS)
     found = re.findall(r"^\.It Ev (\S+)\n(.*)$", page.partition(".Ss Environment of a script")[2], re.MULTILINE)
     assert found == [(one.name, one.help) for one in OWN_VARIABLES + VARIABLES]
+
+
+def test_every_program_has_a_page_and_is_in_the_overview_and_the_readme():
+    setup = configparser.ConfigParser()
+    setup.read(MAN.parent / "setup.cfg")
+    programs = re.findall(r"(?m)^(\S+) = ", setup["options.entry_points"]["console_scripts"])
+    assert len(programs) > 10
+    overview, readme = (MAN / "prol2tp.7").read_text(), (MAN.parent / "README.md").read_text()
+    for program in programs:
+        assert any((MAN / f"{program}.{section}").exists() for section in (1, 8)), program
+        assert f"Xr {program} " in overview, program
+        assert f"`{program}`" in readme, program
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_man_formats_a_page_without_a_warning(page):
+    command = ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page]
+    done = subprocess.run(command, capture_output=True, text=True, check=False,
+                          env={"LC_ALL": "C.UTF-8", "MANWIDTH": "80", "PATH": "/usr/bin:/bin"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("page", "module"), [("propppctl.1", propppd), ("proac_info.1", proacd)])
+def test_the_page_of_a_tool_has_all_events_of_its_daemon(page, module):
+    missing = set(module.EVENTS) - set(re.findall(r"[\w-]+", (MAN / page).read_text()))
+    assert not missing
+
+
+def test_tunnels_and_sessions_have_a_script_for_each_of_their_events():
+    page = (MAN / "prol2tp-scriptd.8").read_text()
+    events = [event for event in prol2tpd.EVENTS if event.startswith(("tunnel-", "session-"))]
+    assert len(events) == 8 and all(f".It Pa {event}\n" in page for event in events)
