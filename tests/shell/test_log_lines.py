@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import Logger, formatEvent
 
+from prol2tp.config import proacd, prol2tpd, propppd
 from prol2tp.daemons.logs import Level, Log
 from tests.shell.propppd_world import LinksWorld
 from tests.shell.test_prol2tpd import LAC, LNS, FakePPP, Host, pair, world  # noqa: F401
@@ -126,6 +127,34 @@ def test_lines_about_messages_say_of_which_tunnel_and_session_they_are(pair):  #
     assert f"FSM: LNIC({tunnel}/{session}) event CLOSE_REQ in state ESTABLISHED" in lines
     assert f"FSM: LNIC({tunnel}/{session}) state change: ESTABLISHED --> IDLE" in lines
     assert any(line.startswith(f"{tunnel}: send Ns ") for line in lines)
+
+
+@pytest.mark.parametrize(("scope", "same_tunnel", "other"),
+                         [("session", False, False), ("tunnel", True, False), ("system", True, True)])
+def test_a_level_of_one_tunnel_or_session_changes_the_lines_of_no_other(pair, scope, same_tunnel, other):  # noqa: F811
+    lac = pair.lac
+    lines = heard(lac.log)
+    first, second = lac.call("ListSessions", cursor="", limit=2)["rows"]
+    tunnel = first["tunnel_id"]
+    assert second["tunnel_id"] == tunnel
+    which = {"system": {}, "tunnel": {"tunnel_id": tunnel},
+             "session": {"tunnel_id": tunnel, "session_id": first["session_id"]}}
+    lac.call("SetLogLevel", scope=scope, level="info", **which[scope])
+    lac.call("CreateTunnel", parameters={"name": "other", "peer": "10.99.0.1", "persist": "false"})
+    for row in (first, second):
+        lac.call("DestroySession", tunnel_id=tunnel, session_id=row["session_id"])
+    pair.run(1)
+    assert f"{tunnel}/{first['session_id']}: send CDN" in lines
+    assert (f"{tunnel}/{second['session_id']}: send CDN" in lines) is same_tunnel
+    assert any("SCCRQ" in line for line in lines) is other, lines
+
+
+def test_levels_and_their_defaults_are_those_of_prol2tp():
+    assert [level.name for level in Level] == ["CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"]
+    found = {module.__name__: module.load("", "x.conf").system.log_level for module in (prol2tpd, propppd)}
+    assert set(found.values()) == {"notice"}
+    route = 'route "r" { source pppoe { interface eth1 } destination l2tp { peer 192.0.2.1 } }'
+    assert proacd.load(route, "x.conf").system.log_level == "info"
 
 
 def detachments(host):

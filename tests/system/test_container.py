@@ -26,6 +26,12 @@ def test_all_daemons_start_and_end_together(end):
                             "PROL2TP_STATE_DIR": str(world.path("state")), "PATH": f"{BIN}:{os.environ['PATH']}"}
         container = host.spawn(START, env=env)
         container.wait_for("connected to propppd")
+        said = [line.split(maxsplit=5)[5] for line in container.lines if line.count(" ") > 4]
+        lines = ["ProL2TP V", "  (c) Copyright", "lsnr: listening on IPv4 UDP socket 127.0.0.1/1701",
+                 "router_id is not given", "L2TPv3 router-id 2130706433"]
+        # among those of the other daemons
+        places = [next(place for place, line in enumerate(said) if line.startswith(start.strip())) for start in lines]
+        assert places == sorted(places)
         assert "listening on: 127.0.0.1:1701" in host.run(BIN / "prol2tp", "show", "system", env=env).stdout
         if end == "told":
             container.stop(seconds=20)

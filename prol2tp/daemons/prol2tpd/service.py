@@ -132,6 +132,9 @@ class Prol2tpdService(DaemonService):
         yield self._listen()
         if self._stopping:
             return
+        if not self.config.system.router_id:
+            self.log.notice("router_id is not given: it is derived from the address of this host")
+        self.log.notice("L2TPv3 router-id {number}", number=self.plane.router_id())
         status = Status(self.plane, self.options["config-file"])
         commands = Commands(self.plane, status, self.reload, self.preview)
         grace = self.config.system.proacd_grace_timeout
