@@ -127,7 +127,8 @@ class Lease:
 
     @property
     def text(self) -> str:
-        return str(IPv4Address(self.address))
+        address = self.address
+        return f"{address >> 24}.{address >> 16 & 0xFF}.{address >> 8 & 0xFF}.{address & 0xFF}"
 
 
 class Addresses:
