@@ -6,14 +6,14 @@ the last record is the best that is known, and the session has lasted until then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 
 from prol2tp.aaa.records import KINDS, STOP, Clocks, Stored, count, pack, passed, unpack
-from prol2tp.radius.accounting import TERMINATE_CAUSES
+from prol2tp.radius.accounting import TERMINATE_CAUSES, AccountingRequest
 from prol2tp.spool.queue import AccountingQueue
 
 AT_ONCE = 100
@@ -28,15 +28,18 @@ class Recovery:
     """Ends the sessions of former runs.
 
     :param run: what the Acct-Session-Ids of this run begin with.
+    :param tell: called with each Stop.
     """
 
-    def __init__(self, queue: AccountingQueue, clocks: Clocks, run: str) -> None:
+    def __init__(self, queue: AccountingQueue, clocks: Clocks, run: str,
+                 tell: Callable[[AccountingRequest], None] = lambda stop: None) -> None:
         self.ended = 0
         """Sessions that got their Stop."""
         self.unreadable = 0
         self._queue = queue
         self._clocks = clocks
         self._run = run
+        self._tell = tell
 
     @inlineCallbacks
     def snapshot(self, dataplane: Any) -> Any:
@@ -91,5 +94,6 @@ class Recovery:
             stop.session_time = (request.session_time or 0) + int(stored.age(clocks))
             stop.event_timestamp, at, boot = int(clocks.wall()), clocks.monotonic(), clocks.boot
         self.ended += 1
+        self._tell(stop)
         payload = pack(Stored(stop, at, boot, stored.port, stored.baseline, stored.path))
         return self._queue.append(session, KINDS[STOP], payload, float(stop.event_timestamp))

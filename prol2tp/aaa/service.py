@@ -73,6 +73,8 @@ class AccountingService:
         self._told: set[str] = set()
         """Realms whose servers know that we are here."""
         self._ports_made = False
+        self.left_over: Callable[[AccountingRequest], None] = lambda stop: None
+        """Hears of each session that a former run has left without a Stop."""
 
     def configure(self, radius: Radius) -> Deferred[None]:
         """Take over; the first time with a server fires when the queue is open. Fails with `QueueFailed`."""
@@ -99,7 +101,7 @@ class AccountingService:
     def _opened(self, queue: AccountingQueue) -> None:
         if self._ports_made:
             # too late to tell what passed a port before ours were there: the last records have to do
-            self._end_former(Recovery(queue, self._clocks, self.run), _NO_PATH, {})
+            self._end_former(Recovery(queue, self._clocks, self.run, self.left_over), _NO_PATH, {})
 
     def server_changed(self, change: ServerDead | ServerAlive | AnswerDropped) -> None:
         """Of `RadiusPort`."""
@@ -154,7 +156,7 @@ class AccountingService:
         self._ports_made = True
         if queue is None:
             return
-        recovery = Recovery(queue, self._clocks, self.run)
+        recovery = Recovery(queue, self._clocks, self.run, self.left_over)
         try:
             live = yield recovery.snapshot(dataplane)
         except QueueFailed:

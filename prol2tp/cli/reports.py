@@ -75,7 +75,7 @@ def link_ends(pages: Iterable[Iterable[JSON]]) -> Iterator[str]:
 
 
 def _link_cells(row: JSON) -> list[str]:
-    return [_when(row["ended_at"]), clean(row["name"]), clean(row["user"] or "-"), clock(row["seconds_up"]),
+    return [_when(row["ended_at"]), clean(row["name"] or "-"), clean(row["user"] or "-"), clock(row["seconds_up"]),
             clean(row["last_state"]), clean(row["address"] or "-"), *_octets(row["counters"]), clean(row["cause"]),
             clean(row["message"] or "-")]
 

@@ -26,6 +26,7 @@ CAUSES = {
         Cause("Admin Reset", 6, "User request", "closed by the administrator"),
         Cause("Admin Reboot", 7, "User request", "the daemon stops"),
         Cause("NAS Error", 9, "Fatal error", "the session could not be set up here"),
+        Cause("NAS Reboot", 11, "Fatal error", "the daemon was killed, or has crashed"),
         Cause("NAS Request", 10, "User request", "closed by this end"),
         Cause("Port Preempted", 13, "User request", "another session takes its place"),
         Cause("Peer Request", 1, "Hangup", "closed by the peer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 
 from prol2tp.aaa.records import Clocks, Stored, pack
 from prol2tp.aaa.recovery import NAS_REBOOT, Recovery
+from prol2tp.control.commands.propppd import RECORDS
+from prol2tp.control.shapes import problems
+from prol2tp.daemons.propppd.history import LinkHistory
 from prol2tp.radius.accounting import AccountingRequest
+from prol2tp.spool.history import History
 from prol2tp.spool.order import START
 from tests.shell.accounting_world import DirectQueue
 from tests.shell.propppd_world import result
@@ -30,7 +35,8 @@ class KilledWorld(AccountingWorld):
     def end_all(self, run: str = "run2") -> Recovery:
         """What a new daemon does at its start."""
         clocks = Clocks(lambda: self.links.wall() + self.wall_step, self.clock.seconds, self.boot)
-        recovery = Recovery(self.queue, clocks, run)  # type: ignore[arg-type]
+        self.history = LinkHistory(History(self.clock, lambda line: None))
+        recovery = Recovery(self.queue, clocks, run, self.history.left_over)  # type: ignore[arg-type]
         live = result(recovery.snapshot(self.near))
         result(recovery.end_all(self.near, live))
         return recovery
@@ -151,3 +157,19 @@ def test_nothing_is_asked_of_the_data_path_when_nothing_is_left(world: KilledWor
     world.near.counters = lambda ports=None: asked.append(ports)  # type: ignore[method-assign, assignment, return-value]
     world.end_all()
     assert asked == []
+
+
+def test_a_session_that_was_open_leaves_a_record_of_what_accounting_knew(world: KilledWorld) -> None:
+    _, link = world.online()
+    world.traffic(link, 10, 5)
+    world.later(30)
+    world.end_all()
+    (stop,) = world.stops
+    (row,) = json.loads(world.history.page(None, None, "r@example.com")["rows"].encoded)
+    assert problems(row, RECORDS["history-row"], RECORDS) == []
+    assert (row["cause"], row["acct_terminate_cause"]) == ("NAS Reboot", stop.terminate_cause)
+    assert (row["type"], row["id"], row["address"]) == ("pppol2tp", link.carrier.id, "10.1.2.3")
+    assert row["message"] == "the daemon was killed, or has crashed" and row["seconds_up"] >= 30
+    assert (row["counters"]["rx_packets"], row["counters"]["tx_octets"]) == (
+        stop.input_packets, stop.output_octets)
+    assert row["ended_at"] == stop.event_timestamp == row["created_at"] + row["seconds_up"]

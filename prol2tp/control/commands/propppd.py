@@ -358,10 +358,11 @@ HISTORY_ROW = Record(
     "history-row",
     (
         *ENDED,
-        Field("name", "text", "of the link: `session-N`"),
+        Field("name", "text", "of the link: `session-N`; empty: the daemon was killed, and this is what accounting"
+                              " knew"),
         Field("type", "text", "`pppol2tp`, `pppoe` or `tty`"),
         Field("id", "text", "of what carried it: `TUNNEL/SESSION` of prol2tpd for L2TP"),
-        Field("profile", "text", "profile of propppd.conf"),
+        Field("profile", "text", "profile of propppd.conf; empty: the daemon was killed"),
         Field("user", "text", "empty: never known"),
         Field("peer", "text", "who was at the other end: calling number, address or MAC address; empty: not known"),
         Field("interface", "text", "empty: none"),

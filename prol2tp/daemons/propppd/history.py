@@ -8,10 +8,15 @@ from prol2tp.control.paging import texts_page
 from prol2tp.daemons.propppd.followers import Follower
 from prol2tp.daemons.propppd.link import PPPLink
 from prol2tp.dataplane.interface import COUNTERS
-from prol2tp.ppp.causes import acct_terminate_cause
+from prol2tp.ppp.causes import CAUSES, acct_terminate_cause
+from prol2tp.radius.accounting import AccountingRequest
 from prol2tp.spool.history import History
 
 FILE = "propppd-history.sqlite"
+
+
+_KINDS = {"l2tp": "pppol2tp", "pppoe": "pppoe"}
+"""Of links, by the first word of their NAS-Port-Id."""
 
 
 class LinkHistory(Follower):
@@ -35,6 +40,22 @@ class LinkHistory(Follower):
         tunnel, session = link.carrier.numbers
         self.history.add(row, kind="link", tunnel=tunnel, session=session, peer=row["peer"], user=row["user"])
 
+    def left_over(self, stop: AccountingRequest) -> None:
+        """A session of a former run, which was killed: what accounting knows of it."""
+        cause = CAUSES["NAS Reboot"]
+        kind, _, id = stop.port.nas_port_id.partition(" ")
+        seconds = float(stop.session_time or 0)
+        user = stop.user if isinstance(stop.user, str) else stop.user.decode("utf-8", "replace")
+        row = {
+            "ended_at": float(stop.event_timestamp), "created_at": stop.event_timestamp - seconds,
+            "seconds_up": seconds, "name": "", "type": _KINDS.get(kind, "tty"), "id": id if kind in _KINDS else "",
+            "profile": "", "user": user, "peer": stop.port.calling_station_id, "interface": "",
+            "address": stop.addresses.ip_address, "delegated": list(stop.addresses.delegated_ipv6_prefixes),
+            "cause": cause.word, "acct_terminate_cause": cause.acct_terminate_cause, "message": cause.text,
+            "last_state": "NETWORK", "authentication": "", "counters": _counters(stop),
+        }
+        self.history.add(row, kind="link", peer=row["peer"], user=user)
+
     @staticmethod
     def _row(link: PPPLink) -> dict[str, Any]:
         links = link.links
@@ -55,3 +76,12 @@ class LinkHistory(Follower):
         """The answer of ListHistory."""
         match = {"user": user} if user is not None else {}
         return texts_page(cursor, limit, lambda before, most, room: self.history.read(before, most, room, **match))
+
+
+def _counters(stop: AccountingRequest) -> dict[str, int] | None:
+    """What accounting counts, and nothing else."""
+    if stop.input_octets is None:
+        return None
+    known = {"rx_octets": stop.input_octets, "tx_octets": stop.output_octets, "rx_packets": stop.input_packets,
+             "tx_packets": stop.output_packets}
+    return {name: known.get(name) or 0 for name in COUNTERS}

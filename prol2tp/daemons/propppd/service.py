@@ -148,6 +148,7 @@ class PropppdService(PathOwner):
         self.links.followers.add(directory)
         self.history = LinkHistory(History(reactor, lambda line: log.error("{line}", line=line)))
         self.links.followers.add(self.history)
+        self.accounting.left_over = self.history.left_over
         self.dynamic = DynamicRequests(self.links, self.radius, reactor, self.logs["radius"], rates=self.rates)
         self.links.followers.add(self.dynamic)
         self.links.publish = self.events.publish
