@@ -246,6 +246,8 @@ def write_values(arguments: Iterable[Argument], values: Mapping[str, Any]) -> di
                 raise Invalid(f"{argument.name} is missing")
         try:
             data = _WRITERS[argument.type](value)
+        except UnicodeEncodeError:
+            raise Invalid(f"{argument.name}: must be UTF-8") from None
         except (ValueError, TypeError, RecursionError) as error:
             raise Invalid(f"{argument.name}: {error}") from None
         if len(data) > MAX_VALUE:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 
-from prol2tp.cli import format
+from prol2tp.cli import access, format, links, reports, tunnels
 from prol2tp.cli.program import FAILED, Program
 from prol2tp.cli.prol2tp import ACTIONS, GRAMMAR
+from tests.golden import records
 
 EVIL = "a\x1b]0;x\x07\x9b31m\u202eb\u2066c\u2028d\x7f"
 
@@ -60,6 +64,60 @@ def test_an_error_is_one_safe_line() -> None:
     assert tool(errors=errors).complain(f"no tunnel {EVIL}\nat all", FAILED) == FAILED
     assert is_safe(errors.getvalue()) and errors.getvalue().count("\n") == 1
     assert errors.getvalue().endswith(" at all\n")
+
+
+LAYOUTS: dict[str, tuple[Callable[[Any], Iterable[str]], Any]] = {
+    "system": (tunnels.system, records.SYSTEM),
+    "tunnels": (lambda row: tunnels.tunnels([[row]]), records.TUNNEL_ROW),
+    "tunnel": (tunnels.tunnel, records.TUNNEL),
+    "sessions": (lambda rows: tunnels.sessions([rows]), list(records.SESSION_ROWS)),
+    "session": (tunnels.session, records.SESSION),
+    "ends": (lambda rows: reports.ends([rows]), list(records.END_ROWS)),
+    "route ends": (lambda rows: reports.route_ends([rows]), list(records.ROUTE_END_ROWS)),
+    "link ends": (lambda rows: reports.link_ends([rows]), list(records.LINK_END_ROWS)),
+    "preview": (reports.preview, records.PREVIEW),
+    "scripts": (reports.scripts, records.SCRIPTS),
+    "status": (links.status, records.STATUS),
+    "pools": (lambda rows: links.pools([rows]), list(records.POOL_ROWS)),
+    "servers": (lambda rows: links.servers([rows]), list(records.SERVER_ROWS)),
+    "link": (links.link, records.LINK),
+    "networks of a link": (links.link, records.NETWORK_LINK),
+    "rates of a link": (links.link, records.RATE_LINK),
+    "links": (lambda rows: links.links([rows]), records.link_rows(2)),
+    "status of proacd": (lambda record: access.status(record) + access.details(record), records.ACCESS_STATUS),
+    "routes": (lambda rows: access.routes([rows], verbose=True), [*records.ROUTES, *records.OTHER_ROUTES]),
+    "interfaces": (lambda rows: access.interfaces([rows]), list(records.INTERFACE_ROWS)),
+    "destinations": (lambda rows: access.destinations([rows]), list(records.DESTINATION_ROWS)),
+    "hosts": (lambda rows: access.macs([rows]), list(records.MAC_ROWS)),
+    "trace of proacd": (lambda rows: access.trace([rows]), list(records.TRACE_ROWS)),
+}
+
+
+def texts(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where there is a text in a record."""
+    if isinstance(value, str):
+        yield place
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from texts(inner, (*place, key))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_no_text_of_any_record_reaches_the_terminal_as_it_is(name: str) -> None:
+    layout, record = LAYOUTS[name]
+    shown = 0
+    for *above, last in texts(record):
+        hostile = inner = copy.deepcopy(record)
+        for key in above:
+            inner = inner[key]
+        inner[last] = EVIL
+        try:
+            lines = list(layout(hostile))
+        except (LookupError, ValueError):  # a word of ours, or an address: not for peers to choose
+            continue
+        assert all(line.isprintable() for line in lines), (above, last)
+        shown += any("\\x1b]0;x" in line for line in lines)
+    assert shown
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

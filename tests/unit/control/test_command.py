@@ -175,3 +175,9 @@ def test_shapes_tell_what_is_wrong_with_a_record():
     del row["id"]
     assert problems(row, record, propppd.RECORDS) == ["link-row: id is missing"]
     assert problems(json.loads("[]"), record, propppd.RECORDS) == ["link-row: is no object"]
+
+
+def test_text_that_is_no_utf_8_is_refused_in_plain_words():
+    with pytest.raises(Invalid) as refused:
+        write_values((Argument("user", "text"),), {"user": "caf\udce9"})
+    assert refused.value.text == "user: must be UTF-8"
