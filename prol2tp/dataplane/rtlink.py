@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
+from errno import EAFNOSUPPORT
+from fcntl import ioctl
 from struct import Struct
 
 RTMGRP_LINK = 1
@@ -19,6 +21,9 @@ _IFLA_INET6_ADDR_GEN_MODE, _GEN_MODE_NONE = 8, 1
 _IFF_MULTICAST = 0x1000
 _NLA_F_NESTED = 0x8000
 
+_SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933
+
+_IFREQ = Struct("=16si20x")
 _NLMSG = Struct("=IHHII")
 _IFINFO = Struct("=BxHiII")
 _IFSTATS = Struct("=BxHII")
@@ -51,19 +56,41 @@ class LinkRequests:
     def close(self) -> None:
         self._socket.close()
 
-    def prepare(self, ifindex: int, multicast: bool, queue_length: int) -> None:
-        """No link-local address made by the kernel: the address is IPv6CP's. Kernels without IPv6 refuse that part."""
+    def index(self, name: str) -> int:
+        """Of the interface of that name. In one system call, without a socket made for it."""
+        request = bytearray(_IFREQ.pack(name.encode(), 0))
+        ioctl(self._socket.fileno(), _SIOCGIFINDEX, request)
+        return int(_IFREQ.unpack(request)[1])
+
+    def name(self, ifindex: int) -> str:
+        """Of the interface of that index."""
+        request = bytearray(_IFREQ.pack(b"", ifindex))
+        ioctl(self._socket.fileno(), _SIOCGIFNAME, request)
+        name: bytes = _IFREQ.unpack(request)[0]
+        return name.partition(b"\0")[0].decode()
+
+    def prepare(self, ifindex: int, multicast: bool, queue_length: int = 0, mtu: int = 0, group: int = 0,
+                name: str = "") -> None:
+        """All that an interface is told before it is up. No link-local address made by the kernel: the address is
+        IPv6CP's.
+
+        :param queue_length: 0: the kernel's default. `mtu`, `group` 0: as it is.
+        :param name: may have one %d; empty: as it is.
+        """
+        more = _attribute(_IFLA_TXQLEN, _INT.pack(queue_length)) if queue_length else b""
+        more += _named(name) if name else b""
+        more += _attribute(_IFLA_MTU, _INT.pack(mtu)) if mtu else b""
+        more += _attribute(_IFLA_GROUP, _INT.pack(group)) if group else b""
+        head = _IFINFO.pack(0, 0, ifindex, 0, 0 if multicast else _IFF_MULTICAST)
         inet6 = _attribute(socket.AF_INET6, _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_GEN_MODE_NONE,))))
         try:
-            self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0), _attribute(_IFLA_AF_SPEC, inet6))
-        except OSError:
-            if os.path.exists("/proc/net/if_inet6"):
+            self._request(_RTM_NEWLINK, head, more + _attribute(_IFLA_AF_SPEC, inet6))
+        except OSError as error:
+            # a kernel without IPv6, or an MTU that is too small for it
+            if error.errno != EAFNOSUPPORT and os.path.exists("/proc/net/if_inet6"):
                 raise
-        if queue_length:
-            self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0),
-                          _attribute(_IFLA_TXQLEN, _INT.pack(queue_length)))
-        if not multicast:
-            self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, _IFF_MULTICAST))
+            if more or not multicast:
+                self._request(_RTM_NEWLINK, head, more)
 
     def set_group(self, ifindex: int, group: int) -> None:
         self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0), _attribute(_IFLA_GROUP, _INT.pack(group)))
@@ -78,11 +105,6 @@ class LinkRequests:
         info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"ppp\0") + data)
         self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, 0, 0, 0), _named(name) + _sized(mtu, group) + info,
                       _F_CREATE | _F_EXCL)
-
-    def change(self, ifindex: int, mtu: int, group: int, name: str = "") -> None:
-        """`name` may have one %d; empty: as it is."""
-        self._request(_RTM_NEWLINK, _IFINFO.pack(0, 0, ifindex, 0, 0),
-                      (_named(name) if name else b"") + _sized(mtu, group))
 
     def stats(self, ifindex: int) -> tuple[int, ...]:
         """Received and sent packets, received and sent octets, errors, drops, as in struct rtnl_link_stats64."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EBUSY, EEXIST, EINVAL, ENODEV
@@ -65,7 +65,7 @@ def open_tun(requests: LinkRequests, name: str, multicast: bool, queue_length: i
         request = bytearray(_IFREQ.pack(name.encode(), (IFF_TAP if ethernet else IFF_TUN) | IFF_NO_PI | IFF_TUN_EXCL))
         ioctl(descriptor, TUNSETIFF, request)
         made = bytes(request[:16]).split(b"\0", 1)[0].decode()
-        ifindex = socket.if_nametoindex(made)
+        ifindex = requests.index(made)
         requests.prepare(ifindex, multicast, queue_length)
     except OSError as error:
         os.close(descriptor)
@@ -114,6 +114,9 @@ class LinkThread:
         self._group_max = group_max
         self._group = 0x40000000 | os.getpid()
         self._requests = LinkRequests()
+        self._answers: deque[tuple[list[Deferred[Any]], Any]] = deque()
+        self._told = False
+        """The reactor has been called for what is in `_answers`."""
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
         self._thread.start()
 
@@ -153,11 +156,11 @@ class LinkThread:
                 continue
             if what == "stop":
                 self._requests.close()
-                self._reactor.callFromThread(_answer, [done], None)
+                self._answer([done], None)
                 return
             if what == "open":
                 arguments = (open_tun, self._requests, *arguments)
-            self._reactor.callFromThread(_answer, [done], self._carry_out(*arguments))
+            self._answer([done], self._carry_out(*arguments))
 
     def _close(self, job: _Job) -> _Job | None:
         """This one and those that wait behind it, and then what was to come after them. -> the job that follows."""
@@ -177,10 +180,24 @@ class LinkThread:
                 after.append(following)
                 following = None
         result = self._carry_out(close_tuns, self._requests, tuns, self._group)
-        self._reactor.callFromThread(_answer, waiting, result)
+        self._answer(waiting, result)
         for _, arguments, done in after:
-            self._reactor.callFromThread(_answer, [done], self._carry_out(*arguments))
+            self._answer([done], self._carry_out(*arguments))
         return following
+
+    def _answer(self, waiting: list[Deferred], result: object) -> None:
+        self._answers.append((waiting, result))
+        if not self._told:
+            self._told = True
+            self._reactor.callFromThread(self._give_answers)
+
+    def _give_answers(self) -> None:
+        """On the reactor's thread: all that has been done by now."""
+        self._told = False  # first: what comes from here on calls again
+        while self._answers:
+            waiting, result = self._answers.popleft()
+            for done in waiting:
+                done.callback(result)  # a Failure goes to the errbacks
 
     @staticmethod
     def _carry_out(work: Callable[..., object], *arguments: object) -> object:
@@ -188,8 +205,3 @@ class LinkThread:
             return work(*arguments)
         except BaseException as error:
             return Failure(error)
-
-
-def _answer(waiting: list[Deferred], result: object) -> None:
-    for done in waiting:
-        done.callback(result)  # a Failure goes to the errbacks

@@ -146,7 +146,7 @@ class NetlinkSocket:
             answer.errback(error)
 
     def doRead(self) -> None:
-        """Read until nothing is there; the window bounds how much that can be."""
+        """Read until nothing is there or waited for; the window bounds how much that can be."""
         while self._socket.fileno() >= 0:
             try:
                 data = self._socket.recv(_RECEIVE)
@@ -160,6 +160,8 @@ class NetlinkSocket:
                     break
                 continue
             self._read(data)
+            if not self._sent:
+                break  # that was the last answer: another read would find nothing
         self._continue()
 
     def _read(self, data: bytes) -> None:

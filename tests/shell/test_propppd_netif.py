@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from prol2tp.config.network import RouteTo
+from prol2tp.config.propppd import User
 from prol2tp.daemons.propppd import resolv
 from prol2tp.dataplane.interface import GONE, DataPathError
 from prol2tp.dataplane.network import refused
@@ -57,7 +59,29 @@ def test_a_link_that_ends_while_the_data_path_works_leaves_nothing(world, operat
     late.release()
     world.settle()
     nothing_left(world)
-    assert [row["state"] for row in world.prol2tpd.rows] == ["closed"]
+    # it was up where only the second protocol was waited for
+    assert [row["state"] for row in world.prol2tpd.rows] == ["up", "closed"][operation == "netif_attach":]
+
+
+@pytest.mark.parametrize(("behind", "exchanges"), [((), 0), (("10.8.0.0/24",), 1)])
+def test_an_own_interface_takes_one_exchange_with_the_data_path_where_nothing_else_is_to_be_set(
+        behind: tuple[str, ...], exchanges: int) -> None:
+    world = LinksWorld(CONFIG.replace("auth true", "auth true\n ipv6 false"))
+    name = "u1@example.com"
+    route = tuple(RouteTo(prefix, "", None) for prefix in behind)
+    world.users.users = {**world.users.users, name: User(name=name, password="pw1", route=route)}
+    modified = []
+    original = world.near.netif_modify
+
+    def modify(port: int, **words: Any) -> Deferred[None]:
+        modified.append(set(world.network.addresses.values()))
+        return original(port, **words)
+
+    world.near.netif_modify = modify  # type: ignore[method-assign]
+    _, link = world.client()
+    assert link.up and len(modified) == exchanges and all(modified)
+    (attachment,) = (port.attachment for port in world.near.ports.values() if port.attachment is not None)
+    assert attachment.protocols == {"ip"} and len(attachment.prefixes) == 1 + len(behind)
 
 
 @pytest.mark.parametrize("operation", ["link_set", "address_add"])

@@ -248,15 +248,16 @@ class LinkInterface:
             await self._around.up(wanted, networks, prefixes)
 
     async def _attach(self, wanted_network: NetworkUp) -> bool:
-        """Attach the interface. -> whether the protocol is set up on it already, as on a shared one where nothing else
-        is to be set."""
+        """Attach the interface. -> whether the protocol is set up on it already: on one of its own, and on a shared one
+        that is ready for it, where nothing around the link is to be set before packets may pass."""
         link, interfaces = self._link, self._interfaces
         settings, carrier = link.network, link.carrier
         template = settings.name if settings.shared else carrier.interface_name or settings.name
         wanted = template if settings.shared else interface_name(template, link.user, *carrier.numbers)
         spec = NetifSpec(name=wanted, mode="shared" if settings.shared else "own", mtu=link.mtu, mru=link.mru,
                          source_check=settings.source_check, mss_clamp=settings.mss_clamp, clear_df=settings.clear_df)
-        ready = settings.shared and self._ready(interfaces.shared.get(template), wanted_network)
+        ready = (self._ready(interfaces.shared.get(template), wanted_network) if settings.shared
+                 else not around.wanted(link))
         if ready:
             # one exchange with the data path instead of two
             spec.protocols = (wanted_network.protocol,)
@@ -272,11 +273,15 @@ class LinkInterface:
                 self._place = table, vrf = self._placing()
                 if table or vrf:
                     self.table, self._ruled = await interfaces.place(netif, table, vrf)
-                await interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
+                up = interfaces.network.link_set(netif.ifindex, mtu=link.mtu, up=True)
+                # nothing passes before it is up, and it is up with its address
+                await together(up, *(self._own_steps(wanted_network) if ready else ()))
         except Exception:
             # one that is half set up is of no use to the other protocol either
             await self._detach()
             raise
+        if not settings.shared:
+            return ready and not around.wanted(link)
         # another one of the name may be there meanwhile
         return ready and self._ready(self._shared, wanted_network)
 

@@ -239,8 +239,16 @@ class Carrying(UserspaceDataPlane):
 
     # -- channels --
 
-    def carry(self, port: Port) -> Deferred[Channel]:
-        """-> Deferred(Channel): the kernel carries the port from then on. Fails with `OSError` when it cannot."""
+    def carry_with(self, port: Port, work: Callable[[Channel], Any]) -> Deferred[Any]:
+        """As `carry`, and then `work` on the link thread, in one go with it. -> Deferred of what that gives."""
+        if isinstance(port.carrier, Channel) or port.id in self._carrying:
+            thread: Any = self._thread
+            return self.carry(port).addCallback(lambda channel: thread.call(work, channel))
+        return self.carry(port, work).addCallback(Channel.take_made)
+
+    def carry(self, port: Port, work: Callable[[Channel], object] | None = None) -> Deferred[Channel]:
+        """-> Deferred(Channel): the kernel carries the port from then on. Fails with `OSError` when it cannot. `work`
+        is carried out with a new channel on the link thread, and what comes of it is `Channel.made`."""
         if isinstance(port.carrier, Channel):
             return succeed(port.carrier)
         waiting: Deferred[Channel] = Deferred()
@@ -251,7 +259,7 @@ class Carrying(UserspaceDataPlane):
         l2tp = isinstance(port.carrier, L2TPCarrier)
         channel = Channel(port, port.carrier, self.kernel_tunnel(port) if l2tp else None)
         assert self._thread is not None
-        opened = self._thread.call(channel.open, self.requests, self.current_spec(port) if l2tp else None)
+        opened = self._thread.call(_open, channel, self.requests, self.current_spec(port) if l2tp else None, work)
         opened.addCallbacks(self._carried, self._not_carried, callbackArgs=(channel,), errbackArgs=(channel,))
         return waiting
 
@@ -267,6 +275,8 @@ class Carrying(UserspaceDataPlane):
         if channel.tunnel is not None:
             self.watch_tunnel(channel.tunnel)
         if self.ports.get(port.id) is not port:
+            if isinstance(channel.made, Unit):
+                self._thread.close(channel.made)
             self._thread.call(channel.shut)
             for one in waiting:
                 one.errback(DataPathError(IN_USE, f"port {port.id} was deleted"))
@@ -453,6 +463,16 @@ class Carrying(UserspaceDataPlane):
 
 def _nothing() -> None:
     """What was asked of the link thread before is done."""
+
+
+def _open(channel: Channel, requests: GenericSocket, spec: SessionSpec | None,
+          work: Callable[[Channel], object] | None) -> None:
+    channel.open(requests, spec)
+    if work is not None:
+        try:
+            channel.made = work(channel)
+        except Exception:
+            channel.made = Failure()
 
 
 def _finish(channel: Channel) -> None:

@@ -48,7 +48,7 @@ class Channel:
     """Seconds; a unit without packets says that it is idle since before the system was started (2**32 ticks)."""
 
     __slots__ = ("port", "user", "tunnel", "pppox", "descriptor", "number", "unit", "bridged", "base", "zero", "errors",
-                 "before", "idle", "dead", "handled", "cover")
+                 "before", "idle", "dead", "handled", "cover", "made")
 
     def __init__(self, port: Port, user: Carrier, tunnel: KernelTunnel | None) -> None:
         self.port = port
@@ -70,6 +70,12 @@ class Channel:
         """Packets and octets sent, and received, that are both the port's own count and the kernel's."""
         self.dead = False
         self.cover: Cover | None = None
+        self.made: Any = None
+        """What was made on it as it was opened, until somebody takes it; or a Failure."""
+
+    def take_made(self) -> Any:
+        made, self.made = self.made, None
+        return made
 
     # -- on the link thread --
 

@@ -117,8 +117,7 @@ class KernelDataPlane(Carrying):
             return self._in_user_space(port, spec, why)
         if isinstance(port, EthernetPort):
             return self._open_ethernet(port, spec)
-        opened = self.carry(port).addCallback(self._open_unit, port, spec)
-        return opened.addErrback(self._not_opened, port, spec)
+        return self._open_unit(port, spec).addErrback(self._not_opened, port, spec)
 
     def _why_no_device(self, port: Port, spec: NetifSpec) -> str:
         """Why the kernel cannot make this interface; empty: it can."""
@@ -146,12 +145,21 @@ class KernelDataPlane(Carrying):
             self._log.info("interface {name} is in user space: {why}", name=spec.name, why=why)
         return super().open_for(port, spec)
 
-    def _open_unit(self, channel: Channel, port: Port, spec: NetifSpec) -> Deferred[TUN]:
+    def _open_unit(self, port: Port, spec: NetifSpec) -> Deferred[TUN]:
         codecs = self._codecs.get(port.id)
-        if port.compression is not None and codecs is not None:
-            port.compress(None, self.seconds())  # from here on the kernel's
-        assert self._thread is not None
-        return self._thread.call(open_unit, self.links_requests, self.primer, channel, spec, codecs)
+
+        def opened(channel: Channel) -> TUN:
+            return open_unit(self.links_requests, self.primer, channel, spec, codecs)
+
+        def carried(channel: Channel) -> Deferred[TUN]:
+            if port.compression is not None and codecs is not None:
+                port.compress(None, self.seconds())  # from here on the kernel's
+            assert self._thread is not None
+            return self._thread.call(opened, channel)
+
+        if port.compression is not None:
+            return self.carry(port).addCallback(carried)
+        return self.carry_with(port, opened)
 
     def _not_opened(self, failure: Failure, port: Port, spec: NetifSpec) -> Any:
         """What the kernel cannot do is done here; what the operator got wrong is told."""
@@ -249,7 +257,7 @@ class KernelDataPlane(Carrying):
             self._punts(punt)
         assert self._thread is not None
         filtered = prefixes is not None or punt is not None
-        changed = self._thread.call(_change_unit, unit.descriptor, protocols, spec if filtered else None)
+        changed = self._thread.call(_change_unit, unit, protocols, spec if filtered else None)
         return changed.addErrback(_as_system_error)
 
     @failing
@@ -349,11 +357,11 @@ class KernelDataPlane(Carrying):
         return super().port_delete(port)
 
 
-def _change_unit(unit: int, protocols: tuple[str, ...] | None, filtered: NetifSpec | None) -> None:
+def _change_unit(unit: Unit, protocols: tuple[str, ...] | None, filtered: NetifSpec | None) -> None:
     if protocols is not None:
-        pppdev.set_protocols(unit, protocols)
+        unit.pass_protocols(protocols)
     if filtered is not None:
-        check_sources(unit, filtered, filtered.prefixes, filtered.punt)
+        check_sources(unit.descriptor, filtered, filtered.prefixes, filtered.punt)
 
 
 def _not_ours(packet: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from fcntl import ioctl
 from struct import Struct
 
@@ -39,6 +39,8 @@ GUNIT = _code(_READ, 86)
 CCP_OPEN, CCP_UP, MUST_COMP = 0x40, 0x80, 0x00400000
 _SETTABLE = CCP_OPEN | CCP_UP | 0x4 | 0x8 | 0x20 | 0x200 | 0x400 | 0x800 | 0x4000 | MUST_COMP
 NP_PASS, NP_DROP = 0, 1
+DEFAULT_MRU = 1500
+"""Of a new unit."""
 PROTOCOLS = {"ip": 0x21, "ipv6": 0x57}
 
 _INT = Struct("=i")
@@ -111,10 +113,11 @@ def set_mru(unit: int, mru: int) -> None:
     _integer(unit, SMRU, mru)
 
 
-def set_protocols(unit: int, protocols: Iterable[str]) -> None:
-    """What may pass, as `NetifSpec.protocols`."""
+def set_protocols(unit: int, protocols: Collection[str], before: Collection[str] = tuple(PROTOCOLS)) -> None:
+    """What may pass, as `NetifSpec.protocols`. `before`: what may until now; on a new unit all."""
     for name, number in PROTOCOLS.items():
-        ioctl(unit, SNPMODE, _PAIR.pack(number, NP_PASS if name in protocols else NP_DROP))
+        if (name in protocols) != (name in before):
+            ioctl(unit, SNPMODE, _PAIR.pack(number, NP_PASS if name in protocols else NP_DROP))
 
 
 def set_pass_filter(unit: int, program: bytes) -> None:

@@ -35,6 +35,13 @@ class Unit(TUN):
 
     channel: Channel
     links: LinkRequests
+    protocols: tuple[str, ...]
+    """What may pass."""
+
+    def pass_protocols(self, protocols: tuple[str, ...]) -> None:
+        """Raises `OSError`."""
+        pppdev.set_protocols(self.descriptor, protocols, self.protocols)
+        self.protocols = protocols
 
     def measure(self) -> None:
         head = 2 + self.channel.extra  # the protocol field
@@ -57,23 +64,26 @@ def open_unit(links: LinkRequests, primer: Primer, channel: Channel, spec: Netif
     group = GROUP if spec.mss_clamp else 0
     descriptor = -1
     try:
-        if "%d" in spec.name:
+        name = spec.name
+        if "%d" in name:
             descriptor, number = pppdev.open_unit()
-            ifindex = socket.if_nametoindex(f"ppp{number}")
-            links.change(ifindex, spec.mtu, group, spec.name if spec.name != "ppp%d" else "")
+            ifindex = links.index(f"ppp{number}")
+            template, name = ("", f"ppp{number}") if name == "ppp%d" else (name, "")
+            links.prepare(ifindex, spec.multicast, 0, spec.mtu, group, template)
         else:
             descriptor = pppdev.open_unused()
-            links.new_ppp(descriptor, spec.name, spec.mtu, group)
+            links.new_ppp(descriptor, name, spec.mtu, group)
             number = pppdev.unit_number(descriptor)
-            ifindex = socket.if_nametoindex(spec.name)
-        links.prepare(ifindex, spec.multicast, 0)
-        pppdev.set_mru(descriptor, spec.mru)
+            ifindex = links.index(name)
+            links.prepare(ifindex, spec.multicast)
+        if spec.mru > pppdev.DEFAULT_MRU:
+            pppdev.set_mru(descriptor, spec.mru)
         pppdev.set_protocols(descriptor, spec.protocols)
         check_sources(descriptor, spec, spec.prefixes, spec.punt)
         if codecs is not None:
             restart(primer, channel, descriptor, number, codecs)
         pppdev.connect(channel.descriptor, number)
-        return Unit(descriptor, socket.if_indextoname(ifindex), ifindex, channel, links)
+        return Unit(descriptor, name or links.name(ifindex), ifindex, channel, links, spec.protocols)
     except BaseException as error:
         if descriptor >= 0:
             os.close(descriptor)
@@ -149,8 +159,8 @@ class EthernetSession:
             raise
         try:
             name = requests.session_get(*self.ids)[0]
-            ifindex = socket.if_nametoindex(name)
-            links.prepare(ifindex, spec.multicast, 0)
+            ifindex = links.index(name)
+            links.prepare(ifindex, spec.multicast)
         except OSError as error:
             self.close(requests)
             raise _refused(spec.name, error) from None
