@@ -139,3 +139,16 @@ def test_tunnels_and_sessions_have_a_script_for_each_of_their_events():
     page = (MAN / "prol2tp-scriptd.8").read_text()
     events = [event for event in prol2tpd.EVENTS if event.startswith(("tunnel-", "session-"))]
     assert len(events) == 8 and all(f".It Pa {event}\n" in page for event in events)
+
+
+def test_every_program_has_a_page_and_a_line_in_the_overview_and_in_the_readme():
+    setup = configparser.ConfigParser()
+    setup.read(MAN.parent / "setup.cfg")
+    lines = setup["options.entry_points"]["console_scripts"].strip().split("\n")
+    programs = {line.partition("=")[0].strip() for line in lines}
+    assert programs == {page.stem for page in PAGES if page.suffix in (".1", ".8")}
+    overview = (MAN / "prol2tp.7").read_text().partition(".Bl -tag")[2].partition(".El\n")[0]
+    assert set(re.findall(r"Xr (\S+) [18]\b", overview)) == programs
+    table = (MAN.parent / "README.md").read_text().partition("| program | what it does |")[2].partition("\n\n")[0]
+    assert {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1] if "|" in row
+                                                                     else "")} == programs

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from prol2tp.cli import proac_info, prol2tp, propppctl
+from prol2tp.cli import convert, proac_info, prol2tp, propppctl
 from prol2tp.cli.completion import SHELLS, script
 from prol2tp.cli.grammar import Grammar
 from prol2tp.cli.program import OPTIONS
@@ -27,6 +28,34 @@ def file(shell: str, tool: str) -> Path:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_files_are_what_the_tools_print(shell, tool):
     assert file(shell, tool).read_text("utf-8") == script(shell, tool, TOOLS[tool].GRAMMAR)
+
+
+CONVERT = ["--force", "--help", "--output", "--ppp-options", "--secrets"]
+
+
+def test_the_options_of_the_converter_are_those_of_its_completion():
+    command = convert.parser()._subparsers._group_actions[0].choices["xl2tpd"]
+    options = [word for action in command._actions for word in action.option_strings if word.startswith("--")]
+    assert sorted(options) == CONVERT
+    assert re.findall(r"(?m)^        '\*?(--[\w-]+)", file("zsh", "prol2tp-convert").read_text("utf-8")) == CONVERT
+
+
+@pytest.mark.parametrize(("line", "found"), [
+    ("prol2tp-convert ", ["xl2tpd", "--help", "--version"]),
+    ("prol2tp-convert xl2tpd --", CONVERT),
+    ("prol2tp-convert xl2tpd /usr/lib/os-rel", ["/usr/lib/os-release"]),
+    ("prol2tp-convert xl2tpd --output /usr/lo", ["/usr/local"]),
+])
+def test_bash_completes_the_converter(line, found):
+    assert bash("prol2tp-convert", line) == found
+
+
+@pytest.mark.interop("zsh")
+def test_zsh_completes_the_converter():
+    told = zsh("prol2tp-convert", "prol2tp-convert ", "_values() { print -rl -- ${@[2,-1]%%\\[*} }")
+    assert told == ["xl2tpd", "--help", "--version"]
+    told = zsh("prol2tp-convert", "prol2tp-convert xl2tpd --", "_arguments() { print -rl -- $words[1] $CURRENT $@ }")
+    assert told[:2] == ["xl2tpd", "2"] and [word.strip("*").partition("[")[0] for word in told[3:-1]] == CONVERT
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -63,7 +92,7 @@ source {shlex.quote(str(file('bash', tool)))}
 COMP_WORDBREAKS=$' \\t\\n"'"'"'><=;|&(:'
 COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
 COMP_LINE={shlex.quote(line)}; COMP_POINT=${{#COMP_LINE}}
-_{tool}; printf '%s\\n' "${{COMPREPLY[@]}}"
+_{tool.replace("-", "_")}; printf '%s\\n' "${{COMPREPLY[@]}}"
 """], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
     return [found for found in done.stdout.split("\n") if found]
