@@ -46,6 +46,16 @@ def chosen_output() -> Output:
     return _outputs[0]
 
 
+def number(option: str, type: Callable[[str], float]) -> Callable[[str], float]:
+    """Reads the value of an option."""
+    def read(text: str) -> float:
+        try:
+            return type(text)
+        except ValueError:
+            raise ValueError(f"{option} {text}: must be a number") from None
+    return read
+
+
 class CommonOptions(usage.Options):
     """Options of every daemon under twistd; the console scripts map theirs on these. Subclasses set `daemon`, and
     `check(self)`, which raises `usage.UsageError`."""
@@ -104,7 +114,8 @@ class CommonOptions(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as error:
             unknown = isinstance(error.__context__, getopt.error)
-            sys.stderr.write(f"{self.daemon}: {error}{'; see --help' if unknown else ''}\n")
+            text = str(error).removeprefix("Parameter type enforcement failed: ")
+            sys.stderr.write(f"{self.daemon}: {text}{'; see --help' if unknown else ''}\n")
             sys.exit(1)
 
     def getSynopsis(self) -> str:

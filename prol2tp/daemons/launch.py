@@ -36,6 +36,9 @@ def arguments(daemon: str, plugin: str, options: CommonOptions, words: Sequence[
         elif word in ("-h", "--help"):
             print(with_foreground(options))
             sys.exit(0)
+        elif word.startswith("-f"):
+            words.insert(0, f"-{word[2:]}")
+            foreground = True
         elif _CLUSTER.fullmatch(word):
             words[:0] = [f"-{letter}" for letter in word[1:]]
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
-from prol2tp.daemons.base import CommonOptions, DaemonService
+from prol2tp.daemons.base import CommonOptions, DaemonService, number
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.pathd.server import AlreadyRunning, PathServer
 from prol2tp.dataplane.choice import CHOICES, choose
@@ -26,7 +26,7 @@ class Options(CommonOptions):
     optParameters: list[Any] = [
         ["lock-fd", None, -1, "Descriptor of the locked RUN_DIR/pathd.lock, from the daemon that starts us.", int],
         ["data-path", None, "auto", "auto, kernel or user."],
-        ["hold", None, 30.0, "Seconds that a crashed daemon's tunnels and interfaces stay.", float],
+        ["hold", None, 30.0, "Seconds that a crashed daemon's tunnels and interfaces stay.", number("--hold", float)],
     ]
     optFlags: list[Any] = [
         ["ephemeral", None, "End when the last daemon has left and nothing is held."],

@@ -14,7 +14,7 @@ from twisted.python import usage
 from prol2tp import __version__
 from prol2tp.control.commands.scriptd import COMMANDS, SOCKET
 from prol2tp.control.server import AddressInUse, ControlServer
-from prol2tp.daemons.base import STATE_DIR, CommonOptions, DaemonService, make_directory
+from prol2tp.daemons.base import STATE_DIR, CommonOptions, DaemonService, make_directory, number
 from prol2tp.daemons.logs import Level, Log
 from prol2tp.daemons.scriptd import runner, scripts
 from prol2tp.daemons.scriptd.feed import RETRY, Feed
@@ -42,8 +42,8 @@ class Options(CommonOptions):
         ["state-dir", None, None, "Directory of what must survive a reboot "
                                   "[default: $PROL2TP_STATE_DIR or /var/lib/prol2tp]."],
         ["script-dir", None, scripts.DIRECTORY, "Directory of the scripts."],
-        ["max-running", None, 16, "Most scripts that run at once.", int],
-        ["timeout", None, 30.0, "Seconds that a script may take.", float],
+        ["max-running", None, 16, "Most scripts that run at once.", number("--max-running", int)],
+        ["timeout", None, 30.0, "Seconds that a script may take.", number("--timeout", float)],
     ]
 
     def check(self) -> None:

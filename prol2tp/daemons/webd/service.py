@@ -43,7 +43,7 @@ class Options(CommonOptions):
     @staticmethod
     def _address(text: str) -> tuple[str, int]:
         host, _, port = text.rpartition(":")
-        if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) < 65536:
             raise usage.UsageError(f"--listen {text}: must be ADDRESS:PORT, as {LISTEN}")
         return host.strip("[]"), int(port)
 

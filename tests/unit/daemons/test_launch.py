@@ -12,6 +12,7 @@ from twisted.python import usage
 from prol2tp.daemons.base import make_directory, may_set_up_networks, read_config
 from prol2tp.daemons.launch import arguments
 from prol2tp.daemons.prol2tpd.service import Options
+from prol2tp.daemons.scriptd.service import Options as ScriptOptions
 
 
 def test_a_daemon_goes_to_the_background_with_its_pid_in_the_run_directory(tmp_path):
@@ -24,6 +25,23 @@ def test_a_daemon_goes_to_the_background_with_its_pid_in_the_run_directory(tmp_p
 def test_foreground_keeps_it_in_the_foreground(tmp_path, flag):
     words = arguments("prol2tpd", "prol2tp", Options(), [flag, f"--run-dir={tmp_path}"])
     assert "--nodaemon" in words and flag not in words[words.index("prol2tp"):]
+
+
+def test_the_flag_of_the_foreground_may_stand_before_an_option_with_a_value(tmp_path):
+    words = arguments("prol2tpd", "prol2tp", Options(), ["-fc", "x", f"--run-dir={tmp_path}"])
+    assert "--nodaemon" in words and words[words.index("prol2tp") + 1:][:2] == ["-c", "x"]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--timeout", "x"), "--timeout x: must be a number"),
+    (("--max-running", "1.5"), "--max-running 1.5: must be a number"),
+    (("--max-running", "0"), "--max-running must be 1 to 1000 scripts"),
+    (("-q",), "option -q not recognized; see --help"),
+])
+def test_a_number_that_is_none_is_said_with_its_option(tmp_path, capsys, words, said):
+    with pytest.raises(SystemExit):
+        ScriptOptions().parseOptions(["--state-dir", str(tmp_path), "--run-dir", str(tmp_path), *words])
+    assert capsys.readouterr().err == f"prol2tp-scriptd: {said}\n"
 
 
 def test_a_dry_run_makes_no_directory_and_no_pid_file(tmp_path):
