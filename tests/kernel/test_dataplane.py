@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from prol2tp.dataplane import l2tpv2
-from prol2tp.dataplane.interface import IN_USE, UNSUPPORTED, NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import IN_USE, UNSUPPORTED, Netif, NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.net.ethernet import System
 from prol2tp.pppoe.packets import SESSION, write_session
 from tests.contract.dataplane_rig import LCP_ECHO, RIGS, ControlEnd, counter, features, pause, until
-from tests.contract.dataplane_rig3 import RIGS3
+from tests.contract.dataplane_rig3 import OURS, RIGS3
 from tests.contract.test_dataplane import (
     DOWN,
     OF_THE_INTERFACE,
@@ -241,6 +241,25 @@ async def test_what_others_delete_is_reported(rig: Any) -> None:
     await rig.plane.port_delete(port)
 
 
+@on3("kernel")
+async def test_sessions_that_others_delete_are_reported_alone(rig: Any) -> None:
+    ppp, wire, other = [await rig.session(number, pseudowire=kind)
+                        for number, kind in ((0, "ppp"), (1, "eth"), (2, "eth"))]
+    await rig.netif(ppp)
+    await rig.tap(wire, "eth-a")
+    await rig.tap(other, "eth-b")
+    for number in (0, 1):
+        words = f"ip l2tp delete session tunnel_id {0x10001} session_id {OURS + number}"
+        rig.host.run(*words.split())
+    await until(lambda: rig.events.named("carrier_lost"), "carrier_lost")
+    await until(lambda: rig.events.named("netif_gone"), "netif_gone")
+    assert rig.events.named("carrier_lost") == [(ppp, "the kernel's session is gone")]
+    assert rig.events.named("netif_gone") == [(wire, "eth-a")]
+    rig.peer_send(FRAME, 2)
+    rig.ethernet = "eth-b"
+    assert await rig.packets(Netif("eth-b", 0), 1) == [FRAME]
+
+
 async def ends(rig: Any, word: str, option: bytes, keys: tuple[bytes, bytes]
                ) -> tuple[list[int], list[int], list[Any]]:
     """Two ports of the data path that are each other's peer, with a codec there and back: tunnels, ports, interfaces.
@@ -338,7 +357,7 @@ import sys, time
 from twisted.internet import reactor
 from prol2tp.dataplane.linux.plane import KernelDataPlane
 from prol2tp.dataplane.linux.probe import probe
-from prol2tp.dataplane.interface import NetifSpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.plane import NoEvents
 from twisted.internet.defer import inlineCallbacks
 
@@ -347,12 +366,25 @@ def run():
     plane = KernelDataPlane(reactor, probe())
     yield plane.start(NoEvents())
     listener = yield plane.listen(("127.0.0.1", 1701))
-    for version in (2, 3):
-        peer = ("127.0.0.2", 1700 + version)
-        tunnel = yield plane.tunnel_add(TunnelSpec(listener.id, listener.address, peer, version, version, version))
-        port = yield plane.session_add(SessionSpec(tunnel, 5, 5, "ppp" if version == 2 else "eth"))
-        yield plane.netif_attach(port, NetifSpec(f"crash{version}"))
-    print("up", flush=True)
+    raw = yield plane.listen(("127.0.0.1", 0), "ip")
+    ports = []
+    for number, (version, kind) in enumerate(((2, "ppp"), (3, "eth"), (3, "ppp"))):
+        one, peer = (raw, ("127.0.0.2", 0)) if kind == "eth" else (listener, ("127.0.0.2", 1700 + number))
+        spec = TunnelSpec(one.id, one.address, peer, 2 + number, 2 + number, version)
+        spec.encapsulation = "ip" if kind == "eth" else "udp"
+        tunnel = yield plane.tunnel_add(spec)
+        port = yield plane.session_add(SessionSpec(tunnel, 5 + number, 5, kind))
+        yield plane.netif_attach(port, NetifSpec(f"crash{number}"))
+        ports.append(port)
+    shared = yield plane.session_add(SessionSpec(tunnel, 9, 9))
+    yield plane.netif_attach(shared, NetifSpec("crash3", "shared"))
+    cable = yield plane.ethernet_add("eth0")
+    user = yield plane.pppoe_add(PPPoESpec(cable, bytes.fromhex("0200000000fe"), 7))
+    yield plane.netif_attach(user, NetifSpec("crash4"))
+    joined = yield plane.pppoe_add(PPPoESpec(cable, bytes.fromhex("0200000000fe"), 8))
+    yield plane.switch_add(joined, (yield plane.session_add(SessionSpec(tunnel, 10, 10))))
+    yield plane.port_compress(ports[0], "mppe", "mppe", *[bytes.fromhex("01000040")] * 2, *[bytes(16)] * 2)
+    print(f"up {len(plane.kernel)}", flush=True)
 
 run().addErrback(lambda failure: print(failure.getTraceback(), flush=True))
 reactor.run()
@@ -361,14 +393,25 @@ reactor.run()
 
 @on("kernel")
 async def test_nothing_is_left_of_a_process_that_was_killed(rig: Any) -> None:
+    def kernel_tables() -> str:
+        return run("cat", "/proc/net/pppoe", "/proc/net/pppol2tp").stdout
+
+    run = rig.host.run
+    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0")
+    run("ip", "link", "set", "eth0", "up")
+    before = kernel_tables()
     process = subprocess.Popen([sys.executable, "-c", CRASHING], stdout=subprocess.PIPE, text=True, cwd=ROOT,
                                env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
-    assert rig.interfaces() == {"crash2", "crash3"}
+    # all but the one with the shared interface, which is a TUN
+    assert process.stdout.readline() == "up 6\n"
+    assert rig.interfaces() == {"eth0", "far0", *(f"crash{number}" for number in range(5))}
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    await until(lambda: rig.interfaces() == set(), "the interfaces are gone")
-    assert rig.host.run("ip", "l2tp", "show", "tunnel").stdout == ""
-    assert "prol2tp_mss" not in rig.host.run("nft", "list", "tables").stdout or rig.plane.clamp is not None
+    await until(lambda: rig.interfaces() == {"eth0", "far0"}, "the interfaces are gone")
+    run("ip", "link", "delete", "eth0")
+    await until(lambda: run("ip", "l2tp", "show", "tunnel").stdout == "", "the tunnels are gone")
+    assert run("ip", "l2tp", "show", "session").stdout == ""
+    assert kernel_tables() == before
+    assert "prol2tp_mss" not in run("nft", "list", "tables").stdout or rig.plane.clamp is not None

@@ -59,7 +59,12 @@ class Carrying(UserspaceDataPlane):
         self.kernel: dict[int, Channel | EthernetSession] = {}
         """What the kernel carries, by port."""
         self.sessions: dict[tuple[int, int], tuple[EthernetSession, Link]] = {}
+        """By ids of tunnel and session."""
+        self.channels: dict[tuple[int, int], Channel] = {}
+        """The same of PPP."""
         self._tunnels: dict[int, KernelTunnel] = {}
+        self._handles: dict[int, int] = {}
+        """Of these, by tunnel id."""
         self._pairs: dict[Pair, list[int]] = {}
         """Tunnels by both addresses and ports, where the kernel cannot tell them apart."""
         self._carrying: dict[int, list[Deferred[Channel]]] = {}
@@ -90,6 +95,7 @@ class Carrying(UserspaceDataPlane):
         """Of an L2TP port."""
         carrier: Any = port.carrier
         tunnel = carrier.tunnel
+        self._handles[tunnel.spec.tunnel_id] = tunnel.id
         return self._tunnels.setdefault(tunnel.id, KernelTunnel(tunnel))
 
     def watch_tunnel(self, kernel: KernelTunnel) -> None:
@@ -152,6 +158,8 @@ class Carrying(UserspaceDataPlane):
         kernel = self._tunnels.pop(tunnel, None)
         if kernel is None or self._thread is None:
             return succeed(None)
+        if self._handles.get(kernel.tunnel.spec.tunnel_id) == tunnel:
+            del self._handles[kernel.tunnel.spec.tunnel_id]
         if kernel.watched and kernel.socket is not None and self._poller is not None:
             # what the peer has sent last: an acknowledgement, perhaps
             listener: Any = kernel.tunnel.listener
@@ -299,6 +307,8 @@ class Carrying(UserspaceDataPlane):
             user.inbound = {}
             channel.hide()
         self.kernel[port.id] = channel
+        if channel.tunnel is not None:
+            self.channels[channel.tunnel.tunnel.spec.tunnel_id, self.specs[port.id].session_id] = channel
         port.carrier = channel
         port.prepare()
         self.refresh_filter(user.ethernet if isinstance(user, PPPoECarrier) else
@@ -315,15 +325,19 @@ class Carrying(UserspaceDataPlane):
 
     def kernel_tunnel_gone(self, tunnel_id: int) -> None:
         """Somebody has deleted a tunnel of the kernel, with its sessions."""
-        for handle, kernel in list(self._tunnels.items()):
-            if kernel.tunnel.spec.tunnel_id == tunnel_id and kernel.socket is not None:
-                self.forget_tunnel(handle)
-                for port in kernel.tunnel.ports:
-                    self.session_gone(port)
+        handle = self._handles.get(tunnel_id)
+        kernel = self._tunnels.get(handle) if handle is not None else None
+        if handle is not None and kernel is not None and kernel.socket is not None:
+            self.forget_tunnel(handle)
+            for port in list(kernel.tunnel.ports):
+                channel = self.kernel.get(port)
+                if isinstance(channel, Channel):
+                    self._channel_dead(channel)
 
-    def session_gone(self, port: int) -> None:
-        channel = self.kernel.get(port)
-        if isinstance(channel, Channel):
+    def session_gone(self, tunnel_id: int, session_id: int) -> None:
+        """Somebody has deleted a session of the kernel with PPP."""
+        channel = self.channels.get((tunnel_id, session_id))
+        if channel is not None:
             self._channel_dead(channel)
 
     def _channel_dead(self, channel: Channel) -> None:
@@ -380,7 +394,11 @@ class Carrying(UserspaceDataPlane):
         carrier: Any = getattr(self.ports.get(port), "carrier", None)
         user = getattr(carrier, "user", carrier)
         deleted = super().port_delete(port)
-        self.specs.pop(port, None)
+        spec = self.specs.pop(port, None)
+        if isinstance(kernel, Channel) and kernel.tunnel is not None and spec is not None:
+            ids = kernel.tunnel.tunnel.spec.tunnel_id, spec.session_id
+            if self.channels.get(ids) is kernel:
+                del self.channels[ids]
         if isinstance(user, PPPoECarrier):
             self.refresh_filter(user.ethernet)
         elif isinstance(user, L2TPCarrier):

@@ -229,10 +229,7 @@ class KernelDataPlane(Carrying):
         if not session_id:
             self.kernel_tunnel_gone(tunnel_id)
         else:
-            for port, spec in self.specs.items():
-                if spec.session_id == session_id and self.tunnels[spec.tunnel].spec.tunnel_id == tunnel_id:
-                    self.session_gone(port)
-                    break
+            self.session_gone(tunnel_id, session_id)
         ids = [(tunnel_id, session_id)] if session_id else [ids for ids in self.sessions if ids[0] == tunnel_id]
         for one in ids:
             found = self.sessions.pop(one, None)
