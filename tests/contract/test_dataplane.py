@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -358,10 +359,12 @@ async def test_a_codec_that_may_lengthen_packets_takes_its_room_from_the_mtu(rig
     port = await rig.session()
     netif = await rig.netif(port, mtu=1400)
     await compressed(rig, port, "predictor1", "")
-    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", os.urandom(1395 - 20), df=True))
+    # the same at every run: now and then chance would let the predictor guess the option that is looked for below
+    noise = random.Random(1978).randbytes(1396)
+    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", noise[: 1395 - 20], df=True))
     ((_, _, frame),) = await rig.peer_frames(1)
     assert len(frame) == 1404
-    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", os.urandom(1396 - 20), df=True))
+    rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", noise[: 1396 - 20], df=True))
     (error,) = await rig.packets(netif, 1)
     assert error[20:22] == b"\x03\x04" and int.from_bytes(error[26:28], "big") == 1395
     rig.inject(netif, ipv4("192.0.2.1", "10.0.0.1", syn(1460), 6))

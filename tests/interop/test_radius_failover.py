@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from bench.lacload import Load, connected
+from prol2tp.control.blocking import Connection
+from prol2tp.control.commands import propppd
 from tests.daemons import Suite
 from tests.interop.conftest import LNS
 from tests.interop.test_freeradius import CONFIGURATION
@@ -158,9 +160,15 @@ def resume_when_asked_again(bed: Bed) -> threading.Thread:
     process = bed.one.process.pid
     os.kill(process, signal.SIGSTOP)
 
+    def asked_again(daemon: Connection) -> bool:
+        rows = daemon.call(propppd.SERVERS, cursor="", limit=10)["rows"]
+        return any(row["name"] == "r1" and row["kind"] == "auth" and row["retransmits"] for row in rows)
+
     def watch() -> None:
+        # not by a command, whose start may take the second after which r1 counts as dead
         try:
-            wait_until(lambda: bed.servers()["r1", "auth"]["retransmits"] > 0, 20, "a retransmission")
+            with Connection(str(bed.suite.run_dir / propppd.SOCKET)) as daemon:
+                wait_until(lambda: asked_again(daemon), 20, "a retransmission", every=0.01)
         finally:
             os.kill(process, signal.SIGCONT)
 
