@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,7 @@ async def check_lives(world, tunnels, sessions):
         world.script(name)
     world.script("tunnel-up", NOTE + "exec sleep 1000\n")
     world.script("session-down", NOTE + "echo no such thing >&2\nexit 3\n")
+    began = time.monotonic()
     total = await lives(world, tunnels, sessions, ("--timeout", "0.2", "--max-running", "12"))
 
     def all_ran():
@@ -174,6 +176,8 @@ async def check_lives(world, tunnels, sessions):
     attempts = [int(attempt) for *_, attempt in world.ran()]
     # of four kills each may have met as many as ran at that moment
     assert len(attempts) - total <= 4 * 12
+    print(f"{total} events in {time.monotonic() - began:.0f} s, one script hangs, one fails, killed 4 times: "
+          f"none lost, order kept, {len(attempts) - total} scripts began anew")
 
 
 @pytest_twisted.ensureDeferred
