@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -108,38 +107,6 @@ def test_our_client_is_online_through_xl2tpd_and_pppd(
     ours.tool("prol2tp", "destroy", "tunnel", "name", "one")
     peer.process.wait_for("Connection closed", 15)
     wait_until(lambda: not peer.interfaces(), 15, "pppd has ended")
-
-
-@pytest.mark.kernel(guests=("qemu",))  # user-mode Linux has no nftables of the family inet
-def test_users_with_a_small_mru_get_small_segments_from_behind_the_lns(world: World) -> None:
-    """A server there with a cable for 1500 octets, and no message of a too big packet reaches it."""
-    lac, lns, server = world.namespaces["lac"], world.namespaces["lns"], world.namespace("server")
-    world.cable(lns, server, ["10.8.0.1/24"], ["10.8.0.2/24"], device_one="eth1")
-    server.run("ip", "route", "add", "10.5.1.0/24", "via", "10.8.0.1")
-    lns.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-    lns.run("nft", "add table inet lost; add chain inet lost out { type filter hook output priority 0; };"
-                   " add rule inet lost out icmp type destination-unreachable drop")
-    ours = Suite(lns, on("kernel", SERVER), SUBSCRIBERS % "auth true; auth_methods chap")
-    options = ["noauth", f"name {USER[0]}", "mru 1000", "mtu 1400"]
-    peer = Xl2tpd(lac, LAC, lns=LNS, options=options, users=[USER])
-    (row,) = ours.wait_online(1, 90)
-    wait_until(peer.interfaces, 30, "pppd's interface has its address")
-    lac.run("ip", "route", "add", "10.8.0.0/24", "dev", peer.interfaces()[0])
-    assert "mtu 1000" in lns.run("ip", "link", "show", row["interface"]).stdout
-    listener = server.socket(kind=socket.SOCK_STREAM)
-    caller = lac.socket(kind=socket.SOCK_STREAM)
-    with listener, caller:
-        listener.bind(("10.8.0.2", 0))
-        listener.listen()
-        for member in (listener, caller):
-            member.settimeout(20)
-        caller.connect(listener.getsockname())
-        accepted, _ = listener.accept()
-        with accepted:
-            # what the client's SYN said: without the clamp 1360, as its own interface takes
-            assert 900 < accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 960
-    stream(server, lac, "10.5.1.100")
-    stream(lac, server, "10.8.0.2")
 
 
 def test_users_come_back_after_the_data_path_was_killed(world: World) -> None:
