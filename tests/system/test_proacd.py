@@ -94,6 +94,8 @@ def test_pppoe_hosts_are_online_by_l2tp_and_by_local_ppp_and_large_packets_pass(
     session = access.lns.json("prol2tp", "show", "session", "id", str(row["session_id"]), "in", "tunnel", "id",
                               str(row["tunnel_id"]))
     assert session["calling_number"] == host.run("cat", "/sys/class/net/eth0/address").stdout.strip().upper()
+    seen = access.lns.json("prol2tp", "top", "--once")
+    assert seen["traffic"]["traffic"]["measured"] == seen["propppd_traffic"]["traffic"]["measured"] == 1
     access.dial("local")
     access.client.wait_online(2)
     (link,) = access.lac.wait_online(1)
