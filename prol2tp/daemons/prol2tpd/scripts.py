@@ -13,6 +13,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 
 from prol2tp.control.events import Events
+from prol2tp.daemons import base
 from prol2tp.daemons.logs import Log
 
 KEEPER = "scriptd"
@@ -35,7 +36,8 @@ def wanted(system: Any) -> bool:
 
 def command() -> list[str]:
     """The program beside ours, else its module."""
-    program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "prol2tp-scriptd")
+    ours = (base.command_line or sys.argv)[0]
+    program = os.path.join(os.path.dirname(os.path.abspath(ours)), "prol2tp-scriptd")
     return [program] if os.access(program, os.X_OK) else [sys.executable, "-m", "prol2tp.daemons.scriptd"]
 
 
@@ -91,7 +93,8 @@ class ScriptDaemon:
         words = [*command(), "-f", *self._words]
         if self._options["log-file"]:
             words += ["-o", os.path.abspath(self._options["log-file"])]
-        words += ["--log-target", self._target(), "--log-facility", self._options["log-facility"]]
+        else:
+            words += ["--log-target", self._target(), "--log-facility", self._options["log-facility"]]
         if self._options["log-json"]:
             words.append("--log-json")
         if self._options["debug"]:

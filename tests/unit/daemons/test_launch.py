@@ -9,8 +9,10 @@ import sys
 import pytest
 from twisted.python import usage
 
+from prol2tp.daemons import base
 from prol2tp.daemons.base import make_directory, may_set_up_networks, read_config
 from prol2tp.daemons.launch import arguments
+from prol2tp.daemons.prol2tpd import scripts
 from prol2tp.daemons.prol2tpd.service import Options
 from prol2tp.daemons.scriptd.service import Options as ScriptOptions
 
@@ -198,3 +200,11 @@ def test_a_daemon_that_logs_to_a_file_says_to_who_started_it_why_it_gives_up(tmp
     reason = "cannot start: 192.0.2.77 port 1701: Cannot assign requested address; no interface has it\n"
     assert (done.returncode, done.stderr) == (1, f"prol2tpd: {reason}")
     assert (tmp_path / "log").read_text().count(reason) == 1
+
+
+def test_the_daemon_of_scripts_is_the_program_beside_the_console_script(tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "command_line", [str(tmp_path / "prol2tpd"), "-o", "log"])
+    monkeypatch.setattr(sys, "argv", ["twistd", "prol2tp"])
+    assert scripts.command() == [sys.executable, "-m", "prol2tp.daemons.scriptd"]
+    (tmp_path / "prol2tp-scriptd").touch(mode=0o755)
+    assert scripts.command() == [str(tmp_path / "prol2tp-scriptd")]
