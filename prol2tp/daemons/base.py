@@ -287,8 +287,10 @@ class DaemonService(MultiService):
 
     def _hung_up(self) -> None:
         self.supervisor.reloading()
-        self.hangup()
-        self.supervisor.ready()
+        try:
+            self.hangup()
+        finally:
+            self.supervisor.reloaded()
 
     def hangup(self) -> None:
         """SIGHUP: re-read the configuration; what is wrong is logged and the old one stays."""

@@ -25,6 +25,7 @@ class Supervisor:
         mine = not pid or pid == str(os.getpid())
         self.watchdog = int(interval) / 1e6 if mine and interval.isdigit() else 0.0
         """Seconds within which the daemon must say that it is alive; 0: nobody waits for that."""
+        self._ready = False
         self._alive: Any = None
         self._socket: socket.socket | None = None
         if address[:1] in ("/", "@"):
@@ -33,14 +34,21 @@ class Supervisor:
 
     def ready(self, status: str = "") -> None:
         """The daemon serves. From now on it also says that it is alive, twice in the time that it is given."""
+        self._ready = True
         self._say(f"READY=1\nSTATUS={status}")
         if self.watchdog and self._alive is None:
             self._live()
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` ends it."""
-        # CLOCK_MONOTONIC, as Type=notify-reload wants it
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={int(self._reactor.seconds() * 1e6)}")
+        """The configuration is being read again; `reloaded` ends it. Before the daemon serves neither is said."""
+        if self._ready:
+            # CLOCK_MONOTONIC, as Type=notify-reload wants it
+            self._say(f"RELOADING=1\nMONOTONIC_USEC={int(self._reactor.seconds() * 1e6)}")
+
+    def reloaded(self) -> None:
+        """Whatever became of it."""
+        if self._ready:
+            self._say("READY=1")
 
     def stopping(self) -> None:
         """The daemon ends; that it is alive is said until then, since calls of thousands take their time."""

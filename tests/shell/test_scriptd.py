@@ -152,7 +152,7 @@ async def check_lives(world, tunnels, sessions):
     world.script("tunnel-up", NOTE + "exec sleep 1000\n")
     world.script("session-down", NOTE + "echo no such thing >&2\nexit 3\n")
     began = time.monotonic()
-    total = await lives(world, tunnels, sessions, ("--timeout", "0.2", "--max-running", "12"))
+    total = await lives(world, tunnels, sessions, ("--timeout", "1", "--max-running", "12"))
 
     def all_ran():
         return world.lines() >= total and sum(map(len, first_runs(world).values())) == total

@@ -8,6 +8,7 @@ import socket
 import pytest
 from twisted.internet.task import Clock
 
+from prol2tp.daemons.base import DaemonService
 from prol2tp.daemons.launch import arguments
 from prol2tp.daemons.prol2tpd.service import Options
 from prol2tp.daemons.supervisor import Supervisor
@@ -42,9 +43,28 @@ def test_it_says_that_the_daemon_is_ready_reloads_and_stops(manager):
     assert manager.heard() == []
     supervisor.ready("12 tunnels")
     supervisor.reloading()
+    supervisor.reloaded()
     supervisor.stopping()
-    assert manager.heard() == ["READY=1\nSTATUS=12 tunnels", "RELOADING=1\nMONOTONIC_USEC=5000000", "STOPPING=1"]
+    assert manager.heard() == ["READY=1\nSTATUS=12 tunnels", "RELOADING=1\nMONOTONIC_USEC=5000000", "READY=1",
+                               "STOPPING=1"]
     assert not clock.getDelayedCalls()
+
+
+def test_a_reload_in_the_middle_of_the_start_does_not_make_it_ready(manager):
+    supervisor = Supervisor(Clock(), {"NOTIFY_SOCKET": manager.name})
+    supervisor.reloading()
+    supervisor.reloaded()
+    assert manager.heard() == []
+
+
+def test_a_reload_that_fails_is_over_too(manager, monkeypatch):
+    service = DaemonService.__new__(DaemonService)
+    service.supervisor = Supervisor(Clock(), {"NOTIFY_SOCKET": manager.name})
+    service.supervisor.ready()
+    monkeypatch.setattr(service, "hangup", lambda: 1 / 0, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        service._hung_up()
+    assert manager.heard()[-2:] == ["RELOADING=1\nMONOTONIC_USEC=0", "READY=1"]
 
 
 def test_the_watchdog_hears_of_the_daemon_twice_in_its_time_until_the_end(manager):
