@@ -55,7 +55,7 @@ class World:
             [sys.executable, "-m", "prol2tp.daemons.scriptd", "-f", "--run-dir", str(self.directory),
              "--state-dir", str(self.directory), "--script-dir", str(self.scripts),
              "-o", str(self.directory / "log"), *words],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+            cwd=ROOT, stdout=(self.directory / "out").open("ab"), stderr=subprocess.STDOUT)
 
     async def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
@@ -73,7 +73,8 @@ class World:
             if found:
                 return found
             await deferLater(reactor, 0.05, lambda: None)
-        raise AssertionError("not in time:\n" + (self.directory / "log").read_text())
+        said = "".join((self.directory / name).read_text() for name in ("log", "out"))
+        raise AssertionError(f"not in time, status {self.process.poll()}:\n{said}")
 
     def ran(self):
         path = self.scripts / "ran"
