@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DEBIAN = "systemd,systemd-sysv,dbus,python3,adduser,iproute2,kmod,udev,procps,man-db"
+DEBIAN = "systemd,systemd-sysv,dbus,python3,adduser,iproute2,kmod,udev,procps,man-db,logrotate"
 UNITS = {
     "prol2tp": ("ProL2TP L2TPv2/L2TPv3 network protocol daemon", "prol2tpd",
-                "/usr/sbin/prol2tpd -o /var/log/prol2tpd.log"),
-    "proppp": ("ProPPP Scalable PPP network protocol daemon", "propppd", "/usr/sbin/propppd -l /var/log/propppd.log"),
-    "prol2tp-path": ("ProL2TP data path", "prol2tp-pathd", "/usr/sbin/prol2tp-pathd"),
+                ["/usr/sbin/prol2tpd -o /var/log/prol2tpd.log", "/usr/sbin/prol2tp-scriptd -f"]),
+    "proppp": ("ProPPP Scalable PPP network protocol daemon", "propppd", ["/usr/sbin/propppd -l /var/log/propppd.log"]),
     "proac": ("ProL2TP Access Concentrator network protocol daemon", "proacd",
-              "/usr/sbin/proacd -o /var/log/proacd.log"),
-    "prol2tp-web": ("ProL2TP metrics and live page", "prol2tp-webd", "/usr/sbin/prol2tp-webd"),
+              ["/usr/sbin/proacd -o /var/log/proacd.log"]),
+    "prol2tp-path": ("ProL2TP data path", "prol2tp-pathd", ["/usr/sbin/prol2tp-pathd"]),
+    "prol2tp-web": ("ProL2TP metrics and live page", "prol2tp-webd", ["/usr/sbin/prol2tp-webd"]),
 }
+"""Description, process and command lines; of a child the line's beginning."""
 PROBE = """\
 #!/bin/bash
 # runs at each boot, with the number of the boot; what it prints is the test's
@@ -34,21 +35,36 @@ state() {
     say user; ps -o user= -C prol2tpd
     say system; prol2tp show system
     say ppp; propppctl status
+    say ac; proac_info -s
 }
 if [ "$(cat /probe/boots)" = 1 ]; then
     say install; dpkg -i /probe/first.deb
     say idle; systemctl is-active prol2tp proppp prol2tp-path
     chgrp prol2tp /probe/*.conf; chmod 640 /probe/*.conf
+    say examples; cd /usr/share/doc/prol2tp/example-configs; find . -type f | sort
+    say loaded; find . -name '*.conf' | sort | while read -r file; do
+        daemon=$(basename "$file" .conf); "$daemon" -n -c "$file" >/dev/null && echo "$file"
+    done
+    say enable; cd /
+    printf '#!/bin/sh\n' >/etc/prol2tp/tunnel-up; chmod 755 /etc/prol2tp/tunnel-up
     cp -p /probe/*.conf /etc/prol2tp/
     systemctl enable --now prol2tp proppp proac prol2tp-web
     say verify; systemd-analyze verify /lib/systemd/system/pro*.service
     state first
-    say reload; systemctl reload prol2tp proppp; systemctl is-active prol2tp proppp
+    say reload; systemctl reload prol2tp proppp proac; systemctl is-active prol2tp proppp proac
+    say rotate; logrotate -f /etc/logrotate.d/prol2tp; systemctl kill --kill-who=main -s USR1 prol2tp-path
+    systemctl reload prol2tp proppp proac
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ $(grep -l "configuration read" /var/log/{prol2tpd,propppd,proacd}.log | wc -l) = 3 ] || sleep 1
+    done
+    grep -l "configuration read" /var/log/{prol2tpd,propppd,proacd}.log
+    journalctl -q -o cat -u prol2tp-path --grep 'SIGUSR1 opens'
     say upgrade; dpkg -i --force-confold /probe/second.deb
     state second
     systemctl reboot
 else
     state third
+    rm /etc/prol2tp/tunnel-up
     say purge; dpkg --purge prol2tp
     say left; ls -d /opt/prol2tp /*/prol2tp /var/lib/prol2tp /var/log/pro* /usr/*bin/prol2tp* 2>/dev/null
     getent passwd prol2tp
@@ -118,14 +134,19 @@ def boots(tmp_path_factory) -> list[dict[str, str]]:
 @pytest.mark.interop("systemd-container")
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_shows_description_state_and_processes(boots, unit):
-    description, process, line = UNITS[unit]
+    description, process, lines = UNITS[unit]
     for boot, when in ((0, "first"), (0, "second"), (1, "third")):
         text = boots[boot][f"status {when} {unit}"]
         assert text.startswith(f"● {unit}.service - {description}\n"), text
         assert "Active: active (running)" in text
         pid = boots[boot][f"pid {when} {unit}"].strip()
         assert f"Main PID: {pid} ({process})" in text
-        assert re.search(rf"CGroup: /system.slice/{unit}.service\n +[├└]─{pid} {line}\n", text), text
+        assert re.search(rf"Loaded: loaded \(/lib/systemd/system/{unit}.service; ", text), text
+        group = re.search(rf"CGroup: /system.slice/{unit}.service\n((?: +[├└]─.*\n)+)", text)
+        assert group, text
+        shown = [re.sub("^ +[├└]─", "", row) for row in group[1].splitlines()]
+        assert shown[0] == f"{pid} {lines[0]}", text
+        assert len(shown) == len(lines) and all(lines[1] in row for row in shown[1:]), text
 
 
 @pytest.mark.long
@@ -136,6 +157,7 @@ def test_the_daemons_serve_without_root_and_are_reached_by_the_tools(boots):
         assert "hostname: fresh" in boot["system"] and "listening on: 127.0.0.1:1701" in boot["system"]
         assert boot["user"].split() == ["prol2tp"]
         assert "PPP:" in boot["ppp"]
+        assert boot["ac"].startswith("Routing:\n    Routes created: 0\n")
 
 
 @pytest.mark.long
@@ -144,10 +166,29 @@ def test_the_daemons_serve_without_root_and_are_reached_by_the_tools(boots):
 def test_an_installation_starts_nothing_and_an_upgrade_starts_anew_what_ran(boots):
     first = boots[0]
     assert "active\n" not in first["idle"].replace("inactive\n", "")
-    assert first["reload"].split()[-2:] == ["active", "active"]
+    assert first["reload"].split()[-3:] == ["active", "active", "active"]
     assert "error" not in first["install"].lower() + first["upgrade"].lower()
     for unit in UNITS:
         assert first[f"pid first {unit}"] != first[f"pid second {unit}"]
+
+
+@pytest.mark.long
+@pytest.mark.root
+@pytest.mark.interop("systemd-container")
+def test_all_examples_are_installed_and_the_daemons_take_them(boots):
+    examples = ROOT / "etc/examples"
+    names = sorted(f"./{path.relative_to(examples)}" for path in examples.rglob("*") if path.is_file())
+    assert sorted(boots[0]["examples"].splitlines()) == names
+    assert sorted(boots[0]["loaded"].splitlines()) == [name for name in names if name.endswith(".conf")]
+
+
+@pytest.mark.long
+@pytest.mark.root
+@pytest.mark.interop("systemd-container")
+def test_logs_are_rotated_and_sigusr1_is_answered_in_the_journal_where_there_is_no_file(boots):
+    said = boots[0]["rotate"].splitlines()
+    assert said == [f"/var/log/{daemon}.log" for daemon in ("prol2tpd", "propppd", "proacd")] + [
+        "SIGUSR1 opens the log file again, and there is none: lines go to the journal"]
 
 
 @pytest.mark.long
