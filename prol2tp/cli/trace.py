@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import queue
 import sys
@@ -18,6 +19,9 @@ from prol2tp.control.blocking import Connection, Unreachable
 from prol2tp.control.command import ControlError, Invalid, write_row
 from prol2tp.control.commands import proacd, prol2tpd, propppd
 from prol2tp.control.commands.shared import TRACE, TRACED
+
+HOLD = 0.5
+"""Seconds that a line waits for earlier ones of other daemons, which send theirs a few times a second."""
 
 DAEMONS = (("prol2tpd", prol2tpd.SOCKET), ("propppd", propppd.SOCKET), ("proacd", proacd.SOCKET))
 
@@ -52,6 +56,30 @@ def line_text(daemon: str, line: dict[str, Any]) -> str:
     return f"{at} {daemon} {clean(line['who'])}: {clean(line['text'])}"
 
 
+class Held:
+    """Lines of several daemons, put into the order of their times: each is held back for `HOLD` seconds."""
+
+    __slots__ = ("_added", "_lines")
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[float, int, str, dict[str, Any]]] = []
+        self._added = 0
+
+    def add(self, daemon: str, line: dict[str, Any]) -> None:
+        self._added += 1
+        heapq.heappush(self._lines, (line["time"], self._added, daemon, line))
+
+    def ready(self, now: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(daemon, line) of those that have been held for long enough, earliest first; all of them without `now`."""
+        while self._lines and (now is None or not now - HOLD < self._lines[0][0] <= now):
+            _, _, daemon, line = heapq.heappop(self._lines)
+            yield daemon, line
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until one is ready; None: there is none."""
+        return min(HOLD, max(0.0, self._lines[0][0] + HOLD - now)) if self._lines else None
+
+
 class Follow:
     """One run."""
 
@@ -61,6 +89,7 @@ class Follow:
         self._path = path
         self._found: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=10_000)
         self._connected: dict[str, Connection] = {}
+        self._held = Held()
 
     def run(self, output: TextIO | None = None) -> int:
         """Until interrupted, or all daemons have ended. The exit code."""
@@ -91,18 +120,34 @@ class Follow:
             return DONE
 
     def _print(self, output: TextIO, writer: Writer | None) -> int:
-        while self._connected:
-            daemon, line = self._found.get()
-            if isinstance(line, Invalid):
-                return self._program.complain(f"{daemon}: {line.text}", USAGE)
-            if isinstance(line, Exception):
-                self._program.complain(f"{daemon}: {line}", DONE)
-                self._connected.pop(daemon).close()
-            elif "lost" in line:
-                self._program.complain(f"{daemon}: too slow: {line['lost']} lines were lost", DONE)
-            else:
+        try:
+            while self._connected:
+                code = self._next()
+                for daemon, line in self._held.ready(time.time()):
+                    self._show(daemon, line, output, writer)
+                if code is not None:
+                    return code
+            return UNREACHABLE
+        finally:
+            for daemon, line in self._held.ready():
                 self._show(daemon, line, output, writer)
-        return UNREACHABLE
+
+    def _next(self) -> int | None:
+        """Take what a daemon says, if one does in time; an exit code if that is the end."""
+        try:
+            daemon, line = self._found.get(timeout=self._held.wait(time.time()))
+        except queue.Empty:
+            return None
+        if isinstance(line, Invalid):
+            return self._program.complain(f"{daemon}: {line.text}", USAGE)
+        if isinstance(line, Exception):
+            self._program.complain(f"{daemon}: {line}", DONE)
+            self._connected.pop(daemon).close()
+        elif "lost" in line:
+            self._program.complain(f"{daemon}: too slow: {line['lost']} lines were lost", DONE)
+        else:
+            self._held.add(daemon, line)
+        return None
 
     def _show(self, daemon: str, line: dict[str, Any], output: TextIO, writer: Writer | None) -> None:
         if writer is not None:
