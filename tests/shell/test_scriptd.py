@@ -213,6 +213,19 @@ async def test_a_script_that_ran_while_we_were_killed_is_waited_for_and_not_run_
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_script_that_is_begun_again_knows_it_whenever_we_were_killed(world):
+    world.script("tunnel-up", NOTE + '[ $PROL2TP_ATTEMPT != 1 ] || kill -9 $PPID\n')
+    for tunnel in ("1", "2", "3"):
+        world.start()
+        world.publish("tunnel-up", int(tunnel))
+        assert await deferToThread(world.process.wait, 30) == -signal.SIGKILL
+    world.start()
+    await world.until(lambda: len(world.ran()) == 6)
+    assert sorted((tunnel, attempt) for _, tunnel, _, attempt in world.ran()) == [
+        (tunnel, attempt) for tunnel in ("1", "2", "3") for attempt in ("1", "2")]
+
+
+@pytest_twisted.ensureDeferred
 async def test_events_wait_in_the_daemon_while_we_are_away_and_follow_a_restart_of_it(world):
     world.script("tunnel-created")
     world.start()

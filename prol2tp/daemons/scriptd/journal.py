@@ -30,7 +30,8 @@ _CREATE = (
 
 @dataclass(slots=True)
 class Row:
-    """An event whose script has not ended. `pid`, `started`: of the process that runs it; 0: none was started."""
+    """An event whose script has not ended. `attempts`: how often it was begun. `pid`, `started`: of the
+    process that runs it; 0: none is known."""
 
     id: int
     source: str
@@ -121,7 +122,7 @@ class Journal:
         return _row(found) if found else None
 
     def begun(self, id: int, attempts: int, pid: int, started: str) -> None:
-        """The script of an event runs as this process."""
+        """The script of an event is about to run (`pid` 0), or runs as this process."""
         self._database.execute("UPDATE event SET attempts = ?, pid = ?, started = ? WHERE id = ?",
                                (attempts, pid, started, id))
 

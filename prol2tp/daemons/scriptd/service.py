@@ -197,6 +197,8 @@ class ScriptService(DaemonService):
             words = scripts.arguments(source, row.event, row.data)
             environment = scripts.environment(source, row.event, row.time, row.data, row.attempts + 1,
                                               self.options["run-dir"])
+            # first of all, so that a script that we begin and die over knows when it is begun again
+            self._begun(row)
             try:
                 process = runner.run(self.reactor, path, words, environment,
                                      lambda process: self._ended(id, process, script, words))
@@ -204,16 +206,16 @@ class ScriptService(DaemonService):
                 problem = getattr(error, "strerror", None) or str(error)
             else:
                 self.processes[id] = process
-                self._begun(row, process)
+                self._begun(row, process.pid)
                 self.log.debug("{script} {words}: pid {pid}", script=script, words=" ".join(words[1:]), pid=process.pid)
                 return
         self._over(id, script, problem)
 
-    def _begun(self, row: Row, process: runner.Process) -> None:
+    def _begun(self, row: Row, pid: int = 0) -> None:
         try:
-            self.journal.begun(row.id, row.attempts + 1, process.pid, runner.started(process.pid))
+            self.journal.begun(row.id, row.attempts + 1, pid, runner.started(pid) if pid else "")
         except sqlite3.Error as error:
-            # should we die now, it is run twice
+            # should we die now, it is run twice, and not told
             self._tell(self.journal.path, f"{self.journal.path}: {error}")
 
     def _ended(self, id: int, process: runner.Process, script: str = "", words: list[str] | None = None) -> None:
