@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
 from prol2tp import __version__
@@ -222,8 +223,10 @@ def make_directory(path: str, what: str) -> None:
 
 
 def use_monotonic_clock(reactor: Any) -> None:
-    """A step of the system's clock must not fire or freeze the protocol timers."""
-    if not isinstance(getattr(reactor.seconds, "__self__", None), TurnClock):
+    """A step of the system's clock must not fire or freeze the protocol timers. What only tells the time, and does not
+    turn by itself (a `task.Clock`), keeps its own."""
+    ruler = getattr(reactor.seconds, "__self__", None)
+    if IReactorCore.providedBy(reactor) and not isinstance(ruler, TurnClock):
         TurnClock().rule(reactor)
 
 

@@ -113,6 +113,9 @@ def test_networks_routes_tables_sets_and_timeouts_of_an_accept_take_effect(users
 
     # there and back: to a host behind the user, and to our address
     lac.run("ip", "address", "add", "192.0.2.7/32", "dev", "lo")
+    # our address is behind each of the three: the host answers through the user that it is behind
+    lac.run("ip", "rule", "add", "from", "192.0.2.7", "table", "7")
+    lac.run("ip", "route", "add", "10.6.0.1", "dev", users.client("10.6.0.101"), "table", "7")
     lns.ping("192.0.2.7")
     lac.ping("10.6.0.1", interface=users.client("10.6.0.101"))
     lac.ping("10.6.0.1", interface=users.client("10.6.0.130"))
