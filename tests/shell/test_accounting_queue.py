@@ -240,7 +240,14 @@ async def test_a_file_that_goes_bad_while_in_use_is_replaced(tmp_path, lines):
     queue = AccountingQueue(str(tmp_path / "q"), reactor)
     await bounded(queue.start())
     await bounded(queue.append("a", START, b"old", 1.0))
-    queue._file._database.execute("DROP TABLE record")
+    write = queue._file.write
+
+    def damaged(*words: Any) -> None:  # on the queue's thread, which may be reading while others would drop the table
+        queue._file.write = write  # type: ignore[method-assign]
+        queue._file._database.execute("DROP TABLE record")
+        write(*words)
+
+    queue._file.write = damaged  # type: ignore[method-assign]
     await bounded(queue.append("a", STOP, b"new", 1.0))
     assert await drained(queue) == [b"new"]
     assert len(lines) == 1 and "1 records were queued" in lines[0]
