@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prol2tp.common.bucket import Bucket
 from prol2tp.dataplane.interface import INVALID, SYSTEM, DataPathError
 from prol2tp.dataplane.packets import EXTENSIONS
-from prol2tp.dataplane.pppoe import KEY_END, START, PPPoECarrier, receive
+from prol2tp.dataplane.pppoe import KEY_END, START, Entry, receive
 from prol2tp.net.ethernet import System, vids_of, with_tag
 from prol2tp.pppoe.packets import SESSION
 
@@ -32,7 +32,7 @@ class EthernetSocket:
         self.id = identifier
         self.interface = interface
         self.tagged = tagged
-        self.carriers: dict[bytes, PPPoECarrier] = {}
+        self.carriers: dict[bytes, Entry] = {}
         self.handles: set[int] = set()
         self.strays: set[int] = set()
         self.stray_bucket: Bucket | None = None

@@ -153,7 +153,7 @@ class Lines:
         for carrier in list(ethernet.carriers.values()):
             self.carrier_lost(carrier.port, reason)
 
-    def carrier_lost(self, port: Port, reason: str) -> None:
+    def carrier_lost(self, port: pppoe.Taker, reason: str) -> None:
         """Nothing passes any more."""
         self.events.carrier_lost(port.id, reason)
 

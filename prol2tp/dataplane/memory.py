@@ -64,7 +64,7 @@ class MemoryEthernet:
         self.interface = interface
         self.tagged = tagged
         self.address = plane.addresses.setdefault(interface, b"\x02\0\0" + identifier.to_bytes(3, "big"))
-        self.carriers: dict[bytes, pppoe.PPPoECarrier] = {}
+        self.carriers: dict[bytes, pppoe.Entry] = {}
         self.handles: set[int] = set()
         self.strays: set[int] = set()
         self.stray_bucket: Bucket | None = None

@@ -33,6 +33,28 @@ _FF03 = b"\xff\x03"
 _UNTAGGED = SESSION.to_bytes(2, "big")
 
 
+class Taker(Protocol):
+    """The port of an `Entry`."""
+
+    id: int
+    rx_errors: int
+
+    def receive(self, frame: bytes, now: float) -> None:
+        """A PPP frame."""
+
+
+class Entry(Protocol):
+    """Who takes the frames of a session from an interface: its carrier, or what stands in its place."""
+
+    handle: int
+    vids: tuple[int, ...]
+    inbound: dict[bytes, Any]
+    onward: Any
+
+    @property
+    def port(self) -> Taker: ...
+
+
 class Ethernet(Protocol):
     """An interface whose session frames we take. `carriers` are by the first `KEY_END` octets of an untagged frame
     from the peer."""
@@ -41,7 +63,7 @@ class Ethernet(Protocol):
     interface: str
     tagged: bool
     address: bytes
-    carriers: dict[bytes, PPPoECarrier]
+    carriers: dict[bytes, Entry]
     handles: set[int]
     """Who has it open."""
     strays: set[int]

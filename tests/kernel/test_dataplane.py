@@ -7,13 +7,26 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from prol2tp.dataplane import l2tpv2
-from prol2tp.dataplane.interface import IN_USE, UNSUPPORTED, Netif, NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
+from prol2tp.dataplane.interface import (
+    IN_USE,
+    SYSTEM,
+    UNSUPPORTED,
+    Netif,
+    NetifSpec,
+    PPPoESpec,
+    SessionSpec,
+    TunnelSpec,
+)
+from prol2tp.dataplane.linux.channel import Channel
 from prol2tp.net.ethernet import System
 from prol2tp.pppoe.packets import SESSION, write_session
 from tests.contract.dataplane_rig import LCP_ECHO, RIGS, ControlEnd, counter, features, pause, until
@@ -316,14 +329,11 @@ async def test_encrypted_packets_are_not_those_that_were_sent(rig: Any) -> None:
 
 @on("kernel")
 async def test_pppoe_and_l2tp_are_joined_in_the_kernel(rig: Any) -> None:
-    run = rig.host.run
-    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "address", PEER.hex(":"))
-    for device in ("eth0", "far0"):
-        run("ip", "link", "set", device, "up")
-    address = System().address("eth0")
-    far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(SESSION))
-    far.bind(("far0", SESSION))
-    far.settimeout(5)
+    with ethernet(rig) as (address, far):
+        await joined_in_the_kernel(rig, address, far)
+
+
+async def joined_in_the_kernel(rig: Any, address: bytes, far: socket.socket) -> None:
     handle = await rig.plane.ethernet_add("eth0")
     user = await rig.plane.pppoe_add(PPPoESpec(handle, PEER, 7))
     session = await rig.session()
@@ -348,8 +358,56 @@ async def test_pppoe_and_l2tp_are_joined_in_the_kernel(rig: Any) -> None:
     assert await rig.packets(netif, 1) == [UP]
     assert counter(await rig.row(user), "rx_packets") == 3
     await rig.plane.ethernet_delete(handle)
-    far.close()
+
+
+@contextmanager
+def ethernet(rig: Any) -> Iterator[tuple[bytes, socket.socket]]:
+    """Interface eth0 of the rig's host: its address, and a socket at the other end of the cable."""
+    run = rig.host.run
+    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "address", PEER.hex(":"))
+    for device in ("eth0", "far0"):
+        run("ip", "link", "set", device, "up")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(SESSION)) as far:
+        far.bind(("far0", SESSION))
+        far.settimeout(5)
+        yield System().address("eth0"), far
     run("ip", "link", "delete", "eth0")
+
+
+@on("kernel")
+async def test_control_frames_of_one_pppoe_session_do_not_keep_another_from_the_kernel(rig: Any) -> None:
+    with ethernet(rig) as (address, far):
+        handle = await rig.plane.ethernet_add("eth0")
+        one, two = [await rig.plane.pppoe_add(PPPoESpec(handle, PEER, number)) for number in (7, 8)]
+        await rig.netif(one, name="one")
+        # as frames that come while the link thread is at work: they are found when it has done
+        rig.plane._poller.remove(rig.plane.ethernets[handle].socket.fileno())
+        far.send(write_session(address, PEER, (), 7, LCP_ECHO[2:]))
+        attached = rig.plane.netif_attach(two, NetifSpec("two", protocols=("ip",), prefixes=("10.0.0.1/32",)))
+        await until(lambda: attached.called, "the other session's interface")
+        netif = await attached
+        rig.interface_up(netif)
+        far.send(write_session(address, PEER, (), 8, v4_frame(UP)[2:]))
+        assert await rig.packets(netif, 1) == [UP]
+        await rig.plane.ethernet_delete(handle)
+
+
+@on("kernel")
+async def test_a_fault_while_the_kernel_takes_a_session_is_told_and_leaves_it_in_user_space(rig: Any) -> None:
+    with ethernet(rig) as (address, far):
+        handle = await rig.plane.ethernet_add("eth0")
+        user = await rig.plane.pppoe_add(PPPoESpec(handle, PEER, 7))
+        with patch.object(Channel, "hide", side_effect=ZeroDivisionError):
+            await refused(rig.plane.netif_attach(user, NetifSpec("user")), SYSTEM)
+        got: list[bytes] = []
+        rig.plane.port_receiver(user, got.append)
+        await until(lambda: "00000007" not in rig.host.run("cat", "/proc/net/pppoe").stdout, "the kernel's session")
+        far.send(write_session(address, PEER, (), 7, LCP_ECHO[2:]))
+        await until(lambda: got == [LCP_ECHO[2:]], "the frame, in user space")
+        netif = await rig.netif(user, name="user")
+        far.send(write_session(address, PEER, (), 7, v4_frame(UP)[2:]))
+        assert await rig.packets(netif, 1) == [UP]
+        await rig.plane.ethernet_delete(handle)
 
 
 CRASHING = """

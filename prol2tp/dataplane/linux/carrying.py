@@ -269,6 +269,7 @@ class Carrying(UserspaceDataPlane):
         assert self._thread is not None
         opened = self._thread.call(_open, channel, self.requests, self.current_spec(port) if l2tp else None, work)
         opened.addCallbacks(self._carried, self._not_carried, callbackArgs=(channel,), errbackArgs=(channel,))
+        opened.addErrback(self._half_carried, channel)
         return waiting
 
     def current_spec(self, port: Port) -> SessionSpec:
@@ -278,22 +279,26 @@ class Carrying(UserspaceDataPlane):
 
     def _carried(self, _: None, channel: Channel) -> None:
         port = channel.port
-        waiting = self._carrying.pop(port.id)
         assert self._thread is not None and self._poller is not None
         if channel.tunnel is not None:
             self.watch_tunnel(channel.tunnel)
         if self.ports.get(port.id) is not port:
-            if isinstance(channel.made, Unit):
-                self._thread.close(channel.made)
-            self._thread.call(channel.shut)
-            for one in waiting:
+            self._give_back(channel)
+            for one in self._carrying.pop(port.id):
                 one.errback(DataPathError(IN_USE, f"port {port.id} was deleted"))
             return
         self._take_over(channel)
         self._poller.add(channel.descriptor, self.drain_for(channel.descriptor, channel,
                                                             lambda: self._channel_dead(channel)))
-        for one in waiting:
+        for one in self._carrying.pop(port.id):
             one.callback(channel)
+
+    def _give_back(self, channel: Channel) -> None:
+        """Of a port that has not become the kernel's."""
+        assert self._thread is not None
+        if isinstance(channel.made, Unit):
+            self._thread.close(channel.made)
+        self._thread.call(channel.shut)
 
     def _take_over(self, channel: Channel) -> None:
         port, user = channel.port, channel.user
@@ -322,6 +327,15 @@ class Carrying(UserspaceDataPlane):
         error = failure.value if failure.check(OSError) else OSError(0, reason)
         for one in self._carrying.pop(channel.port.id):
             one.errback(error)
+
+    def _half_carried(self, failure: Failure, channel: Channel) -> None:
+        """A fault of ours: who waits hears of it, and the port is as it was."""
+        self._log.failure("port {port}", failure, port=channel.port.id)
+        if channel.port.carrier is not channel:
+            channel.uncover()
+            self._give_back(channel)
+        for one in self._carrying.pop(channel.port.id, ()):
+            one.errback(DataPathError(SYSTEM, "internal error"))
 
     def kernel_tunnel_gone(self, tunnel_id: int) -> None:
         """Somebody has deleted a tunnel of the kernel, with its sessions."""

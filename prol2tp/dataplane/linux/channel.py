@@ -218,11 +218,11 @@ class Channel:
         """What other sockets see of this session goes nowhere."""
         if isinstance(self.user, PPPoECarrier) and self.cover is None:
             self.cover = Cover(self.user)
-            self.user.ethernet.carriers[self.user.key] = self.cover  # type: ignore[assignment]
+            self.user.ethernet.carriers[self.user.key] = self.cover
 
     def uncover(self) -> None:
         if self.cover is not None and isinstance(self.user, PPPoECarrier):
-            carriers: dict[bytes, Any] = self.user.ethernet.carriers
+            carriers = self.user.ethernet.carriers
             if carriers.get(self.user.key) is self.cover:
                 carriers[self.user.key] = self.user
             self.cover = None
@@ -289,13 +289,14 @@ class _Sink:
 class Cover:
     """In the tables of an Ethernet interface in the place of a carrier."""
 
-    __slots__ = ("port", "vids", "inbound", "handle")
+    __slots__ = ("port", "vids", "inbound", "onward", "handle")
 
     def __init__(self, carrier: PPPoECarrier) -> None:
         self.handle = carrier.handle
         self.port = _Sink(carrier.port.id)
         self.vids = carrier.vids
         self.inbound: dict[bytes, Any] = {}
+        self.onward: Any = None
 
 
 def reorder_milliseconds(spec: SessionSpec) -> int:

@@ -18,6 +18,7 @@ from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.ethernet import drain
 from prol2tp.dataplane.interface import NetifSpec, PPPoESpec, SessionSpec, TunnelSpec
 from prol2tp.dataplane.links import Link
+from prol2tp.dataplane.linux.channel import Channel
 from prol2tp.dataplane.memory import MemoryDataPlane, MemoryListener
 from prol2tp.dataplane.plane import NoEvents
 from prol2tp.dataplane.pppoe import PPPoECarrier, _transmitter
@@ -157,7 +158,7 @@ class Interface:
         self.waiting: deque[bytes] = deque()
         self.carriers = ethernet.carriers
         self.tagged = bool(vlan)
-        self.interface = ethernet.interface
+        self.interface, self.address = ethernet.interface, ethernet.address
         self.socket = self
         tci = struct.pack("=IIIHHHH", 0x10, 0, 0, 0, 0, vlan, 0)
         self.ancillary = [(SOL_PACKET, PACKET_AUXDATA, tci)] if vlan else []
@@ -205,3 +206,25 @@ def test_frames_of_joined_ports_take_few_steps(plane: Plane, monkeypatch: pytest
     assert len(entry.frames) == PACKETS and entry.frames[0].endswith(frame)
     for number in (port, tunneled):
         assert plane.ports[number].counters(0.0)[::3][:2] == (PACKETS, PACKETS)
+
+
+@pytest.mark.parametrize("vlan", [0, 7])
+def test_frames_of_a_session_that_the_kernel_has_pass_nobody_and_hold_up_nobody(plane: Plane, vlan: int) -> None:
+    handle = result(plane.ethernet_add("eth0", bool(vlan)))
+    peer, lcp = b"\x06\0\0\0\0\1", b"\xc0\x21\x09\x01\0\x08\0\0\0\0"
+    tags = ((0x8100, vlan),) if vlan else ()
+    kernels, ours = (result(plane.pppoe_add(PPPoESpec(handle, peer, number, tags))) for number in (9, 10))
+    got: list[tuple[int, bytes]] = []
+    for port in (kernels, ours):
+        plane.port_receiver(port, lambda frame, port=port: got.append((port, frame)))  # type: ignore[misc]
+    entry = plane.ethernets[handle]
+    channel = Channel(plane.ports[kernels], plane.ports[kernels].carrier, None)
+    channel.hide()
+    interface: Any = Interface(entry, vlan)
+    interface.waiting.extend(write_session(entry.address, peer, (), number, lcp) for number in (9, 10))
+    drain(plane, interface)(PACKETS, 1.0)
+    assert got == [(ours, lcp)]
+    channel.uncover()
+    interface.waiting.append(write_session(entry.address, peer, (), 9, lcp))
+    drain(plane, interface)(PACKETS, 1.0)
+    assert got == [(ours, lcp), (kernels, lcp)]
