@@ -460,15 +460,27 @@ class Load:
         if any(t.closed for t in self.tunnels.values()):
             raise LoadError("a tunnel was refused")
 
-    def make_calls(self, count: int, seconds: float = 600, first: int | None = None) -> float:
-        """So many calls more, brought up; the time it took."""
+    def make_calls(self, count: int, seconds: float = 600, first: int | None = None,
+                   patience: float | None = None) -> float:
+        """So many calls more, brought up; the time it took.
+
+        :param patience: seconds without any progress after which those under way count as dropped. They are not part
+            of the time.
+        """
         if first is not None:
             self._number = first - 1
         goal = self.up_count + self.dropped + count
         started = 0
+        ended, progress, waited = self.up_count + self.dropped, self.now, 0.0
 
         def step() -> None:
-            nonlocal started
+            nonlocal started, ended, progress, waited
+            if self.up_count + self.dropped > ended:
+                ended, progress = self.up_count + self.dropped, self.now
+            elif patience is not None and self.now - progress > patience:
+                waited += self.now - progress
+                progress = self.now
+                self._give_up()
             while started < count and self._free and len(self.pending) < self.concurrency:
                 tunnel = self._free.popleft()
                 self._number += 1
@@ -476,9 +488,15 @@ class Load:
                 call = tunnel.start_call(self._number, self.names(self._number))
                 self.pending[call.number] = (tunnel, call)
 
-        before = time.monotonic()
+        self.now = before = progress = time.monotonic()
         self._until(lambda: self.up_count + self.dropped >= goal, seconds, f"{count} calls", step)
-        return time.monotonic() - before
+        return time.monotonic() - before - waited
+
+    def _give_up(self) -> None:
+        """On all that are under way."""
+        for tunnel, call in list(self.pending.values()):
+            self.ended(tunnel, call)
+            call.state = CALL_ENDED
 
     def serve(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Answer HELLO and echo requests for a while."""

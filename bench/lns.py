@@ -113,7 +113,7 @@ ip_pool "pool1" {{ prefix {POOL} }}
             propppd += f'radius {{ server "r1" {{ address 127.0.0.1; secret "{RADIUS_SECRET}" }} }}\n'
         elif ppp:
             propppd += "".join(f'user "u{n}@example.com" {{ password "pw" }}\n' for n in range(1, users + 1))
-        self.suite = Suite(host, prol2tpd, propppd if ppp else "")
+        self.suite = Suite(host, prol2tpd, propppd if ppp else "", patience=300)
         self.pids = {daemon: process.pid for daemon, process in self.suite.processes.items()}
         path = path_process(host, set(self.pids.values()))
         if path:

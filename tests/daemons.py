@@ -18,10 +18,13 @@ Row = Mapping[str, Any]
 
 
 class Suite:
-    """prol2tpd, propppd and proacd, as far as they have a configuration, on one host."""
+    """prol2tpd, propppd and proacd, as far as they have a configuration, on one host.
+
+    :param patience: seconds that they may take to start.
+    """
 
     def __init__(self, host: Namespace, prol2tpd: str, propppd: str = "", debug: bool = False,
-                 proacd: str = "") -> None:
+                 proacd: str = "", patience: float = 60) -> None:
         self.host = host
         self.directory = host.world.path(host.name, "prol2tpd.conf").parent
         self.run_dir = self.directory / "run"
@@ -31,7 +34,7 @@ class Suite:
             if text:
                 self.configure(daemon, text)
                 self.start(daemon)
-        wait_until(self._ready, 60, f"{host.name}: control sockets")
+        wait_until(self._ready, patience, f"{host.name}: control sockets")
 
     def configure(self, daemon: str, text: str) -> None:
         path = self.directory / f"{daemon}.conf"
