@@ -235,10 +235,11 @@ def nothing_is_mixed_up(world: LivesWorld) -> None:
                 limits[name, limit.ifindex] = rate
         assert (link in links.online._links.get(link.user, ())) == bool(link.user)
         if link.lease is not None:
-            assert links.addresses.leases[link.lease.address] is link.lease and link.lease.owner is link
+            assert links.addresses.tables[link.lease.vrf][link.lease.address] is link.lease and link.lease.owner is link
     assert world.shaping.limits == limits
     assert sum(map(len, links.online._links.values())) == sum(bool(link.user) for link in links.by_number.values())
-    assert len(links.addresses.leases) == sum(link.lease is not None for link in links.by_number.values())
+    leased = sum(map(len, links.addresses.tables.values()))
+    assert leased == sum(link.lease is not None for link in links.by_number.values())
     assert links.counts.up - links.counts.down == sum(link.up for link in links.by_number.values())
 
 
@@ -247,7 +248,8 @@ def nothing_is_left(world: LivesWorld) -> None:
     world.removed_interfaces()
     assert not links.by_number and not links.by_id and not links.by_port and not links._closing
     assert not len(links.online) and not links._uncounted and not any(links._of_profile.values())
-    assert not links.addresses.leases and not any(pool.used or pool.ending for pool in links.addresses.pools.values())
+    assert links.addresses.tables == {"": {}}
+    assert not any(pool.used or pool.ending for pool in links.addresses.pools.values())
     assert not links.prefixes.claims and not any(pool.used for pool in links.prefixes.pools.values())
     assert not links.filters._members and not any(world.slow_sets.members.values())
     assert not links.leftovers._lines

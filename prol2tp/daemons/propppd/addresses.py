@@ -3,6 +3,9 @@
 A pool is a list of ranges, however large: taking and giving back cost the same for a /8 as for ten addresses.
 Pools may be chained: the next is asked when one is used up. A change of the ranges leaves the addresses in use alone;
 one outside the new ranges is not given out again. A pool that is used up says so once, until it has room again.
+
+An address is one user's within a VRF. Two VRFs may have the same one when it is their users' own; a pool gives each of
+its addresses to one user, wherever he is.
 """
 
 from __future__ import annotations
@@ -118,12 +121,13 @@ def chain(pools: Mapping[str, AnyPool], names: Iterable[str]) -> Iterator[AnyPoo
 class Lease:
     """An address that somebody has; give it back with `Addresses.release`."""
 
-    __slots__ = ("address", "owner", "pool")
+    __slots__ = ("address", "owner", "pool", "vrf")
 
-    def __init__(self, address: int, owner: Hashable, pool: Pool | None) -> None:
+    def __init__(self, address: int, owner: Hashable, pool: Pool | None, vrf: str = "") -> None:
         self.address = address
         self.owner = owner
         self.pool = pool
+        self.vrf = vrf
 
     @property
     def text(self) -> str:
@@ -140,6 +144,9 @@ class Addresses:
     def __init__(self, changed: Callable[[Pool], None] | None = None) -> None:
         self.pools: dict[str, Pool] = {}
         self.leases: dict[int, Lease] = {}
+        """Of users without a VRF."""
+        self.tables: dict[str, dict[int, Lease]] = {"": self.leases}
+        """By VRF: those of its users."""
         self.reserved: set[int] = set()
         """Never given out by a pool: users' own addresses and ours."""
         self._changed = changed or (lambda pool: None)
@@ -174,7 +181,7 @@ class Addresses:
         for address in self.reserved:
             if (found := self._pool_of(address)) is not None:
                 found.reserved += 1
-        for address in self.leases.keys() - self.reserved:
+        for address in set().union(*self.tables.values()) - self.reserved:
             if (found := self._pool_of(address)) is not None:
                 found.used += 1
         for pool in self.pools.values():
@@ -184,17 +191,19 @@ class Addresses:
         index = bisect_right(self._spans, address, key=lambda span: span[0]) - 1
         return self._spans[index][2] if index >= 0 and address <= self._spans[index][1] else None
 
-    def take(self, names: Sequence[str], owner: Hashable) -> Lease:
+    def take(self, names: Sequence[str], owner: Hashable, vrf: str = "") -> Lease:
         """An address out of the first of these pools that has one. Raises `NoAddress`."""
+        taken = self.tables.get(vrf, {})
         for pool in chain(self.pools, names):
             while (address := pool.candidate()) is not None:
-                if address not in self.leases and address not in self.reserved:
-                    return self._lease(address, owner, pool)
-            if pool.ending:
+                if address not in taken and address not in self.reserved:
+                    return self._lease(address, owner, pool, vrf)
+            ending = next((lease for lease in pool.ending.values()
+                           if taken.get(lease.address, lease) is lease), None)
+            if ending is not None:
                 # its interface goes in a moment, and a user who cannot come in has waited for longer
-                address, lease = pool.ending.popitem(last=False)
-                self.release(lease)
-                return self._lease(address, owner, pool)
+                self.release(ending)
+                return self._lease(ending.address, owner, pool, vrf)
             pool.failures += 1
             if not pool.exhausted:
                 pool.exhausted = True
@@ -204,47 +213,49 @@ class Addresses:
             raise NoAddress(f"there is no ip_pool {' '.join(map(repr, unknown))}")
         raise NoAddress(f"no free address in ip_pool {' '.join(names)}")
 
-    def claim(self, text: str, owner: Hashable) -> Lease:
-        """This very address (a user's own, or one that a server named). Raises `NoAddress` when it is in use;
+    def claim(self, text: str, owner: Hashable, vrf: str = "") -> Lease:
+        """This very address (a user's own, or one that a server named). Raises `NoAddress` when it is in use there;
         `holder` says by whom."""
         address = int(IPv4Address(text))
-        if address in self.leases:
+        if address in self.tables.get(vrf, ()):
             raise NoAddress(f"address {text} is in use")
-        return self._lease(address, owner, self._pool_of(address))
+        return self._lease(address, owner, self._pool_of(address), vrf)
 
     def end(self, lease: Lease) -> None:
         """The link of a lease is over, but its interface is still there: the address is given out again last."""
         pool = self._pool_of(lease.address)
-        if pool is not None and lease.address not in self.reserved and self.leases.get(lease.address) is lease:
+        if pool is not None and lease.address not in self.reserved and self._of(lease):
             pool.ending[lease.address] = lease
 
     def could_give(self, address: int, names: Sequence[str]) -> bool:
         """Whether one of these pools has the address to give."""
         return address not in self.reserved and any(address in pool for pool in chain(self.pools, names))
 
-    def holder(self, text: str) -> Hashable | None:
+    def holder(self, text: str, vrf: str = "") -> Hashable | None:
         """Who has the address."""
-        lease = self.leases.get(int(IPv4Address(text)))
+        lease = self.tables.get(vrf, {}).get(int(IPv4Address(text)))
         return None if lease is None else lease.owner
 
     def any_within(self, prefix: str) -> bool:
         """Whether somebody has an address of a network. Looks at all: not for every day."""
         network = IPv4Network(prefix)
         first, last = int(network.network_address), int(network.broadcast_address)
-        return any(first <= address <= last for address in self.leases)
+        return any(first <= address <= last for table in self.tables.values() for address in table)
 
     def release(self, lease: Lease) -> None:
         """Give an address back. A second time does nothing."""
         address = lease.address
-        if self.leases.get(address) is not lease:
+        if not self._of(lease):
             return
-        del self.leases[address]
+        del self.tables[lease.vrf][address]
+        if lease.vrf and not self.tables[lease.vrf]:
+            del self.tables[lease.vrf]
         # not the lease's own: the ranges may have moved since
         pool = self._pool_of(address)
-        if pool is not None:
+        if pool is not None and pool.ending.get(address) is lease:
+            del pool.ending[address]
+        if pool is not None and not self._used(address):
             pool.returned(address)
-            if pool.ending.get(address) is lease:
-                del pool.ending[address]
             if address not in self.reserved:
                 pool.used -= 1
                 self._relieve(pool)
@@ -254,8 +265,17 @@ class Addresses:
             pool.exhausted = False
             self._changed(pool)
 
-    def _lease(self, address: int, owner: Hashable, pool: Pool | None) -> Lease:
-        self.leases[address] = lease = Lease(address, owner, pool)
-        if pool is not None and address not in self.reserved:
+    def _of(self, lease: Lease) -> bool:
+        """Whether it counts still."""
+        return self.tables.get(lease.vrf, {}).get(lease.address) is lease
+
+    def _used(self, address: int) -> bool:
+        """Whether anybody has it, in whatever VRF."""
+        return any(address in table for table in self.tables.values())
+
+    def _lease(self, address: int, owner: Hashable, pool: Pool | None, vrf: str) -> Lease:
+        if pool is not None and address not in self.reserved and not self._used(address):
             pool.used += 1
+        table = self.tables.setdefault(vrf, {})
+        table[address] = lease = Lease(address, owner, pool, vrf)
         return lease

@@ -130,8 +130,10 @@ def _take_address(links: Links, link: PPPLink, grant: Grant) -> None:
     names = grant.authorization.pools or link.profile.ip_pool
     settings = link.core.settings
     wanted = grant.peer_ip if settings.ip else None
+    _, vrf = place(grant.authorization, link.network)
     if lease is not None:
-        if wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names)):
+        fits = wanted == lease.text or (names and not wanted and addresses.could_give(lease.address, names))
+        if fits and lease.vrf == vrf:
             # LCP was negotiated anew: no reason to change the address
             grant.peer_ip = lease.text
             return
@@ -142,17 +144,17 @@ def _take_address(links: Links, link: PPPLink, grant: Grant) -> None:
     if wanted:
         if wanted == settings.local_ip:
             raise NoAddress(f"address {wanted} is our own")
-        link.lease = _claim(links, link, wanted, grant.user)
+        link.lease = _claim(links, link, wanted, grant.user, vrf)
     elif names:
-        link.lease = addresses.take(names, link)
+        link.lease = addresses.take(names, link, vrf)
         grant.peer_ip = link.lease.text
 
 
-def _claim(links: Links, link: PPPLink, address: str, user: str) -> Lease:
+def _claim(links: Links, link: PPPLink, address: str, user: str, vrf: str) -> Lease:
     """A user's own address. Who logs in again while the old link is not known to be dead takes it over, and so does who
     finds it with a link that is over, whose interface only waits for its turn to be removed."""
     addresses = links.addresses
-    holder = addresses.holder(address)
+    holder = addresses.holder(address, vrf)
     if isinstance(holder, type(link)) and holder is not link and holder.lease is not None:
         if holder.ended or holder.user == user:
             addresses.release(holder.lease)
@@ -160,4 +162,4 @@ def _claim(links: Links, link: PPPLink, address: str, user: str) -> Lease:
         if not holder.ended and holder.user == user:
             holder.say(Level.NOTICE, "user {user} has come again as {other}", user=user, other=link.name)
             holder.close("Port Preempted", "the user has logged in again")
-    return addresses.claim(address, link)
+    return addresses.claim(address, link, vrf)

@@ -250,7 +250,7 @@ class Links:
         if settings.ip and not settings.auth and profile.ip_pool:
             # nobody will be asked for it later
             try:
-                lease = self.addresses.take(profile.ip_pool, carrier.id)
+                lease = self.addresses.take(profile.ip_pool, carrier.id, network.vrf)
             except NoAddress as error:
                 raise RefusedLink(str(error)) from None
             settings = replace(settings, peer_ip=lease.text)

@@ -46,6 +46,40 @@ def test_the_next_pool_is_asked_when_one_is_used_up():
         addresses.take(["a", "b"], 3)
 
 
+def test_an_address_is_one_users_within_a_vrf_and_a_pool_gives_each_of_its_own_once():
+    addresses = pools(a=["10.0.0.1-10.0.0.3"])
+    first = addresses.take(["a"], "x", "red")
+    assert (first.text, addresses.holder("10.0.0.1"), addresses.holder("10.0.0.1", "red")) == ("10.0.0.1", None, "x")
+    own, others = addresses.claim("10.9.0.9", "y", "red"), addresses.claim("10.9.0.9", "z", "blue")
+    with pytest.raises(NoAddress, match="10.9.0.9 is in use"):
+        addresses.claim("10.9.0.9", "w", "red")
+    addresses.release(own)
+    assert (addresses.holder("10.9.0.9", "red"), addresses.holder("10.9.0.9", "blue")) == (None, "z")
+    addresses.release(others)
+    # one that a user of red has for himself is red's alone, but the pool's users elsewhere may have it
+    own = addresses.claim("10.0.0.2", "y", "red")
+    assert addresses.take(["a"], "z", "red").text == "10.0.0.3"
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "w", "red")
+    addresses.release(own)
+    assert addresses.take(["a"], "w", "red").text == "10.0.0.2"
+    assert addresses.pools["a"].free == 0 and set(addresses.tables) == {"", "red"}
+
+
+def test_an_address_that_ends_in_one_vrf_goes_to_where_nobody_has_it():
+    addresses = pools(a=["10.0.0.1-10.0.0.1"])
+    old = addresses.take(["a"], "x", "red")
+    own = addresses.claim("10.0.0.1", "y", "blue")
+    addresses.end(old)
+    with pytest.raises(NoAddress):
+        addresses.take(["a"], "z", "blue")
+    new = addresses.take(["a"], "z")
+    assert new.text == "10.0.0.1" and addresses.holder("10.0.0.1", "red") is None
+    for lease in (own, new, old):
+        addresses.release(lease)
+    assert addresses.pools["a"].free == 1 and addresses.take(["a"], "v", "blue").text == "10.0.0.1"
+
+
 def test_reserved_addresses_are_for_their_users():
     addresses = pools(["10.0.0.1"], a=["10.0.0.1-10.0.0.2"])
     assert addresses.take(["a"], "x").text == "10.0.0.2"
@@ -88,13 +122,13 @@ def test_a_pool_of_sixteen_million_addresses_is_as_cheap_as_a_small_one():
 @given(st.lists(st.tuples(st.sampled_from(("take", "release", "resize", "claim")), st.integers(0, 30)), max_size=200))
 def test_no_address_is_ever_with_two_owners(steps):
     addresses = pools(["10.0.0.7"], a=["10.0.0.0-10.0.0.9"], b=["10.0.0.20-10.0.0.25"])
-    held = []
+    held, vrfs = [], ["", "red", "blue"]
     for step, number in steps:
         try:
             if step == "take":
-                held.append(addresses.take(["a", "b"], object()))
+                held.append(addresses.take(["a", "b"], object(), vrfs[number % 3]))
             elif step == "claim":
-                held.append(addresses.claim(f"10.0.0.{number}", object()))
+                held.append(addresses.claim(f"10.0.0.{number}", object(), vrfs[number % 3]))
             elif step == "release" and held:
                 addresses.release(held.pop(number % len(held)))
             elif step == "resize":
@@ -102,9 +136,9 @@ def test_no_address_is_ever_with_two_owners(steps):
                                      "b": [span("10.0.0.40-10.0.0.42")]}, ["10.0.0.7"])
         except NoAddress:
             pass
-        texts = [lease.text for lease in held]
-        assert len(set(texts)) == len(texts)
-        assert len(addresses.leases) == len(held)
+        places = [(lease.vrf, lease.text) for lease in held]
+        assert len(set(places)) == len(places)
+        assert sum(map(len, addresses.tables.values())) == len(held)
     for lease in held:
         addresses.release(lease)
     taken = []
@@ -184,12 +218,13 @@ def test_a_pool_that_grows_has_room():
 def test_counts_of_a_pool_are_those_of_its_addresses(steps):
     addresses = pools(["10.0.0.7"], a=["10.0.0.0-10.0.0.9"], b=["10.0.0.20-10.0.0.25"])
     held, spans, reserved = [], {"a": "10.0.0.0-10.0.0.9", "b": "10.0.0.20-10.0.0.25"}, "10.0.0.7"
+    vrfs = ["", "red", "blue"]
     for step, number in steps:
         try:
             if step == "take":
-                held.append(addresses.take(["a", "b"], object()))
+                held.append(addresses.take(["a", "b"], object(), vrfs[number % 3]))
             elif step == "claim":
-                held.append(addresses.claim(f"10.0.0.{number}", object()))
+                held.append(addresses.claim(f"10.0.0.{number}", object(), vrfs[number % 3]))
             elif step == "release" and held:
                 addresses.release(held.pop(number % len(held)))
             elif step in ("resize", "reserve"):
@@ -203,9 +238,10 @@ def test_counts_of_a_pool_are_those_of_its_addresses(steps):
         fixed = int(IPv4Address(reserved))
         for pool in addresses.pools.values():
             within = {n for first, last in pool.ranges for n in range(first, last + 1)}
-            assert pool.used == len((within & addresses.leases.keys()) - {fixed})
+            leased = set().union(*addresses.tables.values())
+            assert pool.used == len((within & leased) - {fixed})
             assert pool.reserved == (fixed in within)
-            assert pool.free == len(within - addresses.leases.keys() - {fixed})
+            assert pool.free == len(within - leased - {fixed})
 
 
 def test_the_address_of_a_link_that_is_over_is_given_out_last_but_before_none_is():
