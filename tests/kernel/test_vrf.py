@@ -5,10 +5,8 @@ Two networks have the same addresses, `red` and `blue`, and so have a user of ea
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -107,12 +105,7 @@ def client(lac: Namespace, theirs: Suite, user: str) -> str:
     return next(str(row["interface"]) for row in theirs.online() if str(row["user"]).startswith(user))
 
 
-def shown(ours: Suite, user: str) -> dict[str, Any]:
-    name = next(row["name"] for row in ours.online() if str(row["user"]).startswith(user))
-    return json.loads(ours.tool("propppctl", "show", str(name), "--json"))
-
-
-@pytest.mark.parametrize("path", ["kernel", "user"])
+@pytest.mark.parametrize("path", ["kernel", pytest.param("user", marks=pytest.mark.long)])
 def test_users_with_one_address_live_in_their_vrfs_and_leave_nothing_there(world: World, path: str) -> None:
     lac, lns = world.namespaces["lac"], world.namespaces["lns"]
     assert "unreachable" in lns.run("ip", "route", "get", SERVER, check=False).stderr.lower()
@@ -131,17 +124,13 @@ def test_users_with_one_address_live_in_their_vrfs_and_leave_nothing_there(world
         silent.run("ip", "route", "replace", "default", "via", "172.16.0.1")
     lac.ping("10.6.0.1", interface=client(lac, theirs, "u3"))
 
+    ours.processes["propppd"].stop(signal.SIGKILL)
+    ours.start("propppd")
+    ours.processes["propppd"].wait_for("up, user", 40, count=3)
+    found = interfaces(ours)
+    check_places(lns, found)
+
     theirs.stop()
     wait_until(lambda: not ours.links(), 15, "all users are gone")
     wait_until(lambda: not any(name in lns.interfaces() for name in found.values()), 10, "their interfaces are gone")
     assert [of_table(lns, table) for table in ("1001", "1002", "77", "main")] == [{}] * 4
-
-
-def test_a_killed_propppd_finds_its_users_in_their_vrfs_again(world: World) -> None:
-    lns = world.namespaces["lns"]
-    ours, _ = users_of(world, "kernel")
-    check_places(lns, interfaces(ours))
-    ours.processes["propppd"].stop(signal.SIGKILL)
-    ours.start("propppd")
-    ours.processes["propppd"].wait_for("up, user", 40, count=3)
-    check_places(lns, interfaces(ours))
