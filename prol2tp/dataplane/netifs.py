@@ -179,9 +179,10 @@ class Netifs:
         if link.ports:
             try:
                 self.watch_link(link)
-            except OSError as error:
+            except Exception as error:
+                reason = getattr(error, "strerror", None) or repr(error)
                 self.close_link(link)
-                self._link_failed(Failure(DataPathError(SYSTEM, f"interface {tun.name}: {error.strerror}")), link)
+                self._link_failed(Failure(DataPathError(SYSTEM, f"interface {tun.name}: {reason}")), link)
                 return
         waiting, link.waiting = link.waiting, []
         leaving, link.leaving = link.leaving, []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +13,13 @@ from twisted.python.failure import Failure
 from prol2tp.dataplane import ethernet as ethernets
 from prol2tp.dataplane import forward
 from prol2tp.dataplane.carrier2 import L2TPCarrier
-from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import IN_USE, SYSTEM, Address, DataPathError, SessionSpec, TunnelSpec
 from prol2tp.dataplane.iplistener import IPListener
 from prol2tp.dataplane.links import Link
-from prol2tp.dataplane.linux import pppdev
-from prol2tp.dataplane.linux.channel import Channel, drain
+from prol2tp.dataplane.linux.channel import Channel, drain, finish, join, open_with, part
 from prol2tp.dataplane.linux.codecs import Primer
-from prol2tp.dataplane.linux.filters import l2tp_ip_sessions, pppoe_sessions
 from prol2tp.dataplane.linux.genl import GenericSocket
+from prol2tp.dataplane.linux.hiding import hide_sessions
 from prol2tp.dataplane.linux.probe import Features
 from prol2tp.dataplane.linux.tunnels import KernelTunnel
 from prol2tp.dataplane.linux.units import EthernetSession, Unit
@@ -33,11 +30,7 @@ from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.pseudowires import EthernetPort
 from prol2tp.dataplane.rtlink import LinkRequests
 from prol2tp.dataplane.userspace import UserspaceDataPlane
-from prol2tp.net.ethernet import attach_filter, program
-from prol2tp.pppoe.packets import SESSION
 
-_ALL = b"\x06\0\0\0\xff\xff\xff\xff"
-"""A program that takes everything."""
 DRAINED = 256
 """Datagrams read from a tunnel's socket before it is closed."""
 
@@ -163,7 +156,8 @@ class Carrying(UserspaceDataPlane):
         if kernel.watched and kernel.socket is not None and self._poller is not None:
             # what the peer has sent last: an acknowledgement, perhaps
             listener: Any = kernel.tunnel.listener
-            forward.drain_mixed(self, listener, kernel.socket)(DRAINED, self.seconds())
+            drain_last = forward.drain_mixed(self, listener, kernel.socket)
+            self._poller.serve(kernel.socket.fileno(), drain_last, DRAINED, self.seconds())
             self._poller.remove(kernel.socket.fileno())
         return self._thread.call(kernel.close, self.requests)
 
@@ -267,9 +261,9 @@ class Carrying(UserspaceDataPlane):
         l2tp = isinstance(port.carrier, L2TPCarrier)
         channel = Channel(port, port.carrier, self.kernel_tunnel(port) if l2tp else None)
         assert self._thread is not None
-        opened = self._thread.call(_open, channel, self.requests, self.current_spec(port) if l2tp else None, work)
-        opened.addCallbacks(self._carried, self._not_carried, callbackArgs=(channel,), errbackArgs=(channel,))
-        opened.addErrback(self._half_carried, channel)
+        opened = self._thread.call(open_with, channel, self.requests, self.current_spec(port) if l2tp else None, work)
+        # whatever goes wrong there, who waits hears of it
+        opened.addCallback(self._carried, channel).addErrback(self._not_carried, channel)
         return waiting
 
     def current_spec(self, port: Port) -> SessionSpec:
@@ -283,22 +277,12 @@ class Carrying(UserspaceDataPlane):
         if channel.tunnel is not None:
             self.watch_tunnel(channel.tunnel)
         if self.ports.get(port.id) is not port:
-            self._give_back(channel)
-            for one in self._carrying.pop(port.id):
-                one.errback(DataPathError(IN_USE, f"port {port.id} was deleted"))
-            return
+            raise DataPathError(IN_USE, f"port {port.id} was deleted")
         self._take_over(channel)
         self._poller.add(channel.descriptor, self.drain_for(channel.descriptor, channel,
                                                             lambda: self._channel_dead(channel)))
         for one in self._carrying.pop(port.id):
             one.callback(channel)
-
-    def _give_back(self, channel: Channel) -> None:
-        """Of a port that has not become the kernel's."""
-        assert self._thread is not None
-        if isinstance(channel.made, Unit):
-            self._thread.close(channel.made)
-        self._thread.call(channel.shut)
 
     def _take_over(self, channel: Channel) -> None:
         port, user = channel.port, channel.user
@@ -307,8 +291,9 @@ class Carrying(UserspaceDataPlane):
             forward.prepare_inbound(listener, user, -1)
         elif isinstance(user, PPPoECarrier):
             socket: Any = user.ethernet
-            with suppress(OSError):
-                ethernets.drain(self, socket)(DRAINED, self.seconds())
+            assert self._poller is not None
+            # frames of all sessions may wait there
+            self._poller.serve(socket.socket.fileno(), ethernets.drain(self, socket), DRAINED, self.seconds())
             user.inbound = {}
             channel.hide()
         self.kernel[port.id] = channel
@@ -316,26 +301,46 @@ class Carrying(UserspaceDataPlane):
             self.channels[channel.tunnel.tunnel.spec.tunnel_id, self.specs[port.id].session_id] = channel
         port.carrier = channel
         port.prepare()
-        self.refresh_filter(user.ethernet if isinstance(user, PPPoECarrier) else
-                            user.tunnel.listener)  # type: ignore[attr-defined]
+        self._refresh_filter_for(user)
 
     def _not_carried(self, failure: Failure, channel: Channel) -> None:
-        reason = getattr(failure.value, "strerror", None) or str(failure.value)
-        if not failure.check(OSError):
-            self._log.failure("port {port}", failure, port=channel.port.id)
-        self._log.info("port {port} stays in user space: {reason}", port=channel.port.id, reason=reason)
-        error = failure.value if failure.check(OSError) else OSError(0, reason)
-        for one in self._carrying.pop(channel.port.id):
+        """The port is as it was, and who waits hears of it."""
+        error, port = failure.value, channel.port.id
+        opened = channel.descriptor >= 0
+        if not failure.check(OSError, DataPathError):
+            self._log.failure("port {port}", failure, port=port)
+            error = DataPathError(SYSTEM, "internal error") if opened else OSError(0, str(error))
+        if opened:
+            self._give_back(channel)
+        if isinstance(error, OSError):
+            self._log.info("port {port} stays in user space: {reason}", port=port, reason=error.strerror or str(error))
+        for one in self._carrying.pop(port):
             one.errback(error)
 
-    def _half_carried(self, failure: Failure, channel: Channel) -> None:
-        """A fault of ours: who waits hears of it, and the port is as it was."""
-        self._log.failure("port {port}", failure, port=channel.port.id)
-        if channel.port.carrier is not channel:
+    def _give_back(self, channel: Channel) -> None:
+        """The kernel has the session, and shall not have it."""
+        port, made = channel.port, channel.take_made()
+        assert self._thread is not None and self._poller is not None
+        self._poller.remove(channel.descriptor)
+        if isinstance(made, Unit):
+            self._thread.close(made)
+        self._thread.call(channel.shut)
+        if self.ports.get(port.id) is port:
             channel.uncover()
-            self._give_back(channel)
-        for one in self._carrying.pop(channel.port.id, ()):
-            one.errback(DataPathError(SYSTEM, "internal error"))
+            if self.kernel.get(port.id) is channel:
+                del self.kernel[port.id]
+            self._forget(channel)
+            port.carrier = channel.user
+            port.prepare()
+            self._refresh_filter_for(channel.user)
+
+    def _forget(self, channel: Channel) -> None:
+        """Nobody is told of its end any more."""
+        spec = self.specs.get(channel.port.id)
+        if channel.tunnel is not None and spec is not None:
+            ids = channel.tunnel.tunnel.spec.tunnel_id, spec.session_id
+            if self.channels.get(ids) is channel:
+                del self.channels[ids]
 
     def kernel_tunnel_gone(self, tunnel_id: int) -> None:
         """Somebody has deleted a tunnel of the kernel, with its sessions."""
@@ -386,7 +391,7 @@ class Carrying(UserspaceDataPlane):
     def _join(self, two: Channel, one: Channel) -> Any:
         if one.port.peer is not two.port or self._thread is None:
             return None
-        return self._thread.call(_join, one, two)
+        return self._thread.call(join, one, two)
 
     @failing
     def switch_delete(self, port: int) -> Deferred[None]:
@@ -399,7 +404,7 @@ class Carrying(UserspaceDataPlane):
         super()._unswitch(port)
         if other is not None and isinstance(port.carrier, Channel) and isinstance(other.carrier, Channel) \
                 and self._thread is not None:
-            self._thread.call(_part, port.carrier, other.carrier).addErrback(lambda _: None)
+            self._thread.call(part, port.carrier, other.carrier).addErrback(lambda _: None)
 
     # -- ports --
 
@@ -408,21 +413,16 @@ class Carrying(UserspaceDataPlane):
         carrier: Any = getattr(self.ports.get(port), "carrier", None)
         user = getattr(carrier, "user", carrier)
         deleted = super().port_delete(port)
-        spec = self.specs.pop(port, None)
-        if isinstance(kernel, Channel) and kernel.tunnel is not None and spec is not None:
-            ids = kernel.tunnel.tunnel.spec.tunnel_id, spec.session_id
-            if self.channels.get(ids) is kernel:
-                del self.channels[ids]
-        if isinstance(user, PPPoECarrier):
-            self.refresh_filter(user.ethernet)
-        elif isinstance(user, L2TPCarrier):
-            self.refresh_filter(user.tunnel.listener)
+        if isinstance(kernel, Channel):
+            self._forget(kernel)
+        self.specs.pop(port, None)
+        self._refresh_filter_for(user)
         if kernel is None or self._thread is None:
             return deleted
         if isinstance(kernel, Channel):
             assert self._poller is not None
             self._poller.remove(kernel.descriptor)
-            shut = self._thread.after(_finish, kernel)
+            shut = self._thread.after(finish, kernel)
         else:
             shut = self._thread.call(_nothing)  # after its interface
 
@@ -472,61 +472,15 @@ class Carrying(UserspaceDataPlane):
 
     # -- what our own sockets need not see --
 
+    def _refresh_filter_for(self, user: Any) -> None:
+        if isinstance(user, PPPoECarrier):
+            self.refresh_filter(user.ethernet)
+        elif isinstance(user, L2TPCarrier):
+            self.refresh_filter(user.tunnel.listener)
+
     def refresh_filter(self, source: Any) -> None:
-        """Sockets for all packets of an interface or of protocol 115 need not see those that the kernel carries."""
-        if isinstance(source, EthernetSocket):
-            others = program(SESSION, source.tagged)
-            carriers = source.carriers.values()
-            sessions = [int.from_bytes(carrier.key[-2:], "big") for carrier in carriers
-                        if isinstance(carrier, PPPoECarrier)]
-            steps = pppoe_sessions(sessions, others) if len(sessions) < len(source.carriers) else others
-            member: Any = source.socket
-            steps = steps or others
-        elif isinstance(source, IPListener):
-            all_sessions = set(source.carriers3)
-            ours = {key for key, carrier in source.carriers3.items() if carrier.port.id not in self.kernel}
-            steps = l2tp_ip_sessions(ours, source.ipv6) if ours != all_sessions else b""
-            steps, member = steps or _ALL, source.data
-        else:
-            return
-        with suppress(OSError):
-            attach_filter(member, steps)
+        hide_sessions(source, self.kernel)
 
 
 def _nothing() -> None:
     """What was asked of the link thread before is done."""
-
-
-def _open(channel: Channel, requests: GenericSocket, spec: SessionSpec | None,
-          work: Callable[[Channel], object] | None) -> None:
-    channel.open(requests, spec)
-    if work is not None:
-        try:
-            channel.made = work(channel)
-        except Exception:
-            channel.made = Failure()
-
-
-def _finish(channel: Channel) -> None:
-    channel.measure()
-    channel.shut()
-
-
-def _join(one: Channel, two: Channel) -> None:
-    one.bridge(two)
-    two.bridge(one)
-    try:
-        pppdev.bridge(one.descriptor, two.number)
-    except OSError:
-        one.bridged = two.bridged = None
-        raise
-
-
-def _part(one: Channel, two: Channel) -> None:
-    if one.bridged is two:
-        for channel in (one, two):
-            channel.measure()
-            channel.settle()
-        one.bridged = two.bridged = None
-        pppdev.unbridge(one.descriptor)
-

@@ -9,6 +9,8 @@ from contextlib import suppress
 from errno import EAGAIN, EINTR
 from typing import Any
 
+from twisted.python.failure import Failure
+
 from prol2tp.dataplane.carrier2 import L2TPCarrier
 from prol2tp.dataplane.carrier3 import L2TPv3Carrier
 from prol2tp.dataplane.interface import SessionSpec
@@ -287,13 +289,13 @@ class _Sink:
 
 
 class Cover:
-    """In the tables of an Ethernet interface in the place of a carrier."""
+    """A `pppoe.Taker` in the place of a carrier. Frames have no short way past it."""
 
     __slots__ = ("port", "vids", "inbound", "onward", "handle")
 
     def __init__(self, carrier: PPPoECarrier) -> None:
         self.handle = carrier.handle
-        self.port = _Sink(carrier.port.id)
+        self.port: Any = _Sink(carrier.port.id)
         self.vids = carrier.vids
         self.inbound: dict[bytes, Any] = {}
         self.onward: Any = None
@@ -316,6 +318,47 @@ def fields(spec: SessionSpec, **more: bytes | int) -> dict[str, Any]:
     if spec.cookie:
         found["peer_cookie"] = spec.cookie
     return found
+
+
+# -- on the link thread --
+
+
+def open_with(channel: Channel, requests: GenericSocket, spec: SessionSpec | None,
+              work: Callable[[Channel], object] | None) -> None:
+    """As `Channel.open`; then `work`, and what comes of it is `Channel.made`."""
+    channel.open(requests, spec)
+    if work is not None:
+        try:
+            channel.made = work(channel)
+        except Exception:
+            channel.made = Failure()
+
+
+def finish(channel: Channel) -> None:
+    """Shut a channel whose last counters are wanted."""
+    channel.measure()
+    channel.shut()
+
+
+def join(one: Channel, two: Channel) -> None:
+    """Raises `OSError`."""
+    one.bridge(two)
+    two.bridge(one)
+    try:
+        pppdev.bridge(one.descriptor, two.number)
+    except OSError:
+        one.bridged = two.bridged = None
+        raise
+
+
+def part(one: Channel, two: Channel) -> None:
+    """Undo `join`. Raises `OSError`."""
+    if one.bridged is two:
+        for channel in (one, two):
+            channel.measure()
+            channel.settle()
+        one.bridged = two.bridged = None
+        pppdev.unbridge(one.descriptor)
 
 
 def drain(descriptor: int, channel: Channel, gone: Callable[[], None], unreadable: Callable[[Port, float], None]
