@@ -52,7 +52,7 @@ LOCK_NAME = "pathd.lock"
 PATHD_VARIABLE = "PROL2TP_PATHD"
 """In the environment `wait` means that pathd is somebody else's business, a unit's of systemd: it is waited for. One
 that we start would stand in the way of that one when it is started anew."""
-CONNECT_TIMEOUT = 20.0
+CONNECT_TIMEOUT = 60.0
 """Seconds until a pathd that we start must answer."""
 RETRY_INTERVAL = 0.05
 UNAVAILABLE = 3
