@@ -33,6 +33,7 @@ class EthernetSocket:
         self.interface = interface
         self.tagged = tagged
         self.carriers: dict[bytes, Entry] = {}
+        self.own: set[bytes] = set()
         self.handles: set[int] = set()
         self.strays: set[int] = set()
         self.stray_bucket: Bucket | None = None

@@ -65,6 +65,7 @@ class MemoryEthernet:
         self.tagged = tagged
         self.address = plane.addresses.setdefault(interface, b"\x02\0\0" + identifier.to_bytes(3, "big"))
         self.carriers: dict[bytes, pppoe.Entry] = {}
+        self.own: set[bytes] = set()
         self.handles: set[int] = set()
         self.strays: set[int] = set()
         self.stray_bucket: Bucket | None = None

@@ -64,6 +64,8 @@ class Ethernet(Protocol):
     tagged: bool
     address: bytes
     carriers: dict[bytes, Entry]
+    own: set[bytes]
+    """Keys of those that are carriers, and no stand-ins."""
     handles: set[int]
     """Who has it open."""
     strays: set[int]
@@ -122,7 +124,7 @@ class PPPoECarrier:
         # all but the last field, the length
         header = write_session(spec.peer, ethernet.address, vlans, spec.session_id, b"")[:-2]
         self.transmit = _transmitter(ethernet.send, header)
-        ethernet.carriers[self.key] = self
+        self.take()
 
     def send(self, frame: bytes, traffic_class: int) -> bool:
         try:
@@ -147,9 +149,15 @@ class PPPoECarrier:
                receive_accm: int | None) -> None:
         """Nothing of this is PPPoE's."""
 
+    def take(self) -> None:
+        """Have the frames of the session from the interface."""
+        self.ethernet.carriers[self.key] = self
+        self.ethernet.own.add(self.key)
+
     def close(self) -> None:
         if self.ethernet.carriers.get(self.key) is self:
             del self.ethernet.carriers[self.key]
+            self.ethernet.own.discard(self.key)
 
 
 def _transmitter(send: Callable[[bytes], object], header: bytes) -> Callable[[bytes], object]:

@@ -221,12 +221,12 @@ class Channel:
         if isinstance(self.user, PPPoECarrier) and self.cover is None:
             self.cover = Cover(self.user)
             self.user.ethernet.carriers[self.user.key] = self.cover
+            self.user.ethernet.own.discard(self.user.key)
 
     def uncover(self) -> None:
         if self.cover is not None and isinstance(self.user, PPPoECarrier):
-            carriers = self.user.ethernet.carriers
-            if carriers.get(self.user.key) is self.cover:
-                carriers[self.user.key] = self.user
+            if self.user.ethernet.carriers.get(self.user.key) is self.cover:
+                self.user.take()
             self.cover = None
 
     # -- counters --

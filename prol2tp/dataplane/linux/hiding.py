@@ -8,8 +8,7 @@ from typing import Any
 
 from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.iplistener import IPListener
-from prol2tp.dataplane.linux.filters import l2tp_ip_sessions, pppoe_sessions
-from prol2tp.dataplane.pppoe import PPPoECarrier
+from prol2tp.dataplane.linux.filters import LISTED_MAX, l2tp_ip_sessions, pppoe_sessions
 from prol2tp.net.ethernet import attach_filter, program
 from prol2tp.pppoe.packets import SESSION
 
@@ -34,9 +33,9 @@ def hide_sessions(source: Any, kernel: Container[int]) -> None:
 
 def _of_interface(source: EthernetSocket) -> bytes:
     others = program(SESSION, source.tagged)
-    sessions = [int.from_bytes(carrier.key[-2:], "big") for carrier in source.carriers.values()
-                if isinstance(carrier, PPPoECarrier)]
-    return len(sessions) < len(source.carriers) and pppoe_sessions(sessions, others) or others
+    if len(source.own) == len(source.carriers) or len(source.own) > LISTED_MAX:
+        return others
+    return pppoe_sessions([int.from_bytes(key[-2:], "big") for key in source.own], others)
 
 
 def _of_listener(source: IPListener, kernel: Container[int]) -> bytes:

@@ -16,6 +16,7 @@ from prol2tp.dataplane.ethernet import EthernetSocket
 from prol2tp.dataplane.interface import DataPathError, NetifSpec, PPPoESpec
 from prol2tp.dataplane.linux import plane as planes
 from prol2tp.dataplane.linux.channel import Channel
+from prol2tp.dataplane.linux.hiding import hide_sessions
 from prol2tp.dataplane.linux.plane import KernelDataPlane
 from prol2tp.dataplane.linux.probe import Features
 from prol2tp.dataplane.linux.units import Unit
@@ -24,6 +25,7 @@ from prol2tp.dataplane.pppoe import PPPoECarrier
 from prol2tp.dataplane.tun import TUN
 from prol2tp.pppoe.packets import write_session
 from tests.shell.propppd_world import result
+from tests.steps import steps
 from tests.unit.dataplane.test_channel import Reactor
 
 OURS, PEER = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
@@ -83,7 +85,8 @@ class World:
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def make(ethernet: Any, identifier: int, interface: str, tagged: bool) -> None:
             ethernet.id, ethernet.interface, ethernet.tagged, ethernet.address = identifier, interface, tagged, OURS
-            ethernet.carriers, ethernet.handles, ethernet.strays, ethernet.stray_bucket = {}, set(), set(), None
+            ethernet.carriers, ethernet.own, ethernet.stray_bucket = {}, set(), None
+            ethernet.handles, ethernet.strays = set(), set()
             ethernet.socket, ethernet.send = self.ours, self.ours.send
 
         def open_channel(channel: Channel, *_: Any) -> None:
@@ -164,6 +167,21 @@ def test_frames_of_a_session_that_the_kernel_carries_are_passed_over(world: Worl
     world.kernel[one].send(ECHO)
     world.poller.doRead()
     assert world.received[one] == [ECHO]
+
+
+def test_one_session_more_costs_the_same_however_many_the_kernel_carries(world: World) -> None:
+    ethernet = world.plane.ethernets[world.handle]
+    ours = world.session(1000)
+
+    def more(number: int) -> int:
+        for one in range(number, number + 50):
+            world.carry(world.session(one))
+        return steps(hide_sessions, ethernet, world.plane.kernel)
+
+    assert more(1) == more(51)
+    assert (len(ethernet.carriers), ethernet.own) == (101, {world.plane.ports[ours].carrier.key})
+    world.plane.port_delete(ours)
+    assert len(ethernet.carriers) == 100 and not ethernet.own
 
 
 def test_a_session_is_taken_over_while_frames_of_another_one_wait(world: World) -> None:
