@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +18,13 @@ def steps(function: Callable[..., Any], *arguments: Any) -> int:
             lines += 1
         return trace
 
-    former = sys.gettrace()
+    former, collecting = sys.gettrace(), gc.isenabled()
+    gc.disable()  # what others have left is not to end here
     sys.settrace(trace)
     try:
         function(*arguments)
     finally:
         sys.settrace(former)
+        if collecting:
+            gc.enable()
     return lines

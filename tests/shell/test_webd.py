@@ -98,7 +98,7 @@ def silence(daemon, command):
 async def test_a_daemon_that_hangs_is_down_and_hides_no_other(web):
     asked = silence(web.daemons.propppd, propppd.STATUS)
     scrape = ensureDeferred(web.get("/metrics"))
-    while not asked:
+    while not asked or "prol2tpd" in web.watch._late:
         await later(0.01)
     web.clock.advance(PATIENCE)
     code, body = await scrape
